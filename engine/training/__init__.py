@@ -1,0 +1,1 @@
+"""Training of a look. The only package that imports torch."""

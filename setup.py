@@ -1,0 +1,36 @@
+"""Paintover: paint one frame, get the shot."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+GPU_RUNTIME = "platform_system != 'Darwin' and platform_machine in 'x86_64 AMD64'"
+
+setup(
+    name="paintover",
+    version="0.1.0",
+    description="Paint one frame, get the shot: few-shot stylization of footage for compositors and farms.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    packages=find_packages(include=["engine", "engine.*", "plugin", "plugin.*"]),
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        "numpy>=2.0",
+        "OpenImageIO>=3.0",
+        "opencolorio>=2.4",
+        f"onnxruntime-gpu>=1.19; {GPU_RUNTIME}",
+        f"onnxruntime>=1.19; not ({GPU_RUNTIME})",
+        "onnx>=1.17",
+        "opencv-python-headless>=4.10",
+        "fileseq>=2.1",
+        "tomlkit>=0.13",
+        "psutil>=6.0",
+        "rich>=13.7",
+        "av>=13.0",
+    ],
+    extras_require={
+        "train": ["torch>=2.4", "safetensors>=0.4", "onnxscript>=0.2"],
+        "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.5", "mypy>=1.10", "import-linter>=2.0"],
+    },
+    entry_points={"console_scripts": ["paintover = plugin.cli:main"]},
+)
