@@ -4,7 +4,9 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-GPU_RUNTIME = "platform_system != 'Darwin' and platform_machine in 'x86_64 AMD64'"
+# onnxruntime-gpu is published for Linux and Windows on x86-64 only; it runs on the CPU where there is no CUDA.
+GPU_RUNTIME = "platform_system != 'Darwin' and (platform_machine == 'x86_64' or platform_machine == 'AMD64')"
+CPU_RUNTIME = "platform_system == 'Darwin' or (platform_machine != 'x86_64' and platform_machine != 'AMD64')"
 
 setup(
     name="paintover",
@@ -19,7 +21,7 @@ setup(
         "OpenImageIO>=3.0",
         "opencolorio>=2.4",
         f"onnxruntime-gpu>=1.19; {GPU_RUNTIME}",
-        f"onnxruntime>=1.19; not ({GPU_RUNTIME})",
+        f"onnxruntime>=1.19; {CPU_RUNTIME}",
         "onnx>=1.17",
         "opencv-python-headless>=4.10",
         "fileseq>=2.1",
