@@ -1,0 +1,50 @@
+# Every target is a plain command line: `make -n TARGET` prints what to copy.
+PYTHON ?= python3
+PIP_FLAGS ?=
+PYTEST_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test check bench clean
+
+help:
+	@echo 'make env     create $(VENV) and install Paintover with training and development tools'
+	@echo '                 $(PYTHON) -m venv $(VENV) && $(BIN)/pip install -c constraints.txt -e ".[train,dev]"'
+	@echo 'make demo    paint one frame of a real clip, train, render; ends with a contact sheet and a movie'
+	@echo '                 $(BIN)/python -m plugin.demo'
+	@echo 'make test    every test; those that need a GPU or the shared footage skip with a reason'
+	@echo '                 $(BIN)/python -m pytest'
+	@echo 'make check   lint, types, and which module may import which'
+	@echo '                 $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports'
+	@echo 'make bench   training and rendering times on this machine, beside the published configuration'
+	@echo '                 $(BIN)/python -m engine.bench'
+	@echo 'make clean   remove caches and the demo; $(VENV) stays'
+	@echo
+	@echo 'PYTHON=python3.12 picks the interpreter (3.10 to 3.13), PIP_FLAGS and PYTEST_FLAGS are passed on.'
+
+env: $(STAMP)
+
+$(STAMP): setup.py constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[train,dev]"
+	touch $(STAMP)
+
+demo: env
+	$(BIN)/python -m plugin.demo
+
+test: env
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: env
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: env
+	$(BIN)/python -m engine.bench
+
+clean:
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,225 @@
+"""The command line: finds the verb, runs it, and turns errors into one line and an exit code.
+
+Exit codes: 0 done; 1 failed, a retry may help; 2 wrong usage or input; 3 ``verify`` found missing or damaged frames;
+130 after Ctrl-C; 143 after SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from engine import __version__
+from engine.errors import FrameFailures, InputError, Interrupted, PaintoverError
+from plugin.options import Parser
+from plugin.progress import NoProgress, Progress, open_progress, quiet_errors
+from plugin.stop import StopRequest
+
+__all__ = ["VERBS", "main"]
+
+VERBS = {
+    "run": "the whole job on one machine: train, render, verify, contact sheet",
+    "train": "painted keyframes -> one look (.onnx)",
+    "render": "look + plate -> frames; skips what is already valid",
+    "verify": "every expected frame is there, whole, and made by this look",
+    "inspect": "what a look or a rendered frame says about itself",
+    "key": "exports frames through the display view, for painting",
+    "paint": "paints a frame itself, for people who have no painting yet",
+    "doctor": "versions, GPU, color, codecs: the first line of every bug report",
+}
+
+_SHORT_HELP = """\
+Paintover {version}: paint one frame, get the shot.
+
+Paint over one frame of a shot in any program, then:
+
+  paintover run --plate plate.%04d.jpg --frames 0-10 --keyframe 0=painted.0000.jpg \\
+      --budget 60s --work work --out out.%04d.png
+
+{verbs}
+
+paintover VERB --help tells more about each; paintover doctor checks this machine.
+"""
+
+_FAILURES_SHOWN = 10
+
+
+class Verb(Protocol):
+    """What a verb's module offers."""
+
+    def parser(self) -> Parser:
+        """The verb's options."""
+
+    def run(self, options: argparse.Namespace, progress: Progress, stop: StopRequest) -> int:
+        """Do it; returns the exit code."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. ``--help`` leaves through SystemExit, as argparse has it."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _tolerate_narrow_encodings()
+    try:
+        code = _main(words, debug="--debug" in words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader of a listing (head, less) has seen enough; nothing may be written while Python shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _main(words: Sequence[str], *, debug: bool) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        if len(words) > 1 and words[0] == "help":
+            return _main([words[1], "--help"], debug=debug)
+        listed = "\n".join(f"  {name:<9}{summary}" for name, summary in VERBS.items())
+        print(_SHORT_HELP.format(version=__version__, verbs=listed), end="")
+        return 0
+    if words[0] in ("--version", "-V"):
+        print(f"paintover {__version__}")
+        return 0
+    progress: Progress = NoProgress()
+    try:
+        with StopRequest() as stop:
+            verb = _verb(words[0])
+            options = verb.parser().read(words[1:])
+            progress = open_progress(getattr(options, "progress", "none"))
+            with _logging(progress, debug=debug):
+                try:
+                    return verb.run(options, progress, stop)
+                finally:
+                    progress.close()
+    except KeyboardInterrupt:
+        return _failed(Interrupted("stopped on request"), progress, debug=debug)
+    except PaintoverError as error:
+        return _failed(error, progress, debug=debug)
+    except BrokenPipeError:
+        raise
+    except MemoryError:
+        error = PaintoverError("memory ran out", remedy="give fewer --workers or a smaller --tile")
+        return _failed(error, progress, debug=debug)
+    except OSError as fault:
+        path = fault.filename if isinstance(fault.filename, str) else None
+        reason = fault.strerror or type(fault).__name__
+        return _failed(PaintoverError(reason, path=path), progress, debug=debug)
+    except Exception as fault:  # A fault of ours: still one line and an exit code.
+        first = quiet_errors(str(fault)) or "no message"
+        error = PaintoverError(
+            f"internal fault: {type(fault).__name__}, {first}",
+            remedy="run again with --debug and send it with the output of paintover doctor",
+        )
+        return _failed(error, progress, debug=debug)
+
+
+def _verb(name: str) -> Verb:
+    # Each import where it is needed: `paintover inspect` should not wait for what only training needs.
+    if name == "run":
+        from plugin import run_verb
+
+        return run_verb
+    if name == "train":
+        from plugin import train_verb
+
+        return train_verb
+    if name == "render":
+        from plugin import render_verb
+
+        return render_verb
+    if name == "verify":
+        from plugin import verify_verb
+
+        return verify_verb
+    if name == "inspect":
+        from plugin import inspect_verb
+
+        return inspect_verb
+    if name == "key":
+        from plugin import key_verb
+
+        return key_verb
+    if name == "paint":
+        from plugin import paint_verb
+
+        return paint_verb
+    if name == "doctor":
+        from plugin import doctor
+
+        return doctor
+    if name.startswith("-"):
+        raise InputError(f"{name} needs a verb before it", remedy="paintover --help lists the verbs")
+    close = difflib.get_close_matches(name, VERBS, n=1, cutoff=0.5)
+    if close:
+        raise InputError(f"there is no verb {name!r}", remedy=f"did you mean {close[0]}?")
+    raise InputError(f"there is no verb {name!r}", remedy=f"the verbs are {', '.join(VERBS)}")
+
+
+def _failed(error: PaintoverError, progress: Progress, *, debug: bool) -> int:
+    """One line on stderr; a list of failed frames adds one line each, up to a page."""
+    if debug:
+        traceback.print_exc()
+    progress.fail(error)
+    lines = [f"paintover: {error}"]
+    if isinstance(error, FrameFailures):
+        shown = sorted(error.failures.items())
+        lines += [f"paintover: frame {frame}: {' '.join(why.split())}" for frame, why in shown[:_FAILURES_SHOWN]]
+        if len(shown) > _FAILURES_SHOWN:
+            lines.append(f"paintover: and {len(shown) - _FAILURES_SHOWN} more frames")
+    try:
+        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+    return error.exit_code
+
+
+class _Handler(logging.Handler):
+    """Log records as the command line's own one-line messages."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Warnings go where the progress protocol wants them, the rest to stderr."""
+        try:
+            if record.levelno >= logging.WARNING:
+                self._progress.warn(record.getMessage())
+            else:
+                sys.stderr.write(f"paintover: {record.name}: {quiet_errors(record.getMessage())}\n")
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
+@contextmanager
+def _logging(progress: Progress, *, debug: bool) -> Iterator[None]:
+    handler = _Handler(progress)
+    loggers = [logging.getLogger(name) for name in ("engine", "plugin")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Other people's deprecations are noise on a farm.
+            warnings.simplefilter("default" if debug else "ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+
+def _tolerate_narrow_encodings() -> None:
+    """A path with an accent must not end a job whose console knows only ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

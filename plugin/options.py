@@ -1,0 +1,310 @@
+"""The options of every verb. An option left out is None: its default is decided where the shot file is known."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from engine.errors import InputError
+from plugin.progress import MODES
+
+__all__ = [
+    "DEFAULT_BUDGET_S",
+    "MINIMUM_BUDGET_S",
+    "Parser",
+    "add_color",
+    "add_color_config",
+    "add_frames_out",
+    "add_keyframes",
+    "add_look",
+    "add_machine",
+    "add_plate",
+    "add_rendering",
+    "add_reporting",
+    "add_training",
+    "add_work",
+    "parse_budget",
+    "parse_device",
+]
+
+DEFAULT_BUDGET_S = 60.0
+MINIMUM_BUDGET_S = 5.0
+
+RECIPES = ("paintover", "texler2020", "texler2020-fullframe")
+
+_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+# Options whose value may start with a minus: argparse would take "-5--2" for an option.
+_SIGNED = {"--frames": r"-\d[\d\s,:xy-]*", "--frame": r"-\d+", "--keyframe": r"-\d+=.*"}
+
+
+class Parser(argparse.ArgumentParser):
+    """One verb's parser: one-line errors that name the closest option, examples under the help."""
+
+    def __init__(
+        self, verb: str, summary: str, *, examples: Sequence[str] = (), shot_file: bool = False, usage: str = ""
+    ) -> None:
+        epilog = "\n".join(["examples:", *(f"  {line}" for line in examples)]) if examples else None
+        place = "[SHOT.toml] " if shot_file else ""
+        super().__init__(
+            prog=f"paintover {verb}",
+            usage=usage or f"paintover {verb} {place}[options]",
+            description=summary,
+            epilog=epilog,
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
+        self._shot_file = shot_file
+
+    def read(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The options, and ``shot`` (a path or None) for verbs that take a shot file.
+
+        Raises:
+            InputError: wrong usage, in one line.
+        """
+        options, rest = self.parse_known_args(_join_signed(arguments))
+        # A positional that may be left out is lost by argparse after an option before Python 3.12; hence by hand.
+        if self._shot_file:
+            places = [word for word in rest if not word.startswith("-")]
+            unknown = [word for word in rest if word.startswith("-")]
+            if not unknown and len(places) <= 1:
+                options.shot = places[0] if places else None
+                return options
+        if rest:
+            self._refuse(rest)
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing a usage block."""
+        raise InputError(f"{self.prog.split()[-1]}: {message}", remedy=f"see {self.prog} --help")
+
+    def _refuse(self, rest: Sequence[str]) -> NoReturn:
+        option = next((word for word in rest if word.startswith("-")), None)
+        if option is None:
+            what = rest[1] if self._shot_file and len(rest) > 1 else rest[0]
+            self.error(f"unexpected argument {what!r}")
+        name = option.split("=", 1)[0]
+        close = difflib.get_close_matches(name, sorted(self._option_string_actions), n=1, cutoff=0.5)
+        if close:
+            raise InputError(f"{self.prog.split()[-1]}: unknown option {name}", remedy=f"did you mean {close[0]}?")
+        self.error(f"unknown option {name}")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+def _join_signed(arguments: Sequence[str]) -> list[str]:
+    joined: list[str] = []
+    for word in arguments:
+        pattern = _SIGNED.get(joined[-1]) if joined else None
+        if pattern is not None and re.fullmatch(pattern, word):
+            joined[-1] = f"{joined[-1]}={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def parse_budget(text: str) -> float:
+    """Seconds from ``60s``, ``2m``, ``1h``, ``1h30m`` or a plain number of seconds.
+
+    Raises:
+        InputError: not a duration, or too short to train anything.
+    """
+    compact = text.strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smh]?)", compact)
+    if not parts or "".join(number + unit for number, unit in parts) != compact:
+        raise InputError(f"--budget {text!r} is not a duration", remedy="write it as 60s, 2m or 1h")
+    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if seconds < MINIMUM_BUDGET_S:
+        raise InputError(
+            f"--budget {text} is too small to train anything",
+            remedy=f"give at least {MINIMUM_BUDGET_S:.0f}s; {DEFAULT_BUDGET_S:.0f}s is a good start",
+        )
+    return seconds
+
+
+def parse_device(text: str) -> str:
+    """``auto``, ``cpu`` or ``cuda:N`` (``cuda`` is ``cuda:0``).
+
+    Raises:
+        InputError: anything else.
+    """
+    name = text.strip().lower()
+    if name == "cuda":
+        return "cuda:0"
+    if name in ("auto", "cpu") or re.fullmatch(r"cuda:\d+", name):
+        return name
+    raise InputError(f"unknown device {text!r}", remedy="use auto, cpu, or cuda:0 for the first GPU")
+
+
+def _counted(option: str, minimum: int, remedy: str) -> Callable[[str], int]:
+    """A type for argparse: a whole number of at least ``minimum``."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise InputError(f"{option} {text!r} is not a whole number", remedy=remedy) from None
+        if value < minimum:
+            raise InputError(f"{option} {value} is too small, the least is {minimum}", remedy=remedy)
+        return value
+
+    return read
+
+
+def add_plate(parser: Parser) -> None:
+    """``--plate --frames``."""
+    group = parser.add_argument_group("the plate")
+    group.add_argument(
+        "--plate", metavar="P", help="source frames: plate.%%04d.exr, plate.####.exr, plate.$F4.exr, or a movie"
+    )
+    _add_frames(group, "every frame found on disk")
+
+
+def _add_frames(group: argparse._ArgumentGroup, default: str) -> None:
+    group.add_argument(
+        "--frames",
+        "--frame",
+        dest="frames",
+        metavar="R",
+        help=f"frame range, inclusive: 7, 1001-1100, 1-99x2, 1-5,9 (default: {default})",
+    )
+
+
+def add_color(parser: Parser, *, paintings: bool = False) -> None:
+    """``--colorspace --ocio`` and ``--paint-colorspace``."""
+    group = parser.add_argument_group("color")
+    group.add_argument("--colorspace", metavar="NAME", help="colorspace of the plate (default: OCIO's file rules)")
+    if paintings:
+        group.add_argument(
+            "--paint-colorspace", metavar="NAME", help="colorspace of the paintings (default: OCIO's file rules)"
+        )
+    _add_ocio(group)
+
+
+def add_color_config(parser: Parser) -> None:
+    """``--ocio`` alone."""
+    _add_ocio(parser.add_argument_group("color"))
+
+
+def _add_ocio(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--ocio", metavar="CONFIG", help="OCIO config (default: $OCIO, else OCIO's built-in one)")
+
+
+def add_keyframes(parser: Parser) -> None:
+    """``--keyframe``."""
+    group = parser.add_argument_group("the paintings")
+    group.add_argument(
+        "--keyframe",
+        dest="keyframes",
+        action="append",
+        metavar="F=PATH[,matte=PATH]",
+        help="frame number and its painting; repeat for more. The matte says where the painting counts",
+    )
+
+
+def add_training(parser: Parser) -> None:
+    """``--budget --steps --seed --recipe --features --resume``."""
+    group = parser.add_argument_group("training")
+    length = group.add_mutually_exclusive_group()
+    length.add_argument(
+        "--budget", type=parse_budget, metavar="TIME", help="how long to train: 60s, 2m, 1h (default: 60s)"
+    )
+    length.add_argument(
+        "--steps",
+        type=_counted("--steps", 1, "a few hundred is a good start"),
+        metavar="N",
+        help="train this many steps instead, however long they take",
+    )
+    group.add_argument(
+        "--seed",
+        type=_counted("--seed", 0, "give a number from 0 up"),
+        metavar="N",
+        help="same seed, same machine, same steps: same look (default: 0)",
+    )
+    group.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        metavar="NAME",
+        help=f"{', '.join(RECIPES)} (default: paintover)",
+    )
+    group.add_argument("--features", metavar="PATH", help="VGG weights (.safetensors) for the losses (default: none)")
+    group.add_argument("--resume", action="store_true", help="continue from the checkpoint in the work folder")
+
+
+def add_look(parser: Parser, default: str) -> None:
+    """``--look``."""
+    group = parser.add_argument_group("the look")
+    group.add_argument("--look", metavar="PATH", help=f"the .onnx file (default: {default})")
+
+
+def add_work(parser: Parser) -> None:
+    """``--work``."""
+    group = parser.add_argument_group("folders")
+    group.add_argument(
+        "--work", metavar="DIR", help="checkpoints, previews and the look if it has no path (default: work)"
+    )
+
+
+def add_frames_out(parser: Parser, help_text: str) -> None:
+    """``--out``."""
+    group = parser.add_argument_group("the result")
+    group.add_argument("--out", metavar="P", help=help_text)
+
+
+def add_rendering(parser: Parser) -> None:
+    """``--workers --tile --overwrite --no-guides``."""
+    group = parser.add_argument_group("rendering")
+    group.add_argument(
+        "--workers",
+        type=_counted("--workers", 1, "give 1 or more"),
+        metavar="N",
+        help="frames in flight at a time (default: 1)",
+    )
+    group.add_argument(
+        "--tile",
+        type=_counted("--tile", 0, "give 0 for whole frames, or a size in pixels"),
+        metavar="N",
+        help="tile size in pixels, 0 for whole frames (default: fits the frame)",
+    )
+    group.add_argument("--overwrite", action="store_true", help="render frames again that are already valid")
+    group.add_argument(
+        "--no-guides", action="store_true", help="use the plain translator; this version has no guides and always does"
+    )
+
+
+def add_machine(parser: Parser) -> None:
+    """``--device --threads``."""
+    group = parser.add_argument_group("machine")
+    group.add_argument(
+        "--device",
+        type=parse_device,
+        metavar="D",
+        help="auto (a GPU if it works, else the CPU), cpu, or cuda:N (default: auto)",
+    )
+    group.add_argument(
+        "--threads",
+        type=_counted("--threads", 1, "give 1 or more"),
+        metavar="N",
+        help="CPU threads (default: all cores); the result does not depend on it",
+    )
+
+
+def add_reporting(parser: Parser, *, progress: bool = True) -> None:
+    """``--progress --debug --help``; last, so that they end the help."""
+    group = parser.add_argument_group("reporting")
+    if progress:
+        group.add_argument(
+            "--progress",
+            choices=MODES,
+            default="auto",
+            metavar="MODE",
+            help=f"{', '.join(MODES)} (default: auto: a bar on a terminal, lines elsewhere)",
+        )
+    group.add_argument("--debug", action="store_true", help="log more, and show tracebacks")
+    group.add_argument("-h", "--help", action="help", help="show this page")
