@@ -21,7 +21,9 @@ __all__ = [
     "add_keyframes",
     "add_look",
     "add_machine",
+    "add_paint_style",
     "add_plate",
+    "add_plate_color",
     "add_rendering",
     "add_reporting",
     "add_training",
@@ -178,13 +180,27 @@ def _add_frames(group: argparse._ArgumentGroup, default: str) -> None:
 
 def add_color(parser: Parser, *, paintings: bool = False) -> None:
     """``--colorspace --ocio`` and ``--paint-colorspace``."""
-    group = parser.add_argument_group("color")
-    group.add_argument("--colorspace", metavar="NAME", help="colorspace of the plate (default: OCIO's file rules)")
+    group = _add_plate_color(parser)
     if paintings:
         group.add_argument(
-            "--paint-colorspace", metavar="NAME", help="colorspace of the paintings (default: OCIO's file rules)"
+            "--paint-colorspace", metavar="NAME", help="colorspace of the paintings (default: guessed as above)"
         )
     _add_ocio(group)
+
+
+def add_plate_color(parser: Parser) -> None:
+    """``--colorspace`` alone."""
+    _add_plate_color(parser)
+
+
+def _add_plate_color(parser: Parser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("color")
+    group.add_argument(
+        "--colorspace",
+        metavar="NAME",
+        help="colorspace of the plate (default: from its metadata, OCIO's file rules, its format)",
+    )
+    return group
 
 
 def add_color_config(parser: Parser) -> None:
@@ -208,6 +224,19 @@ def add_keyframes(parser: Parser) -> None:
     )
 
 
+def add_paint_style(parser: Parser, styles: Sequence[str]) -> None:
+    """``--style --seed``."""
+    group = parser.add_argument_group("painting")
+    group.add_argument(
+        "--style", choices=styles, metavar="NAME", help=f"{', '.join(styles)} (default: {styles[0]})"
+    )
+    _add_seed(group, "same seed: same painting (default: 0)")
+
+
+def _add_seed(group: argparse._ArgumentGroup, help_text: str) -> None:
+    group.add_argument("--seed", type=_counted("--seed", 0, "give a number from 0 up"), metavar="N", help=help_text)
+
+
 def add_training(parser: Parser) -> None:
     """``--budget --steps --seed --recipe --features --resume``."""
     group = parser.add_argument_group("training")
@@ -221,12 +250,7 @@ def add_training(parser: Parser) -> None:
         metavar="N",
         help="train this many steps instead, however long they take",
     )
-    group.add_argument(
-        "--seed",
-        type=_counted("--seed", 0, "give a number from 0 up"),
-        metavar="N",
-        help="same seed, same machine, same steps: same look (default: 0)",
-    )
+    _add_seed(group, "same seed, steps and machine: same look (default: 0)")
     group.add_argument(
         "--recipe",
         choices=RECIPES,
@@ -247,7 +271,7 @@ def add_work(parser: Parser) -> None:
     """``--work``."""
     group = parser.add_argument_group("folders")
     group.add_argument(
-        "--work", metavar="DIR", help="checkpoints, previews and the look if it has no path (default: work)"
+        "--work", metavar="DIR", help="checkpoints, previews, and the look unless --look says otherwise (default: work)"
     )
 
 
