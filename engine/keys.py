@@ -1,0 +1,277 @@
+"""A plate frame out through a display view for painting, and the painting back as scene-linear.
+
+Three things make the way back exact. The view's inverse is OCIO's own. The export remembers its plate, so a pixel that
+the artist left alone returns the plate's value, highlights above the view's peak included. And what the view cannot
+reproduce is measured on the actual frame and said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine import images
+from engine.color import ColorConfig
+from engine.errors import ImageError
+from engine.header import Header
+from engine.images import Image
+from engine.temporaries import replacing
+
+__all__ = ["KeyTransform", "export_key", "find_key_transform", "fit_to_data_window"]
+
+log = logging.getLogger(__name__)
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+FORMAT_VERSION = 1
+SUFFIX = ".paintover.json"
+ROUND_TRIP_TOLERANCE = 1e-3
+"""In display values, 0..1: a quarter of an 8-bit code."""
+
+_CODES = {"uint8": 255, "uint16": 65535}
+_UNTOUCHED_CODES = 1.5
+"""One code value and rounding: painting programs with 15-bit channels move 16-bit codes by one."""
+
+
+@dataclass(frozen=True)
+class KeyTransform:
+    """How a frame was shown for painting; what the sidecar beside the exported image holds."""
+
+    display: str
+    """OCIO display."""
+    view: str
+    """OCIO view of that display."""
+    colorspace: str
+    """The plate's."""
+    config: str
+    """``ColorConfig.name`` of the export."""
+    exposure: float
+    """Stops that the frame was brightened by before the view."""
+    frame: int
+    """The plate frame's number."""
+    plate: str
+    """The plate file's name, without its folder."""
+    plate_sha256: str
+    """Of the plate file's bytes."""
+    bit_depth: str
+    """Of the exported image: "uint8" or "uint16"."""
+    width: int
+    """Of the exported image, the plate's display window."""
+    height: int
+    """Of the exported image."""
+    round_trip: float
+    """Largest display-space error of view and inverse over the exported frame."""
+    warning: str
+    """What the artist should know about the way back; empty where there is nothing."""
+
+    def shown(self, plate: Image, config: ColorConfig) -> Floats:
+        """The image that was exported, from its plate: (h, w, 3) of the display window, quantized, in 0..1."""
+        scene = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
+        return _quantized(self._forward(scene, config), self.bit_depth)
+
+    def to_working(self, rgb: Floats, config: ColorConfig, *, plate: Image | None = None) -> Floats:
+        """A painting's display values (h, w, 3) in 0..1 as scene-linear of the working colorspace.
+
+        Args:
+            plate: the exported frame. With it, a pixel within one code value of what was exported returns the
+                plate's own value, whatever the view did to it.
+
+        Raises:
+            ColorError: this OCIO config lacks the display or view.
+            ImageError: ``plate`` is given and the painting is not of the exported size.
+        """
+        if config.name != self.config:
+            log.warning("the key was exported with the OCIO config %s, and %s is in use", self.config, config.name)
+        scene = config.view_inverse(rgb, self.display, self.view) * np.float32(2.0**-self.exposure)
+        scene = np.nan_to_num(scene, nan=0.0, posinf=65504.0, neginf=-65504.0)
+        if plate is None:
+            return scene
+        shown = self.shown(plate, config)
+        if shown.shape != rgb.shape:
+            raise ImageError(
+                f"the painting is {rgb.shape[1]}x{rgb.shape[0]}, the exported frame {shown.shape[1]}x{shown.shape[0]}",
+                frame=self.frame,
+                remedy="paint at the exported size",
+            )
+        untouched = np.abs(rgb - shown).max(axis=2) * _codes_of(rgb, self.bit_depth) <= _UNTOUCHED_CODES
+        original = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
+        return np.where(untouched[..., None], original, scene)
+
+    def reproducible(self, rgb: Floats, config: ColorConfig) -> Mask:
+        """(h, w): where the view shows a painting's inverse as it was painted, within ``ROUND_TRIP_TOLERANCE``."""
+        return self._round_trip_error(rgb, config) <= ROUND_TRIP_TOLERANCE
+
+    def _forward(self, scene: Floats, config: ColorConfig) -> Floats:
+        shown = config.view_forward(scene * np.float32(2.0**self.exposure), self.display, self.view)
+        return np.clip(np.nan_to_num(shown, nan=0.0), 0.0, 1.0)
+
+    def _round_trip_error(self, rgb: Floats, config: ColorConfig) -> Floats:
+        back = self._forward(self.to_working(rgb, config), config)
+        error: Floats = np.abs(back - np.clip(rgb, 0.0, 1.0)).max(axis=2)
+        return error
+
+
+def export_key(
+    plate_path: Path | str,
+    frame: int,
+    out_path: Path | str,
+    config: ColorConfig,
+    colorspace: str,
+    *,
+    display: str | None = None,
+    view: str | None = None,
+    exposure: float = 0.0,
+) -> KeyTransform:
+    """Exports one plate frame for painting and writes its sidecar ``<out_path>.paintover.json``.
+
+    The image is the plate's display window, black where the plate has no pixels, with the plate's alpha unless that is
+    the same everywhere. Without ``view`` the display's default view is taken if it can be inverted on this frame,
+    else its first other view that can; ``warning`` says so.
+
+    Args:
+        plate_path: the frame's file.
+        out_path: .png or .tif for 16 bits, .jpg for 8 (whose losses hide which pixels were left alone).
+        colorspace: the plate's.
+        exposure: stops to brighten by, to paint in a dark frame.
+
+    Raises:
+        ImageError: the plate cannot be read, or ``out_path`` is not an integer format.
+        ColorError: unknown colorspace, display or view.
+        OutputError: nothing could be written.
+    """
+    plate_path, out_path = Path(plate_path), Path(out_path)
+    depth = "uint8" if out_path.suffix.lower() in {".jpg", ".jpeg"} else "uint16"
+    if out_path.suffix.lower() not in {".png", ".tif", ".tiff", ".jpg", ".jpeg"}:
+        raise ImageError("a key is exported as .png, .tif or .jpg", path=out_path)
+    plate = images.read(plate_path, frame=frame)
+    default_display, _ = config.default_display_view()
+    display = display or default_display
+    views = [view] if view else config.views(display)
+    space, digest = config.resolve(colorspace), _sha256(plate_path)
+    candidates = []
+    for name in views:
+        transform = KeyTransform(
+            display=display,
+            view=name,
+            colorspace=space,
+            config=config.name,
+            exposure=exposure,
+            frame=frame,
+            plate=plate_path.name,
+            plate_sha256=digest,
+            bit_depth=depth,
+            width=plate.header.display[2],
+            height=plate.header.display[3],
+            round_trip=0.0,
+            warning="",
+        )
+        shown = transform.shown(plate, config)
+        error = transform._round_trip_error(shown, config)
+        candidates.append((transform, shown, error))
+        if float(error.max(initial=0.0)) <= ROUND_TRIP_TOLERANCE:
+            break
+    first_transform, _, first_error = candidates[0]
+    usable = float(candidates[-1][2].max(initial=0.0)) <= ROUND_TRIP_TOLERANCE
+    transform, shown, error = candidates[-1] if usable else candidates[0]
+    warning = ""
+    if transform is not first_transform or not usable:
+        share = float((first_error > ROUND_TRIP_TOLERANCE).mean())
+        warning = f"the view {first_transform.view!r} cannot be inverted on {share:.1%} of this frame"
+        warning += f"; {transform.view!r} is used instead" if usable else "; repainted pixels there will differ"
+    transform = _replaced(transform, float(error.max(initial=0.0)), warning)
+    if warning:
+        log.warning("frame %d: %s", frame, warning)
+
+    alpha = plate.alpha
+    if alpha is not None:
+        alpha = np.clip(plate.header.to_display(alpha), 0.0, 1.0)
+        alpha = alpha if float(np.ptp(alpha)) > 0.0 else None
+    images.write(out_path, shown, alpha=alpha, bit_depth=depth)
+    document = json.dumps({"version": FORMAT_VERSION, **asdict(transform)}, indent=2, sort_keys=True)
+    with replacing(_sidecar(out_path)) as temporary:
+        temporary.write_text(document + "\n", encoding="utf-8")
+    return transform
+
+
+def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
+    """The transform of an exported key, from the sidecar beside the painting; None where there is none.
+
+    A painting saved under another extension is found by its stem.
+
+    Raises:
+        ImageError: the sidecar is damaged or of a newer version.
+    """
+    painting = Path(painting_path)
+    own = _sidecar(painting)
+    found = [own] if own.is_file() else []
+    if not found and painting.parent.is_dir():
+        for path in sorted(painting.parent.iterdir()):
+            if path.name.endswith(SUFFIX) and Path(path.name.removesuffix(SUFFIX)).stem == painting.stem:
+                found.append(path)
+    if not found:
+        return None
+    try:
+        document = json.loads(found[0].read_text(encoding="utf-8"))
+        version = int(document["version"])
+        values = {field.name: document[field.name] for field in fields(KeyTransform)} if version == 1 else {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ImageError(
+            "the sidecar of the exported key is damaged", path=found[0], remedy="export the key again"
+        ) from error
+    if version != FORMAT_VERSION:
+        raise ImageError(f"the key's sidecar has version {version}", path=found[0], remedy="update Paintover")
+    return KeyTransform(**values)
+
+
+def fit_to_data_window(rgb: Floats, header: Header) -> tuple[Floats, Mask]:
+    """A painting of the display window, (h, w, 3), as the plate's data window, and where it covers that.
+
+    A painting that already has the data window's size is returned as it is.
+
+    Raises:
+        ImageError: it has neither size.
+    """
+    size = (rgb.shape[1], rgb.shape[0])
+    if size == header.display[2:]:
+        return header.from_display(rgb)
+    if size == header.data[2:]:
+        return rgb, np.ones(rgb.shape[:2], bool)
+    display, data = header.display, header.data
+    raise ImageError(
+        f"the painting is {size[0]}x{size[1]}, the plate {display[2]}x{display[3]} (data window {data[2]}x{data[3]})",
+        remedy="paint at the plate's size",
+    )
+
+
+def _replaced(transform: KeyTransform, round_trip: float, warning: str) -> KeyTransform:
+    return KeyTransform(**{**asdict(transform), "round_trip": round_trip, "warning": warning})
+
+
+def _sidecar(image: Path) -> Path:
+    return image.with_name(image.name + SUFFIX)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _quantized(rgb: Floats, bit_depth: str) -> Floats:
+    codes = np.float32(_CODES[bit_depth])
+    return np.floor(rgb * codes + np.float32(0.5)) / codes
+
+
+def _codes_of(rgb: Floats, bit_depth: str) -> int:
+    """Codes of the painting: an artist may have saved a 16-bit export with 8 bits."""
+    eight = rgb * np.float32(255.0)
+    return 255 if bool((np.abs(eight - np.round(eight)) < 1e-3).all()) else _CODES[bit_depth]
