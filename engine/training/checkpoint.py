@@ -1,0 +1,92 @@
+"""A training checkpoint: two files of plain data, safetensors and JSON, never a pickle.
+
+``checkpoint.safetensors`` holds every tensor, and in its own header the JSON of everything else, so that one atomic
+rename replaces both at once. ``checkpoint.json`` beside it is the same JSON for people; nothing reads it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from engine.errors import InputError
+from engine.temporaries import replacing
+from engine.training.recipe import Recipe
+
+__all__ = ["FORMAT", "load_checkpoint", "save_checkpoint"]
+
+FORMAT = 1
+NAME = "checkpoint.safetensors"
+REMEDY = "run again without --resume to start afresh"
+
+
+def save_checkpoint(folder: Path, recipe: Recipe, state: Mapping[str, Any]) -> Path:
+    """Write ``recipe`` and the JSON values ``state`` to ``folder`` atomically; a synchronization point on a GPU.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, module in recipe.modules.items():
+        for key, value in module.state_dict().items():
+            tensors[f"{name}/{key}"] = value.detach().cpu().contiguous()
+    for name, optimizer in recipe.optimizers.items():
+        for index, slots in optimizer.state_dict()["state"].items():
+            for slot, value in slots.items():
+                tensors[f"adam:{name}/{index}/{slot}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    document = {"format": FORMAT, **state, "sampler": recipe.sampler_state()}
+    text = json.dumps(document, sort_keys=True)
+    path = folder / NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={"paintover": text}))
+    readable = {key: value for key, value in document.items() if key not in ("sampler", "random")}
+    with replacing(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(readable, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return path
+
+
+def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[str, Any] | None:
+    """Restore ``recipe`` from ``folder`` and return the saved state; None where there is no checkpoint.
+
+    Raises:
+        InputError: the checkpoint is damaged, of a newer format, or of other inputs than ``inputs_sha256``.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            state: dict[str, Any] = json.loads((file.metadata() or {})["paintover"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise InputError(f"the checkpoint is damaged: {error}", path=path, remedy=REMEDY) from error
+    if state.get("format") != FORMAT:
+        raise InputError(f"the checkpoint has format {state.get('format')}", path=path, remedy=REMEDY)
+    if state.get("inputs_sha256") != inputs_sha256:
+        raise InputError(
+            "the checkpoint was made from other keyframes, recipe or seed", path=path, remedy=REMEDY
+        )
+    try:
+        for name, module in recipe.modules.items():
+            module.load_state_dict({k: tensors[f"{name}/{k}"] for k in module.state_dict()})
+        for name, optimizer in recipe.optimizers.items():
+            document = optimizer.state_dict()
+            slots: dict[int, dict[str, Tensor]] = {}
+            prefix = f"adam:{name}/"
+            for key, value in tensors.items():
+                if key.startswith(prefix):
+                    index, slot = key[len(prefix) :].split("/")
+                    slots.setdefault(int(index), {})[slot] = value
+            optimizer.load_state_dict({**document, "state": slots})
+        recipe.restore_sampler(state["sampler"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"the checkpoint does not fit this recipe: {error}", path=path, remedy=REMEDY) from error
+    return state

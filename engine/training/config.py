@@ -1,0 +1,130 @@
+"""What a training run is asked to do, and what a recipe's settings are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+
+__all__ = ["RECIPES", "KeyframeJob", "Settings", "TrainingJob"]
+
+RECIPES = ("paintover", "texler2020", "texler2020-fullframe")
+
+MINIMUM_BUDGET_S = 5.0
+MINIMUM_STEPS = 1
+
+
+@dataclass(frozen=True)
+class KeyframeJob:
+    """One painted frame."""
+
+    frame: int
+    """The keyframe's number."""
+    painting: Path
+    """The painted image."""
+    matte: Path | None
+    """Coverage of the painting; None where its alpha, or nothing, limits it."""
+    colorspace: str | None
+    """OCIO name; None asks the key's sidecar, then the config's file rules."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """The job file of ``python -m engine.training.train``."""
+
+    plate: str
+    """Pattern or movie of the plate."""
+    frames: str
+    """Frame range in fileseq syntax."""
+    plate_colorspace: str | None
+    """OCIO name; None asks the config's file rules."""
+    keyframes: tuple[KeyframeJob, ...]
+    """At least one."""
+    work: Path
+    """Folder for checkpoints and previews."""
+    look: Path
+    """The .onnx to write."""
+    budget_s: float | None
+    """Seconds of training, if not counted in steps."""
+    steps: int | None
+    """Steps of training, if not counted in seconds."""
+    seed: int = 0
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda:N``."""
+    recipe: str = "paintover"
+    """One of ``RECIPES``."""
+    features: str | None = None
+    """Weights of a VGG for the losses: a path, ``vgg16`` or ``vgg19``."""
+    resume: bool = False
+    """Continue from the checkpoint in ``work``."""
+    ocio: str | None = None
+    """Path of an OCIO config; None takes the active one."""
+    threads: int | None = None
+    preview: bool = True
+    """Refresh a preview strip in ``work``."""
+    fit_paintings: bool = False
+    """Resample a painting whose size differs from its plate frame."""
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise InputError(f"unknown recipe {self.recipe!r}", remedy=f"known are {', '.join(RECIPES)}")
+        if not self.keyframes:
+            raise InputError("no keyframe to train from", remedy="give --keyframe FRAME=PAINTING")
+        if (self.budget_s is None) == (self.steps is None):
+            raise InputError("training needs a budget or a number of steps", remedy="give --budget 60s or --steps 500")
+        if self.budget_s is not None and not self.budget_s >= MINIMUM_BUDGET_S:
+            raise InputError(
+                f"a budget of {self.budget_s:g} s is too small to train", remedy=f"give {MINIMUM_BUDGET_S:g} s or more"
+            )
+        if self.steps is not None and self.steps < MINIMUM_STEPS:
+            raise InputError(f"{self.steps} steps are too few to train", remedy="give 1 step or more")
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingJob:
+        """Read a job file (JSON).
+
+        Raises:
+            InputError: the file cannot be read, a field is missing or unknown, or a value makes no sense.
+        """
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            keyframes = tuple(
+                KeyframeJob(
+                    int(k["frame"]), Path(k["painting"]), Path(k["matte"]) if k.get("matte") else None, k.get("colorspace")
+                )
+                for k in data.pop("keyframes")
+            )
+            unknown = set(data) - {f.name for f in fields(cls)}
+            if unknown:
+                raise ValueError(f"unknown fields {', '.join(sorted(unknown))}")
+            work, look = Path(data.pop("work")), Path(data.pop("look"))
+            return cls(keyframes=keyframes, work=work, look=look, **data)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"cannot read the training job: {error}", path=path) from error
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Our recipe's settings. One set for every shot; the figures behind each are in docs/decisions/."""
+
+    width: int = 96
+    blocks: int = 5
+    crop: int = 160
+    """Side of a training crop, pixels."""
+    halo: int = 24
+    """Context, pixels: what lies nearer to a crop's artificial border is not judged."""
+    batch: int = 4
+    learning_rate: float = 1e-3
+    discriminator_rate: float = 4e-4
+    discriminator_width: int = 24
+    warmup_steps: int = 30
+    l1: float = 4.0
+    feature_matching: float = 4.0
+    adversarial: float = 0.1
+    deep: float = 0.0
+    """Weight of deep features, when weights are given."""
+    averaging: float = 0.99
+    """Decay of the averaged weights per step."""

@@ -1,0 +1,213 @@
+"""Our translator: a compact, purely local network in the working encoding.
+
+::
+
+    encoded plate (B, 3, H, W)
+      -> space to depth 2            (B, 12, H/2, W/2) ---------------------------+--- skip k3 ---+
+      -> stem k3                     (B, h, H/2, W/2) -----------------+          |               |
+      -> down k3 s2                  (B, w, H/4, W/4)                  |          |               |
+      -> blocks x (k3, k3, add)      (B, w, H/4, W/4)                  |          |               |
+      -> lateral k1, nearest x2      (B, f, H/2, W/2) -- concatenate --+----------+               |
+      -> fuse k3, k3, head k3        (B, 12, H/2, W/2) -------------------------------- add ------+
+      -> depth to space 2            (B, 3, H, W)
+
+There is no clamp on the way out and nothing depends on the whole image, so tiles equal the full frame. The skip is a
+plain linear filter whose best value is known before training starts: see :func:`fit_skip`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.training.graph import GraphWriter
+
+__all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The translator's size."""
+
+    width: int = 96
+    """Channels at quarter resolution; half of it at half resolution."""
+    blocks: int = 5
+    """Residual blocks at quarter resolution."""
+    skip_kernel: int = 3
+    """Side of the linear skip filter, in half-resolution pixels."""
+
+    multiple: int = 4
+    """Origins of tiles must be multiples of this many pixels."""
+
+    @property
+    def reach(self) -> int:
+        """How far, in pixels, an output pixel looks; an upper bound, exact to the multiple."""
+        half_resolution = 2 * (1 + 1 + 1 + 1 + 1)  # stem, down, fuse twice, head
+        quarter_resolution = 4 * (2 * self.blocks)
+        block_alignment = self.multiple
+        return half_resolution + quarter_resolution + block_alignment
+
+
+def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight (O, I, k, k) and bias (O,) of ``conv`` followed by ``norm`` in evaluation, as one convolution."""
+    weight = conv.weight.detach().double().cpu()
+    bias = torch.zeros(weight.shape[0]).double() if conv.bias is None else conv.bias.detach().double().cpu()
+    if norm is not None:
+        assert_running = (norm.running_mean, norm.running_var)
+        mean, var = (t.detach().double().cpu() for t in assert_running if t is not None)
+        scale = norm.weight.detach().double().cpu() / torch.sqrt(var + norm.eps)
+        weight = weight * scale[:, None, None, None]
+        bias = (bias - mean) * scale + norm.bias.detach().double().cpu()
+    return weight.float().numpy(), bias.float().numpy()
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch norm, activation: (B, I, H, W) -> (B, O, H/stride, W/stride)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, leak: float = 0.0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.leak = leak
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.conv(x)), self.leak)
+
+    def emit(self, g: GraphWriter, x: str) -> str:
+        weight, bias = folded(self.conv, self.norm)
+        y = g.conv(x, weight, bias, stride=self.conv.stride[0])
+        return g.op("LeakyRelu", y, alpha=self.leak) if self.leak else g.op("Relu", y)
+
+
+class Residual(nn.Module):
+    """x + k3(relu(norm(k3(x)))): (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(channels, channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x))
+
+    def emit(self, g: GraphWriter, x: str) -> str:
+        return g.op("Add", x, g.conv(self.first.emit(g, x), *folded(self.second, None)))
+
+
+class Translator(nn.Module):
+    """Encoded plate (B, 3, H, W), H and W multiples of 4 -> encoded result (B, 3, H, W); see the module's picture."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        wide = architecture.width
+        half, fuse = wide // 2, wide * 2 // 3
+        self.stem = ConvNorm(12, half, leak=0.2)
+        self.down = ConvNorm(half, wide, stride=2, leak=0.2)
+        self.body = nn.Sequential(*[Residual(wide) for _ in range(architecture.blocks)])
+        self.lateral = nn.Conv2d(wide, fuse, 1)
+        self.fuse = nn.Sequential(ConvNorm(fuse + half + 12, fuse), ConvNorm(fuse, fuse))
+        self.head = nn.Conv2d(fuse, 12, 3, padding=1)
+        self.skip = nn.Conv2d(12, 12, architecture.skip_kernel, padding=architecture.skip_kernel // 2)
+        # Training starts from the skip alone, whatever the rest was drawn as.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        nn.init.dirac_(self.skip.weight)
+        nn.init.zeros_(self.skip.bias)
+
+    @property
+    def reach(self) -> int:
+        return self.architecture.reach
+
+    @property
+    def multiple(self) -> int:
+        return self.architecture.multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = F.pixel_unshuffle(x * 2 - 1, 2)  # (B, 12, H/2, W/2)
+        fine = self.stem(z)  # (B, h, H/2, W/2)
+        deep = self.body(self.down(fine))  # (B, w, H/4, W/4)
+        deep = F.interpolate(self.lateral(deep), scale_factor=2.0, mode="nearest")  # (B, f, H/2, W/2)
+        y = self.head(self.fuse(torch.cat([deep, fine, z], 1))) + self.skip(z)  # (B, 12, H/2, W/2)
+        return (F.pixel_shuffle(y, 2) + 1) / 2
+
+    def emit(self, g: GraphWriter, x: str) -> str:
+        """Write this network's nodes; ``x`` is the encoded plate (N, 3, H, W) with H and W multiples of 4."""
+        two, one, half = g.constant(2.0), g.constant(1.0), g.constant(0.5)
+        z = space_to_depth(g, g.op("Sub", g.op("Mul", x, two), one))
+        fine = self.stem.emit(g, z)
+        deep = self.down.emit(g, fine)
+        for block in self.body:
+            deep = block.emit(g, deep)  # type: ignore[operator]
+        deep = upsample_nearest(g, g.conv(deep, *folded(self.lateral, None)))
+        y = g.op("Concat", deep, fine, z, axis=1)
+        for layer in self.fuse:
+            y = layer.emit(g, y)  # type: ignore[operator]
+        y = g.op("Add", g.conv(y, *folded(self.head, None)), g.conv(z, *folded(self.skip, None)))
+        y = g.op("DepthToSpace", y, blocksize=2, mode="CRD")
+        return g.op("Mul", g.op("Add", y, one), half)
+
+
+def space_to_depth(g: GraphWriter, x: str) -> str:
+    """Emit ``pixel_unshuffle(x, 2)``: the operator's block-major channels, put in the framework's order."""
+    y = g.op("SpaceToDepth", x, blocksize=2)  # (N, 4 * 3, H/2, W/2), channel = block * 3 + color
+    order = [block * 3 + color for color in range(3) for block in range(4)]
+    return g.op("Gather", y, g.constant(order, np.int64), axis=1)
+
+
+def upsample_nearest(g: GraphWriter, x: str) -> str:
+    """Emit nearest-neighbor upsampling by 2."""
+    scales = g.constant([1.0, 1.0, 2.0, 2.0])
+    return g.op("Resize", x, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+
+
+@torch.no_grad()
+def fit_skip(net: Translator, pairs: list[tuple[Tensor, Tensor, Tensor]], ridge: float = 1e-4) -> float:
+    """Set the skip to the linear filter that explains the paintings best, in closed form.
+
+    Ridge least squares from each half-resolution neighborhood of the plate to the painting. It gives the exact answer
+    for an identity or a color matrix, and otherwise the best linear filter, which passes only that detail of the plate
+    that the painting kept; the network then learns the remainder.
+
+    Args:
+        net: the translator to initialize.
+        pairs: per keyframe the encoded plate (3, H, W), painting (3, H, W) and weight (1, H, W); H, W multiples of 4.
+        ridge: Tikhonov factor towards the identity, per sample.
+
+    Returns:
+        The mean absolute residual over the painted pixels, in the working encoding.
+    """
+    kernel = net.architecture.skip_kernel
+    columns = 12 * kernel * kernel + 1
+    normal = torch.zeros(columns, columns, dtype=torch.float64)
+    right = torch.zeros(columns, 12, dtype=torch.float64)
+    total = 0.0
+    rows = []
+    for plate, painting, weight in pairs:
+        z = F.pixel_unshuffle(plate[None].float().cpu() * 2 - 1, 2)
+        target = F.pixel_unshuffle(painting[None].float().cpu() * 2 - 1, 2)[0].flatten(1).T  # (P, 12)
+        inside = F.pixel_unshuffle(weight[None].float().cpu(), 2).amin(1)[0].flatten()  # (P,)
+        a = F.unfold(z, kernel, padding=kernel // 2)[0].T  # (P, 12 k k)
+        a = torch.cat([a, torch.ones(len(a), 1)], 1)
+        keep = inside > 0.5
+        a, target = a[keep].double(), target[keep].double()
+        normal += a.T @ a
+        right += a.T @ target
+        total += len(a)
+        rows.append((a, target))
+    if total < columns:
+        return float("nan")
+    identity = torch.zeros(columns, 12, dtype=torch.float64)
+    start = nn.init.dirac_(torch.empty(12, 12, kernel, kernel))
+    identity[:-1] = start.reshape(12, -1).T.double()
+    damp = ridge * total
+    solution = torch.linalg.solve(normal + damp * torch.eye(columns, dtype=torch.float64), right + damp * identity)
+    net.skip.weight.copy_(solution[:-1].T.reshape(12, 12, kernel, kernel).float())
+    net.skip.bias.copy_(solution[-1].float())
+    residual = sum(float((a @ solution - target).abs().sum()) for a, target in rows)
+    return residual / (total * 12) / 2

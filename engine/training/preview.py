@@ -1,0 +1,62 @@
+"""The preview strip: plate, painting, current result on the keyframe, current result on an unpainted frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from engine import images, shaper
+from engine.color import ColorConfig
+from engine.training.export import reference
+from engine.training.keyframes import Keyframe
+
+__all__ = ["Preview"]
+
+Floats = NDArray[np.float32]
+
+LARGEST = (540, 960)
+"""Larger frames show their central part: a smaller picture would show another texture."""
+STRIP_HEIGHT = 360
+GAP = 8
+BACKGROUND = 0.12
+
+
+class Preview:
+    """Draws and writes the strip; each image is shown through the config's sRGB display."""
+
+    def __init__(self, path: Path, keyframe: Keyframe, probe: Floats, config: ColorConfig) -> None:
+        self.path = path
+        self._config = config
+        self._keyframe_plate = _center(keyframe.plate)
+        self._probe = _center(probe)
+        painting = np.where(keyframe.weight[..., None] > 0, keyframe.painting, np.float32(BACKGROUND))
+        self._fixed = [self._shown(self._keyframe_plate), self._shown(_center(painting))]
+
+    def probe_result(self, net: nn.Module) -> Floats:
+        """The network's result on the unpainted frame's center, working encoding (h, w, 3)."""
+        return reference(net, self._probe)
+
+    def write(self, net: nn.Module) -> None:
+        """Refresh the strip on disk, atomically."""
+        results = [self._shown(shaper.decode(reference(net, plate))) for plate in (self._keyframe_plate, self._probe)]
+        height = min([STRIP_HEIGHT, *[p.shape[0] for p in self._fixed]])
+        gap = np.full((height, GAP, 3), BACKGROUND, np.float32)
+        columns: list[Floats] = []
+        for picture in [*self._fixed, *results]:
+            width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+            columns += [cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), gap]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(self.path, np.concatenate(columns[:-1], axis=1), bit_depth="uint8")
+
+    def _shown(self, linear: Floats) -> Floats:
+        return np.clip(self._config.from_working(np.ascontiguousarray(linear), self._config.resolve("sRGB")), 0, 1)
+
+
+def _center(pixels: Floats) -> Floats:
+    rows, columns = min(LARGEST[0], pixels.shape[0]), min(LARGEST[1], pixels.shape[1])
+    top, left = (pixels.shape[0] - rows) // 2, (pixels.shape[1] - columns) // 2
+    return np.ascontiguousarray(pixels[top : top + rows, left : left + columns])

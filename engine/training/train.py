@@ -1,0 +1,399 @@
+"""``python -m engine.training.train --job JOB.json``: keyframes in, a look out, one JSON event a line on stdout.
+
+Stopping: the first Ctrl-C or SIGTERM finishes the step, saves a checkpoint, exports the best look so far and exits
+with 130 or 143; the second exits at once. Every file is replaced atomically, so a kill at any moment loses at most the
+time since the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.color import ColorConfig
+from engine.errors import Interrupted, PaintoverError
+from engine.frames import FrameRange
+from engine.training.checkpoint import load_checkpoint, save_checkpoint
+from engine.training.config import Settings, TrainingJob
+from engine.training.device import Machine
+from engine.training.export import write_look
+from engine.training.features import load_features
+from engine.training.keyframes import Keyframe, load_keyframes, load_plate
+from engine.training.losses import WashoutGuard, texture_energy
+from engine.training.preview import Preview
+from engine.training.recipe import PaintoverRecipe, Recipe, TexlerRecipe
+from engine.training.texler import DEEP_LAYERS
+
+__all__ = ["Emit", "Trained", "main", "train"]
+
+log = logging.getLogger(__name__)
+
+Emit = Callable[[dict[str, Any]], None]
+
+REPORT_EVERY_S = 0.5
+PREVIEW_EVERY_S = 8.0
+CHECKPOINT_EVERY_S = 20.0
+PREVIEW_SHARE = 0.05
+"""Largest share of the time that previews may take."""
+GUARD_FROM = 0.5
+"""Share of the run after which fading texture can stop it."""
+GUARD_CHECKS = 12
+"""Looks at the texture over the rest of the run."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run reached."""
+
+    look: Path
+    steps: int
+    seconds: float
+    loss: float
+    check_error: float
+    """Largest difference between the look and the network, working encoding."""
+    stopped: str
+    """``done``, ``washout`` or ``interrupted``."""
+
+
+class StopFlag:
+    """Set by the first Ctrl-C or SIGTERM; the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    def install(self) -> None:
+        """Take over the signals that this platform has."""
+        for name, code in (("SIGINT", 130), ("SIGTERM", 143), ("SIGBREAK", 130)):
+            number = getattr(signal, name, None)
+            if number is not None:
+                signal.signal(number, lambda _signum, _frame, code=code: self._on_signal(code))
+
+    def _on_signal(self, code: int) -> None:
+        if self.exit_code:
+            os._exit(code)
+        self.exit_code = code
+
+
+class Clock:
+    """Elapsed seconds and steps against the budget, across resumed runs."""
+
+    def __init__(self, job: TrainingJob) -> None:
+        self.budget_s, self.steps = job.budget_s, job.steps
+        self.step, self.spent_s = 0, 0.0
+        self._started = time.perf_counter()
+        self._first_step = 0
+
+    def resume(self, step: int, spent_s: float) -> None:
+        self.step = self._first_step = step
+        self.spent_s = spent_s
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.spent_s + time.perf_counter() - self._started
+
+    @property
+    def progress(self) -> float:
+        done = self.step / self.steps if self.steps is not None else self.elapsed_s / (self.budget_s or 1.0)
+        return min(done, 1.0)
+
+    @property
+    def steps_per_s(self) -> float:
+        return (self.step - self._first_step) / max(time.perf_counter() - self._started, 1e-6)
+
+    @property
+    def left_s(self) -> float | None:
+        if self.budget_s is not None:
+            return max(self.budget_s - self.elapsed_s, 0.0)
+        return (self.steps - self.step) / self.steps_per_s if self.steps and self.steps_per_s > 0 else None
+
+
+def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: Settings | None = None) -> Trained:
+    """Train a look and write it.
+
+    Args:
+        job: what to train from and where to write.
+        emit: receives one dict per event: start, step, preview, checkpoint, note, warning.
+        stop: polled every step.
+        settings: our recipe's settings, for experiments.
+
+    Raises:
+        InputError, ImageError, ColorError, DeviceError: wrong input; nothing was written.
+        ExportError: the look failed its check; the checkpoint remains.
+        OutputError: disk full or no permission.
+    """
+    stop = stop or StopFlag()
+    settings = settings or Settings()
+    config = ColorConfig.active(job.ocio)
+    machine = Machine.choose(job.device, job.threads)
+    keyframes = load_keyframes(job, config)
+    torch.manual_seed(job.seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    rng = np.random.default_rng(job.seed)
+    recipe = build_recipe(job, settings, keyframes, machine, rng, emit)
+    folder = job.work / "train"
+    inputs_sha256 = digest_inputs(job, settings, keyframes)
+    clock = Clock(job)
+    if job.resume:
+        state = load_checkpoint(folder, recipe, inputs_sha256)
+        if state is None:
+            emit({"event": "note", "message": "no checkpoint to resume from; training starts afresh"})
+        else:
+            rng.bit_generator.state = state["random"]
+            clock.resume(int(state["step"]), float(state["elapsed_s"]))
+            emit({"event": "note", "message": f"resumed at step {clock.step}, after {clock.spent_s:.0f} s"})
+    probe_frame = unpainted_frame(job)
+    probe = keyframes[0].plate if probe_frame is None else load_plate(job, probe_frame, config)[0]
+    emit({"event": "start", "steps": job.steps, "budget_s": job.budget_s, "look": str(job.look)})
+    run = _Run(job, recipe, machine, keyframes, probe, config, emit, clock, folder, inputs_sha256, rng)
+    stopped = run.loop(stop)
+    run.checkpoint()
+    card = {
+        "name": job.look.stem,
+        "working_colorspace": config.working,
+        "ocio_config": config.name,
+        "keyframes": [
+            {"frame": k.frame, "exemplar_sha256": k.sha256, "width": k.weight.shape[1], "height": k.weight.shape[0]}
+            for k in keyframes
+        ],
+        "trained": {
+            "recipe": job.recipe,
+            "steps": clock.step,
+            "seconds": round(clock.elapsed_s, 3) if job.steps is None else 0.0,
+            "seed": job.seed,
+            "loss": run.losses.get("loss", 0.0),
+            "losses": {k: v for k, v in run.losses.items() if k != "loss"},
+        },
+        "plate_colorspace": keyframes[0].plate_colorspace,
+        "paint_colorspace": keyframes[0].paint_colorspace,
+    }
+    net = run.best_network()
+    difference = write_look(job.look, net, [k.painting for k in keyframes], card, keyframes[0].plate)
+    if stopped != "interrupted":
+        run.refresh_preview(net)
+    loss = run.losses.get("loss", 0.0)
+    return Trained(job.look, clock.step, clock.elapsed_s, loss, difference, stopped)
+
+
+def build_recipe(
+    job: TrainingJob,
+    settings: Settings,
+    keyframes: list[Keyframe],
+    machine: Machine,
+    rng: np.random.Generator,
+    emit: Emit,
+) -> Recipe:
+    """The recipe that a job names, with its keyframes on the device."""
+    pairs = [k.pair(machine.device, 4) for k in keyframes]
+    deep = load_features(job.features, DEEP_LAYERS) if job.features else None
+    if job.recipe == "paintover":
+        if deep is None:
+            note = "trained without deep features: they sharpen fine texture a little; give --features to use a VGG"
+            emit({"event": "note", "message": note})
+        elif not settings.deep:
+            settings = replace(settings, deep=2.0)
+        return PaintoverRecipe(pairs, settings, machine, rng, deep)
+    if deep is None:
+        lacking = f"{job.recipe} without --features lacks its deep-feature loss and is not the published configuration"
+        emit({"event": "warning", "message": lacking})
+    return TexlerRecipe(pairs, machine, rng, deep, full_frame=job.recipe.endswith("fullframe"))
+
+
+def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[Keyframe]) -> str:
+    """SHA-256 over what makes two runs the same training, the length of the run aside."""
+    digest = hashlib.sha256()
+    facts = {"recipe": job.recipe, "seed": job.seed, "features": job.features, "settings": asdict(settings)}
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    for keyframe in keyframes:
+        digest.update(f"{keyframe.frame}".encode())
+        for array in (keyframe.plate, keyframe.painting, keyframe.weight):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def unpainted_frame(job: TrainingJob) -> int | None:
+    """The frame farthest from every keyframe; None where all are painted."""
+    painted = [k.frame for k in job.keyframes]
+    frames = [f for f in FrameRange.parse(job.frames) if f not in painted]
+    return max(frames, key=lambda f: min(abs(f - p) for p in painted)) if frames else None
+
+
+@dataclass
+class _Run:
+    """The loop's state."""
+
+    job: TrainingJob
+    recipe: Recipe
+    machine: Machine
+    keyframes: list[Keyframe]
+    probe: np.ndarray
+    config: ColorConfig
+    emit: Emit
+    clock: Clock
+    folder: Path
+    inputs_sha256: str
+    rng: np.random.Generator
+
+    def __post_init__(self) -> None:
+        self.losses: dict[str, float] = {}
+        self.preview = Preview(self.job.work / "preview.png", self.keyframes[0], self.probe, self.config)
+        self.guard = WashoutGuard()
+        self.kept: dict[str, Tensor] | None = None
+        first = self.keyframes[0].pair(torch.device("cpu"), 4)
+        self.exemplar_energy = texture_energy(first.painting[None], first.weight[None])
+        self._next_guard = GUARD_FROM
+
+    def loop(self, stop: StopFlag) -> str:
+        now = time.perf_counter()
+        next_report, next_checkpoint = now, now + CHECKPOINT_EVERY_S
+        next_preview = now + PREVIEW_EVERY_S / 4
+        losses: Mapping[str, Tensor] = {}
+        stopped = "done"
+        while self.clock.progress < 1.0:
+            if stop.exit_code:
+                stopped = "interrupted"
+                break
+            losses = self.recipe.step(self.clock.progress)
+            self.clock.step += 1
+            now = time.perf_counter()
+            if now >= next_report:
+                self._report(losses)  # a sync point
+                next_report = now + REPORT_EVERY_S
+            if self.job.preview and now >= next_preview:
+                cost_s = self.refresh_preview(self.recipe.result())
+                next_preview = time.perf_counter() + max(PREVIEW_EVERY_S, cost_s / PREVIEW_SHARE)
+            if now >= next_checkpoint:
+                self.checkpoint()
+                next_checkpoint = time.perf_counter() + CHECKPOINT_EVERY_S
+            if self.clock.progress >= self._next_guard and self._texture_faded():
+                stopped = "washout"
+                break
+        if losses:
+            self._report(losses)
+        return stopped
+
+    def _report(self, losses: Mapping[str, Tensor]) -> None:
+        names = list(losses)
+        values = torch.stack([losses[n].float() for n in names]).tolist()  # a sync point
+        self.losses = dict(zip(names, values, strict=True))
+        clock = self.clock
+        left_s = clock.left_s
+        self.emit(
+            {
+                "event": "step",
+                "step": clock.step,
+                "steps": self.job.steps,
+                "loss": round(self.losses["loss"], 5),
+                "steps_per_s": round(clock.steps_per_s, 2),
+                "elapsed_s": round(clock.elapsed_s, 2),
+                "left_s": None if left_s is None else round(left_s, 1),
+                "progress": round(clock.progress, 4),
+            }
+        )
+
+    def refresh_preview(self, net: nn.Module) -> float:
+        """Write the preview strip; returns its cost in seconds."""
+        began = time.perf_counter()
+        net.eval()
+        self.preview.write(net)
+        self.emit({"event": "preview", "path": str(self.preview.path)})
+        return time.perf_counter() - began
+
+    def checkpoint(self) -> None:
+        state = {
+            "inputs_sha256": self.inputs_sha256,
+            "step": self.clock.step,
+            "elapsed_s": self.clock.elapsed_s,
+            "recipe": self.job.recipe,
+            "random": self.rng.bit_generator.state,
+        }
+        path = save_checkpoint(self.folder, self.recipe, state)
+        self.emit({"event": "checkpoint", "path": str(path)})
+
+    def _texture_faded(self) -> bool:
+        """Look at the texture on an unpainted frame; remember the weights while it lasts."""
+        self._next_guard = self.clock.progress + (1 - GUARD_FROM) / GUARD_CHECKS
+        net = self.recipe.result()
+        shown = torch.from_numpy(self.preview.probe_result(net)).permute(2, 0, 1)[None]
+        ratio = texture_energy(shown) / max(self.exemplar_energy, 1e-6)
+        if self.guard.observe(ratio):
+            self.kept = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        if self.guard.stop:
+            self.emit({"event": "note", "message": "stopped early: the texture began to wash out; the best look is kept"})
+            return True
+        return False
+
+    def best_network(self) -> nn.Module:
+        """The network to export: the current one, or the one from before its texture faded."""
+        net = self.recipe.result().eval()
+        if self.guard.faded and self.kept is not None:
+            net.load_state_dict(self.kept)
+        return net
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a job file; events go to stdout, one JSON object a line. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m engine.training.train", description="Train a look from a job file.")
+    parser.add_argument("--job", required=True, type=Path, help="the job, JSON")
+    options = parser.parse_args(arguments)
+
+    def emit(event: dict[str, Any]) -> None:
+        print(json.dumps(event), flush=True)
+
+    class Warnings(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            emit({"event": "warning", "message": record.getMessage()})
+
+    logging.getLogger("engine").addHandler(Warnings(logging.WARNING))
+    stop = StopFlag()
+    stop.install()
+    try:
+        done = train(TrainingJob.load(options.job), emit, stop)
+        emit(
+            {
+                "event": "done",
+                "look": str(done.look),
+                "steps": done.steps,
+                "seconds": round(done.seconds, 2),
+                "loss": done.loss,
+                "check_error": done.check_error,
+                "interrupted": done.stopped == "interrupted",
+            }
+        )
+        if done.stopped == "interrupted":
+            raise Interrupted("training was stopped; the best look so far is kept", exit_code=stop.exit_code)
+    except Interrupted as error:
+        return error.exit_code
+    except PaintoverError as error:
+        return _fail(emit, str(error), error.exit_code)
+    except (RuntimeError, MemoryError) as error:
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+            message = f"out of memory on {TrainingJob.load(options.job).device}; use --device cpu or a smaller plate"
+        return _fail(emit, message, 1)
+    return 0
+
+
+def _fail(emit: Emit, message: str, exit_code: int) -> int:
+    if os.environ.get("PAINTOVER_DEBUG") == "1":
+        traceback.print_exc(file=sys.stderr)
+    emit({"event": "error", "message": message, "exit_code": exit_code})
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
