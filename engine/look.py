@@ -1,8 +1,8 @@
 """A loaded look: one call that stylizes one image.
 
 The CPU gives the same bytes whatever the number of threads, because every tile runs on a single thread of onnxruntime
-and tiles run side by side. Onnxruntime's own threads do not: they cut element-wise operators at other places, where the
-remainder of a vector is rounded differently (docs/decisions/003-tile-grid.md).
+and tiles run side by side. Onnxruntime's own threads do not give that: they cut element-wise operators in pieces, and
+the last values of a piece that fill no vector are rounded differently (docs/decisions/003-tile-grid.md).
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ class Look:
         self._tensorrt_cache = tensorrt_cache
         self._session = _open_session(file.data, device, memory_bytes, tensorrt_cache)
         self._gate = _Gate(memory_bytes)
+        self._budget = memory_bytes
         self._lock = threading.Lock()
         self._running: set[Any] = set()
         self._cancelled = False
@@ -159,20 +161,20 @@ class Look:
             return tile
         grid = self._plan(height, width, DEFAULT_TILE)
         need = max(piece.read.pixels for piece in grid) * self.bytes_per_pixel
-        if need <= self._gate.capacity:
+        if need <= self._budget:
             return DEFAULT_TILE
-        chosen = choose_tile(self._gate.capacity, self.bytes_per_pixel, self.card.halo, self.card.multiple)
+        chosen = choose_tile(self._budget, self.bytes_per_pixel, self.card.halo, self.card.multiple)
         if not self._told_tile:
             self._told_tile = True
             log.warning(
                 "a tile of %d needs %.1f GiB and %.1f are free: rendering in tiles of %d, which agree to 1e-4",
-                DEFAULT_TILE, need / 2**30, self._gate.capacity / 2**30, chosen,
+                DEFAULT_TILE, need / 2**30, self._budget / 2**30, chosen,
             )  # fmt: skip
         return chosen
 
-    def limit_memory(self, memory_bytes: int) -> None:
-        """Hold the tiles in flight to this much memory; one always runs."""
-        self._gate.capacity = memory_bytes
+    def limit_memory(self, for_one: int, for_all: int) -> None:
+        """Bytes that a tile may take before it must be smaller, and that all tiles in flight may; one always runs."""
+        self._budget, self._gate.capacity = for_one, for_all
 
     def stylize(self, rgb: Floats, *, stmap: Floats | None = None, tile: int | None = None) -> Styled:
         """Stylize one image.
@@ -270,7 +272,8 @@ class Look:
                     on_cpu = Device(None, message)
                     self._session = _open_session(self._data, on_cpu, 0, None)
                     self._device = on_cpu
-                    self._gate.capacity = int(_SHARE * free_bytes())
+                    free = int(_SHARE * free_bytes())
+                    self.limit_memory(free, free)
             return
         if any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
             smaller = max(MIN_TILE, (tile or 2 * DEFAULT_TILE) // 2)
@@ -299,30 +302,17 @@ class _Gate:
         self._used = 0
         self._changed = threading.Condition()
 
-    def hold(self, need: int) -> _Hold:
-        return _Hold(self, need)
-
-    def enter(self, need: int) -> None:
+    @contextmanager
+    def hold(self, need: int) -> Iterator[None]:
         with self._changed:
             self._changed.wait_for(lambda: self._used == 0 or self._used + need <= self.capacity)
             self._used += need
-
-    def leave(self, need: int) -> None:
-        with self._changed:
-            self._used -= need
-            self._changed.notify_all()
-
-
-@dataclass(frozen=True)
-class _Hold:
-    gate: _Gate
-    need: int
-
-    def __enter__(self) -> None:
-        self.gate.enter(self.need)
-
-    def __exit__(self, *_: object) -> None:
-        self.gate.leave(self.need)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= need
+                self._changed.notify_all()
 
 
 def _open_session(data: bytes, device: Device, memory_bytes: int, tensorrt_cache: Path | None) -> Any:

@@ -1,0 +1,289 @@
+"""Frames in, frames out: render a plate through a look, skip what is already right, verify what is there.
+
+Neither the order of frames, nor the number of workers, threads or frames in flight changes a byte.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine import images
+from engine.card import open_look
+from engine.color import ColorConfig
+from engine.crew import Crew
+from engine.errors import ColorError, FrameFailures, Interrupted, NoPermissionError, OutputError
+from engine.footprint import cpu_count
+from engine.frames import FrameRange, SequencePath
+from engine.look import read_card
+from engine.pipeline import FrameResult, Job, Pipeline, plate_sha256
+from engine.settings import RenderSettings
+from engine.shot import Plate, refuse_overwriting
+from engine.sidecar import find_sidecars, sidecar_path, sidecars_sha256
+from engine.temporaries import output_error
+from engine.verify import VerifyReport, verify_frames
+
+__all__ = [
+    "RenderEvent",
+    "RenderReport",
+    "RenderSettings",
+    "Stop",
+    "VerifyReport",
+    "read_card",
+    "render",
+    "sidecar_path",
+    "verify",
+]
+
+log = logging.getLogger(__name__)
+
+Stop = threading.Event | Callable[[], bool]
+"""Asked often; once set or true, work ends within moments and finished frames stay."""
+
+
+@dataclass(frozen=True)
+class RenderEvent:
+    """One thing that happened, reported from the thread that called :func:`render`."""
+
+    kind: str
+    """done, skipped, failed or warning."""
+    frame: int | None
+    message: str
+    """What failed or is remarkable; empty for done and skipped."""
+    path: Path | None
+    """The output file."""
+    count: int
+    """Frames that are settled so far, in whatever way."""
+    total: int
+    """Frames of the whole job."""
+
+
+@dataclass
+class RenderReport:
+    """What a job did; complete when :func:`render` returns."""
+
+    look_sha256: str
+    settings_hash: str
+    done: list[int] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    """Frames that were already right."""
+    failed: dict[int, str] = field(default_factory=dict)
+    bad_pixels: dict[int, int] = field(default_factory=dict)
+    """NaN and Inf pixels of the plate, for frames that have any."""
+    warnings: list[str] = field(default_factory=list)
+    read_s: float = 0.0
+    """Seconds of reading, summed over frames; frames overlap, so the sum may exceed ``wall_s``."""
+    infer_s: float = 0.0
+    """Seconds inside the session, summed over threads."""
+    write_s: float = 0.0
+    wall_s: float = 0.0
+
+
+def render(
+    look_path: str | Path,
+    plate: Plate,
+    out: SequencePath,
+    settings: RenderSettings | None = None,
+    *,
+    work: Path | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Callable[[RenderEvent], None] | None = None,
+    stop: Stop | None = None,
+) -> RenderReport:
+    """Render every frame of a plate.
+
+    Args:
+        look_path: the ``.onnx`` file.
+        plate: which frames, and in what colorspace.
+        out: where to; its folder is created.
+        settings: None for the defaults.
+        work: folder with STMap sidecars; frames without one render as well.
+        workers: processes. One uses every core already; more are for several GPUs, or to survive crashes.
+        overwrite: render again what is already right.
+        progress: called with each event, from this thread.
+        stop: asked often.
+
+    Raises:
+        InputError: output onto the plate, or a movie as output.
+        LookError: not a look, or it changed while rendering.
+        ColorError: a colorspace is not in the active OCIO config.
+        DeviceError: the device is not usable or out of memory.
+        OutputError: disk full, or no permission; the rest is not tried.
+        FrameFailures: some frames failed and the others are done. Exit code 2 where every cause is a wrong input.
+        Interrupted: stopped; finished frames stay.
+    """
+    started = time.perf_counter()
+    settings = settings or RenderSettings()
+    job = _job(Path(look_path), plate, out, settings, work, overwrite)
+    refuse_overwriting(job.out, job.plate)
+    _prepare_folder(job.out.folder)
+    images.clean_temporaries(job.out.folder)
+    tally = _Tally(RenderReport(job.look_sha256, job.settings_hash), job, progress)
+    asked = _asking(stop)
+    threads = settings.threads or cpu_count()
+    workers = min(workers, len(plate.frames))
+    try:
+        if workers > 1:
+            Crew(job, workers=workers, threads=threads).run(tally.add, asked)
+        else:
+            _in_this_process(job, threads, tally.add, asked)
+    except Interrupted as error:
+        settled = len(tally.report.done) + len(tally.report.skipped)
+        raise Interrupted(
+            f"stopped with {settled} of {len(plate.frames)} frames done",
+            exit_code=error.exit_code,
+            remedy="run again to render the rest",
+        ) from error
+    finally:
+        tally.report.wall_s = time.perf_counter() - started
+        log.debug("%s", tally.report)
+    if tally.report.failed:
+        raise tally.failures()
+    return tally.report
+
+
+def verify(
+    look_path: str | Path,
+    frames: FrameRange,
+    out: SequencePath,
+    settings: RenderSettings | None = None,
+    *,
+    plate: Plate | None = None,
+    work: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Stop | None = None,
+) -> VerifyReport:
+    """Check that every frame exists, decodes in full and was made by this look.
+
+    Args:
+        settings: compared too where given; the plate's colorspace is part of them.
+        plate: where given, each frame must come from the plate as it is now, and from the sidecars in ``work``.
+        progress: called with how many frames are checked, and of how many.
+
+    Raises:
+        LookError: not a look.
+        VerifyError: names what is missing, damaged and foreign as compact ranges.
+    """
+    file = open_look(look_path)
+    keys = tuple(keyframe.frame for keyframe in file.card.keyframes)
+    common = {"look": file.sha256}
+    if settings is not None:
+        colorspace = None if plate is None else plate.colorspace
+        common["settings"] = settings.hash(plate_colorspace=colorspace, config=ColorConfig.active().name)
+
+    def expected(frame: int) -> Mapping[str, str]:
+        if plate is None:
+            return common
+        stmap = sidecars_sha256(find_sidecars(work, keys, frame))
+        return common | {"plate": plate_sha256(plate.path, frame), "stmap": stmap}
+
+    verify_frames(out, frames, expected, progress=progress, stop=_asking(stop))
+    return VerifyReport(frames, file.sha256, common.get("settings"))
+
+
+class _Tally:
+    """Counts what happened and passes it on."""
+
+    def __init__(self, report: RenderReport, job: Job, progress: Callable[[RenderEvent], None] | None) -> None:
+        self.report = report
+        self._job = job
+        self._progress = progress
+        self._exit_codes: set[int] = set()
+
+    def add(self, result: FrameResult) -> None:
+        report = self.report
+        if result.state == "failed":
+            report.failed[result.frame] = result.message
+            self._exit_codes.add(result.exit_code)
+        else:
+            (report.done if result.state == "done" else report.skipped).append(result.frame)
+        report.read_s += result.read_s
+        report.infer_s += result.infer_s
+        report.write_s += result.write_s
+        if result.bad_pixels:
+            report.bad_pixels[result.frame] = result.bad_pixels
+        for warning in result.warnings:
+            report.warnings.append(warning)
+            self._tell("warning", result.frame, warning)
+        self._tell(result.state, result.frame, result.message)
+
+    def failures(self) -> FrameFailures:
+        failed = self.report.failed
+        frames = FrameRange(tuple(failed))
+        first = failed[frames.first]
+        return FrameFailures(
+            f"{len(failed)} of {len(self._job.plate.frames)} frames failed ({frames}); {first}",
+            dict(sorted(failed.items())),
+            exit_code=2 if self._exit_codes == {2} else 1,
+        )
+
+    def _tell(self, kind: str, frame: int, message: str) -> None:
+        if self._progress is not None:
+            report = self.report
+            count = len(report.done) + len(report.skipped) + len(report.failed)
+            total = len(self._job.plate.frames)
+            self._progress(RenderEvent(kind, frame, message, self._job.out.path(frame), count, total))
+
+
+def _job(
+    look: Path, plate: Plate, out: SequencePath, settings: RenderSettings, work: Path | None, overwrite: bool
+) -> Job:
+    file = open_look(look)
+    config = ColorConfig.active()
+    try:
+        config.resolve(file.card.working_colorspace)
+    except ColorError as error:
+        raise ColorError(
+            f'the look works in "{file.card.working_colorspace}", which the OCIO config {config.name} does not have',
+            path=look,
+            remedy=f"set $OCIO to the config it was trained with ({file.card.ocio_config or 'not recorded'})",
+        ) from error
+    return Job(
+        look=look.absolute(),
+        look_sha256=file.sha256,
+        plate=Plate(_absolute(plate.path), plate.frames, plate.colorspace),
+        out=_absolute(out),
+        settings=settings,
+        settings_hash=settings.hash(plate_colorspace=plate.colorspace, config=config.name),
+        work=None if work is None else Path(work).absolute(),
+        overwrite=overwrite,
+    )
+
+
+def _in_this_process(job: Job, threads: int, report: Callable[[FrameResult], None], stop: Callable[[], bool]) -> None:
+    pipeline = Pipeline(job, threads=threads)
+    frames: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    for frame in (*job.plate.frames, None):
+        frames.put(frame)
+    try:
+        pipeline.run(frames, report, stop)
+    finally:
+        pipeline.close()
+
+
+def _prepare_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise OutputError("the output folder is a file", path=folder, remedy="choose another --out") from error
+        raise output_error(folder, error) from error
+    if not os.access(folder, os.W_OK):
+        raise NoPermissionError("no permission to write here", path=folder, remedy="choose another output folder")
+
+
+def _absolute(path: SequencePath) -> SequencePath:
+    return SequencePath.parse(Path(path.text).absolute())
+
+
+def _asking(stop: Stop | None) -> Callable[[], bool]:
+    if stop is None:
+        return lambda: False
+    return stop.is_set if isinstance(stop, threading.Event) else stop

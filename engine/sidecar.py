@@ -1,0 +1,88 @@
+"""STMap sidecars as rendering takes them: where they lie, and their channels for a look's ``stmap`` input."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import OpenImageIO as oiio
+
+from engine.errors import ImageError
+
+__all__ = ["find_sidecars", "read_sidecars", "sidecar_path", "sidecars_sha256"]
+
+Floats = npt.NDArray[np.float32]
+
+
+def sidecar_path(work: Path, key_frame: int, frame: int) -> Path:
+    """The STMap that carries the exemplar of ``key_frame`` to ``frame``."""
+    return Path(work) / "stmap" / f"key_{key_frame:04d}" / f"{frame:04d}.exr"
+
+
+def find_sidecars(work: Path | None, key_frames: Sequence[int], frame: int) -> tuple[Path | None, ...]:
+    """For each keyframe its sidecar for ``frame``, or None where there is none."""
+    if work is None:
+        return (None,) * len(key_frames)
+    paths = [sidecar_path(work, key, frame) for key in key_frames]
+    return tuple(path if path.is_file() else None for path in paths)
+
+
+def sidecars_sha256(paths: Sequence[Path | None]) -> str:
+    """Identifies what :func:`read_sidecars` will read; "none" where there is nothing."""
+    if not any(paths):
+        return "none"
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(b"-" if path is None else hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def read_sidecars(paths: Sequence[Path | None], height: int, width: int, *, frame: int) -> Floats | None:
+    """(H, W, 3K): u, v and confidence for each keyframe, confidence 0 for one without a sidecar; None without any.
+
+    u and v are stored as they are, not multiplied by the alpha channel, which holds the confidence.
+
+    Raises:
+        ImageError: a sidecar is damaged, of another size than the plate, or lacks a channel.
+    """
+    if not any(paths):
+        return None
+    result = np.zeros((height, width, 3 * len(paths)), np.float32)
+    for key, path in enumerate(paths):
+        if path is None:
+            continue
+        source = oiio.ImageInput.open(str(path))
+        if source is None:
+            raise ImageError("unreadable STMap sidecar", frame=frame, path=path, remedy=f"prepare again ({_reason()})")
+        try:
+            spec, names = source.spec(), list(source.spec().channelnames)
+            if (spec.height, spec.width) != (height, width):
+                raise ImageError(
+                    f"the STMap sidecar is {spec.width}x{spec.height} and the plate {width}x{height}",
+                    frame=frame,
+                    path=path,
+                    remedy="prepare again",
+                )
+            if not {"R", "G", "A"} <= set(names):
+                raise ImageError("the STMap sidecar lacks R, G or A", frame=frame, path=path, remedy="prepare again")
+            pixels = source.read_image(oiio.FLOAT)
+            if pixels is None or source.has_error:
+                raise ImageError(
+                    f"damaged STMap sidecar: {source.geterror()}", frame=frame, path=path, remedy="prepare again"
+                )
+        finally:
+            source.close()
+        picture = np.asarray(pixels, np.float32).reshape(height, width, len(names))
+        result[..., 3 * key : 3 * key + 3] = picture[..., [names.index(name) for name in "RGA"]]
+    # A vector that points nowhere carries nothing.
+    for key in range(len(paths)):
+        planes = result[..., 3 * key : 3 * key + 3]
+        planes[~np.isfinite(planes).all(axis=2)] = 0.0
+    return result
+
+
+def _reason() -> str:
+    return str(oiio.geterror()).strip() or "not an image"
