@@ -30,7 +30,7 @@ from engine.frames import SequencePath
 from engine.header import ColorChannels, Header, Part
 from engine.temporaries import replacing
 
-__all__ = ["extract", "frame_count", "read_frame", "write_movie"]
+__all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,14 @@ _IDLE_DECODERS = 4
 _KNOWN_MOVIES = 32
 _HD_LINES = 720
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+# Shares of red and blue in luma (ITU-T H.273, table 4).
+_LUMA = {
+    Colorspace.ITU709: (0.2126, 0.0722),
+    Colorspace.FCC: (0.30, 0.11),
+    Colorspace.ITU601: (0.299, 0.114),
+    Colorspace.SMPTE240M: (0.212, 0.087),
+    Colorspace.BT2020: (0.2627, 0.0593),
+}
 # Rounding and chroma at full precision: the fast paths are off by up to 3 codes.
 _FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
 
@@ -119,6 +127,22 @@ def frame_count(path: Path | str) -> int:
     return where.count
 
 
+def frame_rate(path: Path | str) -> Fraction:
+    """Frames per second; 24 where the movie does not say.
+
+    Raises:
+        ImageError: missing or not a movie.
+    """
+    path = Path(path)
+    _identity(path)
+    container = _open(path)
+    try:
+        rate = container.streams.video[0].average_rate
+        return Fraction(rate) if rate else Fraction(24)
+    finally:
+        container.close()
+
+
 def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> images.Image:
     """Decodes one frame, whatever was read before. Safe to call from several threads.
 
@@ -128,7 +152,7 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
         frame: the plate's frame number, for messages only.
 
     Returns:
-        Display-referred RGB in 0..1, upright, without alpha; 8-bit movies in steps of 1/255, deeper ones of 1/65535.
+        Display-referred RGB in 0..1, upright, without alpha; 8-bit movies in steps of 1/255.
 
     Raises:
         ImageError: missing, not a movie, no such frame, or damaged there.
@@ -258,29 +282,65 @@ def _image(frame: Any) -> images.Image:
     if transfer:
         log.warning("the movie is HDR (%s), which is read as if it were display-referred sRGB", transfer)
     bits = max(component.bits for component in frame.format.components)
-    target = "rgb24" if bits <= 8 else "rgb48le"
-    if frame.format.is_rgb:
-        converted = frame.reformat(format=target)
+    if bits <= 8:
+        rgb = _rgb8(frame).astype(np.float32) / np.float32(255)
+    elif frame.format.is_rgb or len(frame.format.components) < 3:
+        rgb = frame.reformat(format="rgb48le").to_ndarray().astype(np.float32) / np.float32(65535)
     else:
-        untagged = Colorspace.ITU709 if frame.height >= _HD_LINES else Colorspace.ITU601
-        matrix = next((item for item in Colorspace if int(item) == int(frame.colorspace)), untagged)
-        # "yuvj" formats are full range by their name, and carry the tag only sometimes.
-        full = int(frame.color_range) == int(ColorRange.JPEG) or frame.format.name.startswith(("yuvj", "gray"))
-        converted = VideoReformatter().reformat(
-            frame,
-            format=target,
-            interpolation=_FLAGS,
-            src_colorspace=matrix,
-            src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-        )
-    stored = converted.to_ndarray()
-    stored = np.rot90(stored, round((frame.rotation or 0) / 90) % 4)
-    rgb = np.ascontiguousarray(stored, np.float32) / np.float32(255 if bits <= 8 else 65535)
+        rgb = _rgb_deep(frame, bits)
+    rgb = np.ascontiguousarray(np.rot90(rgb, round((frame.rotation or 0) / 90) % 4))
     spec = oiio.ImageSpec(rgb.shape[1], rgb.shape[0], 3, "uint8" if bits <= 8 else "uint16")
     spec.attribute("oiio:BitsPerSample", bits)
     header = Header((Part(spec, {}),), 0, ColorChannels(("R", "G", "B"), None), None, "movie", False)
     return images.Image(rgb, None, header, 0, None)
+
+
+def _matrix(frame: Any) -> Colorspace:
+    untagged = Colorspace.ITU709 if frame.height >= _HD_LINES else Colorspace.ITU601
+    return next((item for item in _LUMA if int(item) == int(frame.colorspace)), untagged)
+
+
+def _is_full(frame: Any) -> bool:
+    # "yuvj" formats are full range by their name, and carry the tag only sometimes.
+    return int(frame.color_range) == int(ColorRange.JPEG) or frame.format.name.startswith(("yuvj", "gray"))
+
+
+def _rgb8(frame: Any) -> Pixels8:
+    """(H, W, 3) of a frame of 8 bits."""
+    if frame.format.is_rgb:
+        return np.asarray(frame.reformat(format="rgb24").to_ndarray(), dtype=np.uint8)
+    converted = VideoReformatter().reformat(
+        frame,
+        format="rgb24",
+        interpolation=_FLAGS,
+        src_colorspace=_matrix(frame),
+        src_color_range=ColorRange.JPEG if _is_full(frame) else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+    )
+    return np.asarray(converted.to_ndarray(), dtype=np.uint8)
+
+
+def _rgb_deep(frame: Any, bits: int) -> npt.NDArray[np.float32]:
+    """(H, W, 3) in 0..1 of a YUV frame of more than 8 bits.
+
+    swscale only spreads the chroma here: its 16-bit RGB comes out of limited range 1/256 too dark.
+    """
+    depth = next(step for step in (9, 10, 12, 14, 16) if bits <= step)
+    spread = VideoReformatter().reformat(frame, format=f"yuv444p{depth}le", interpolation=_FLAGS)
+    planes = [
+        np.frombuffer(memoryview(plane), "<u2").reshape(plane.height, -1)[:, : plane.width].astype(np.float32)
+        for plane in list(spread.planes)[:3]
+    ]
+    unit, top = float(1 << (depth - 8)), float((1 << depth) - 1)
+    full = _is_full(frame)
+    luma = planes[0] / top if full else (planes[0] - 16 * unit) / (219 * unit)
+    scale = top if full else 224 * unit
+    blue_difference, red_difference = (planes[1] - 128 * unit) / scale, (planes[2] - 128 * unit) / scale
+    kr, kb = _LUMA[_matrix(frame)]
+    red = luma + 2 * (1 - kr) * red_difference
+    blue = luma + 2 * (1 - kb) * blue_difference
+    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
+    return np.clip(np.stack([red, green, blue], axis=2), 0, 1).astype(np.float32)
 
 
 def _open(path: Path) -> Any:

@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import images
+from engine import images, movies
 from engine.color import ColorConfig
 from engine.errors import ImageError, InputError
+from engine.frames import MOVIE_SUFFIXES
 from engine.paint_strokes import Brush, Canvas, Strokes, bristle_texture, stroke_directions, trace
 
 __all__ = ["PRESETS", "PaintStyle", "paint", "paint_file"]
@@ -117,7 +118,7 @@ PRESETS: Mapping[str, PaintStyle] = MappingProxyType(
             radii_px=(30.0, 15.0, 7.5, 4.0, 2.2),
             thresholds=(0.0, 3.2, 4.6, 5.0, 5.0),
             min_steps=6,
-            max_steps=16,
+            max_steps=12,
             curvature=0.85,
             form_px=5.0,
             jitter_lab=(5.0, 8.0, 9.0),
@@ -216,7 +217,7 @@ def paint(
     target = _regraded(_lab(plate), style, rng)  # (H, W, 3) Lab
     pigments = _pigments(target, style.palette_size, rng)
     cloth = _cloth(target.shape[:2], scale, rng) * style.cloth
-    canvas = Canvas(_ground(target, style, scale), cloth, bristle_texture(rng))
+    canvas = Canvas(_ground(target, style, scale), cloth, bristle_texture())
     attention = _attention(target, scale)
     texture = _busyness(target, scale)
 
@@ -247,11 +248,11 @@ def paint_file(
     """Paint one plate frame into an 8-bit sRGB image.
 
     Args:
-        plate_path: the plate frame, in any colorspace that the active OCIO config knows.
+        plate_path: the plate frame, or the movie that holds it, in any colorspace that the active OCIO config knows.
         out_path: where the painting goes; written whole or not at all.
         style_name: a key of :data:`PRESETS`.
         seed: the same seed gives the same painting.
-        frame: frame number for messages.
+        frame: frame number, for messages and to find the frame in a movie.
         colorspace: the plate's OCIO colorspace; None guesses from its header and name.
 
     Raises:
@@ -262,7 +263,10 @@ def paint_file(
     """
     if style_name not in PRESETS:
         raise InputError(f"no style {style_name!r}", remedy=f"use one of {', '.join(PRESETS)}")
-    image = images.read(plate_path, frame=frame)
+    if frame is not None and plate_path.suffix.lower() in MOVIE_SUFFIXES:
+        image = movies.read_frame(plate_path, frame, frame=frame)
+    else:
+        image = images.read(plate_path, frame=frame)
     config = ColorConfig.active()
     source = config.resolve(colorspace) if colorspace else config.guess(image.header, plate_path)
     display = config.from_working(config.to_working(image.rgb, source), "sRGB")

@@ -10,6 +10,7 @@ Convention: points are (x, y) in pixels, pixel centers at integers; ``u`` runs a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -147,8 +148,13 @@ def _at(image: F32, points_px: F32) -> F32:
     return np.array(image[index[:, 1], index[:, 0]], dtype=np.float32)
 
 
-def bristle_texture(rng: np.random.Generator) -> F32:
-    """Streaks along the rows, (512, 2048) float32, uniformly distributed over 0..1, seamless on both axes."""
+@cache
+def bristle_texture() -> F32:
+    """Streaks along the rows, (512, 2048) float32, uniformly distributed over 0..1, seamless on both axes.
+
+    Read-only and always the same: strokes differ by the place that they take from it.
+    """
+    rng = np.random.default_rng(0)
     total = np.zeros((_TEX_ROWS, _TEX_COLS), np.float32)
     for across, along, weight in ((1.5, 90.0, 0.7), (4.0, 220.0, 1.0), (12.0, 60.0, 0.6), (1.0, 2.5, 0.2)):
         noise = rng.standard_normal((_TEX_ROWS, _TEX_COLS)).astype(np.float32)
@@ -160,6 +166,7 @@ def bristle_texture(rng: np.random.Generator) -> F32:
     order = np.argsort(total, axis=None, kind="stable")
     uniform = np.empty(total.size, np.float32)
     uniform[order] = np.linspace(0.0, 1.0, total.size, dtype=np.float32)
+    uniform.setflags(write=False)
     return uniform.reshape(total.shape)
 
 
