@@ -41,16 +41,9 @@ _IDLE_DECODERS = 4
 _KNOWN_MOVIES = 32
 _HD_LINES = 720
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-# Shares of red and blue in luma (ITU-T H.273, table 4).
-_LUMA = {
-    Colorspace.ITU709: (0.2126, 0.0722),
-    Colorspace.FCC: (0.30, 0.11),
-    Colorspace.ITU601: (0.299, 0.114),
-    Colorspace.SMPTE240M: (0.212, 0.087),
-    Colorspace.BT2020: (0.2627, 0.0593),
-}
-# Rounding and chroma at full precision: the fast paths are off by up to 3 codes.
-_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
+# Shares of red and blue in luma, by the matrix codes of ITU-T H.273, table 4.
+_BT709, _BT601 = (0.2126, 0.0722), (0.299, 0.114)
+_LUMA = {1: _BT709, 4: (0.30, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 
 
 @dataclass(frozen=True)
@@ -258,7 +251,7 @@ def _encode(
             frame = to_yuv.reformat(
                 av.VideoFrame.from_ndarray(even, format="rgb24"),
                 format="yuv420p",
-                interpolation=_FLAGS,
+                interpolation=Interpolation.BICUBIC,
                 src_color_range=ColorRange.JPEG,
                 dst_colorspace=Colorspace.ITU709,
                 dst_color_range=ColorRange.MPEG,
@@ -282,12 +275,13 @@ def _image(frame: Any) -> images.Image:
     if transfer:
         log.warning("the movie is HDR (%s), which is read as if it were display-referred sRGB", transfer)
     bits = max(component.bits for component in frame.format.components)
-    if bits <= 8:
-        rgb = _rgb8(frame).astype(np.float32) / np.float32(255)
-    elif frame.format.is_rgb or len(frame.format.components) < 3:
-        rgb = frame.reformat(format="rgb48le").to_ndarray().astype(np.float32) / np.float32(65535)
+    if frame.format.is_rgb or len(frame.format.components) < 3:
+        stored = frame.reformat(format="rgb24" if bits <= 8 else "rgb48le").to_ndarray()
+        rgb = stored.astype(np.float32) / np.float32(255 if bits <= 8 else 65535)
     else:
-        rgb = _rgb_deep(frame, bits)
+        rgb = _from_yuv(frame, bits)
+    if bits <= 8:
+        rgb = np.rint(rgb * 255) / np.float32(255)
     rgb = np.ascontiguousarray(np.rot90(rgb, round((frame.rotation or 0) / 90) % 4))
     spec = oiio.ImageSpec(rgb.shape[1], rgb.shape[0], 3, "uint8" if bits <= 8 else "uint16")
     spec.attribute("oiio:BitsPerSample", bits)
@@ -295,48 +289,35 @@ def _image(frame: Any) -> images.Image:
     return images.Image(rgb, None, header, 0, None)
 
 
-def _matrix(frame: Any) -> Colorspace:
-    untagged = Colorspace.ITU709 if frame.height >= _HD_LINES else Colorspace.ITU601
-    return next((item for item in _LUMA if int(item) == int(frame.colorspace)), untagged)
+def _from_yuv(frame: Any, bits: int) -> npt.NDArray[np.float32]:
+    """(H, W, 3) in 0..1 of a YUV frame.
 
-
-def _is_full(frame: Any) -> bool:
-    # "yuvj" formats are full range by their name, and carry the tag only sometimes.
-    return int(frame.color_range) == int(ColorRange.JPEG) or frame.format.name.startswith(("yuvj", "gray"))
-
-
-def _rgb8(frame: Any) -> Pixels8:
-    """(H, W, 3) of a frame of 8 bits."""
-    if frame.format.is_rgb:
-        return np.asarray(frame.reformat(format="rgb24").to_ndarray(), dtype=np.uint8)
-    converted = VideoReformatter().reformat(
-        frame,
-        format="rgb24",
-        interpolation=_FLAGS,
-        src_colorspace=_matrix(frame),
-        src_color_range=ColorRange.JPEG if _is_full(frame) else ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG,
-    )
-    return np.asarray(converted.to_ndarray(), dtype=np.uint8)
-
-
-def _rgb_deep(frame: Any, bits: int) -> npt.NDArray[np.float32]:
-    """(H, W, 3) in 0..1 of a YUV frame of more than 8 bits.
-
-    swscale only spreads the chroma here: its 16-bit RGB comes out of limited range 1/256 too dark.
+    swscale only spreads the chroma: its own RGB is up to 3 codes off, and 1/256 too dark at 16 bits.
     """
-    depth = next(step for step in (9, 10, 12, 14, 16) if bits <= step)
-    spread = VideoReformatter().reformat(frame, format=f"yuv444p{depth}le", interpolation=_FLAGS)
+    depth = next(step for step in (8, 9, 10, 12, 14, 16) if bits <= step)
+    # "yuvj" formats are full range by their name, and carry the tag only sometimes.
+    full = int(frame.color_range) == int(ColorRange.JPEG) or frame.format.name.startswith("yuvj")
+    stored_range = ColorRange.JPEG if full else ColorRange.MPEG
+    spread = VideoReformatter().reformat(
+        frame,
+        format="yuv444p" if depth == 8 else f"yuv444p{depth}le",
+        interpolation=Interpolation.BICUBIC,
+        src_color_range=stored_range,
+        dst_color_range=stored_range,
+    )
+    kind = np.dtype("u1" if depth == 8 else "<u2")
     planes = [
-        np.frombuffer(memoryview(plane), "<u2").reshape(plane.height, -1)[:, : plane.width].astype(np.float32)
+        np.frombuffer(memoryview(plane), kind)
+        .reshape(-1, plane.line_size // kind.itemsize)[: plane.height, : plane.width]
+        .astype(np.float32)
         for plane in list(spread.planes)[:3]
     ]
     unit, top = float(1 << (depth - 8)), float((1 << depth) - 1)
-    full = _is_full(frame)
     luma = planes[0] / top if full else (planes[0] - 16 * unit) / (219 * unit)
     scale = top if full else 224 * unit
     blue_difference, red_difference = (planes[1] - 128 * unit) / scale, (planes[2] - 128 * unit) / scale
-    kr, kb = _LUMA[_matrix(frame)]
+    untagged = _BT709 if frame.height >= _HD_LINES else _BT601
+    kr, kb = _LUMA.get(int(frame.colorspace), untagged)
     red = luma + 2 * (1 - kr) * red_difference
     blue = luma + 2 * (1 - kb) * blue_difference
     green = (luma - kr * red - kb * blue) / (1 - kr - kb)

@@ -73,7 +73,7 @@ def expected_rgb(yuv: tuple[int, int, int], kr: float, kb: float, full: bool, bi
     return np.array([red, (luma - kr * red - kb * blue) / (1 - kr - kb), blue])
 
 
-BT709, BT601 = (0.2126, 0.0722), (0.299, 0.114)
+BT709, BT601, BT2020 = (0.2126, 0.0722), (0.299, 0.114), (0.2627, 0.0593)
 
 
 @pytest.fixture(scope="module", params=["closed.mp4", "open.mkv", "stream.ts", "parts.avi"])
@@ -136,6 +136,8 @@ def test_a_replaced_movie_is_read_anew(tmp_path: Path) -> None:
         ((720, 1280), {}, BT709, False),
         ((64, 96), {"colorspace": int(Colorspace.ITU709), "color_range": int(ColorRange.MPEG)}, BT709, False),
         ((720, 1280), {"colorspace": int(Colorspace.ITU601), "color_range": int(ColorRange.MPEG)}, BT601, False),
+        ((720, 1280), {"colorspace": 6, "color_range": int(ColorRange.MPEG)}, BT601, False),  # SMPTE 170M
+        ((64, 96), {"colorspace": 9, "color_range": int(ColorRange.MPEG)}, BT2020, False),
         ((64, 96), {"colorspace": int(Colorspace.ITU709), "color_range": int(ColorRange.JPEG)}, BT709, True),
     ],
 )
@@ -155,8 +157,9 @@ def test_color_by_matrix_and_range(
     assert image.rgb.shape == (*size, 3) and image.rgb.dtype == np.float32 and image.alpha is None
     assert image.header.bit_depth == ("uint8" if bits == 8 else "uint16")
     expected = expected_rgb(yuv, *matrix, full, bits)
-    # One code of the movie's own depth: 8 bits are rounded once more on the way to RGB.
-    assert np.abs(image.rgb[size[0] // 2, size[1] // 2] - expected).max() <= 1.01 / ((1 << bits) - 1)
+    # 8 bits are rounded on the way to RGB, deeper ones are not.
+    tolerance = 0.51 / 255 if bits == 8 else 1e-5
+    assert np.abs(image.rgb[size[0] // 2, size[1] // 2] - expected).max() <= tolerance
 
 
 def test_ten_bits_are_kept(tmp_path: Path) -> None:
