@@ -6,7 +6,6 @@ Exit codes: 0 done; 1 failed, a retry may help; 2 wrong usage or input; 3 ``veri
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import io
 import logging
@@ -20,7 +19,7 @@ from typing import Protocol
 
 from engine import __version__
 from engine.errors import FrameFailures, InputError, Interrupted, PaintoverError
-from plugin.options import Parser
+from plugin.options import Options, Parser
 from plugin.progress import NoProgress, Progress, open_progress, quiet_errors
 from plugin.stop import StopRequest
 
@@ -59,7 +58,7 @@ class Verb(Protocol):
     def parser(self) -> Parser:
         """The verb's options."""
 
-    def run(self, options: argparse.Namespace, progress: Progress, stop: StopRequest) -> int:
+    def run(self, options: Options, progress: Progress, stop: StopRequest) -> int:
         """Do it; returns the exit code."""
 
 
@@ -88,12 +87,13 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
         print(f"paintover {__version__}")
         return 0
     progress: Progress = NoProgress()
+    stop = StopRequest()
     try:
-        with StopRequest() as stop:
+        with stop:
             verb = _verb(words[0])
             options = verb.parser().read(words[1:])
-            progress = open_progress(getattr(options, "progress", "none"))
-            with _logging(progress, debug=debug):
+            progress = open_progress(options.progress)
+            with _logging(progress, debug=debug), _color_config(options.ocio):
                 try:
                     return verb.run(options, progress, stop)
                 finally:
@@ -101,23 +101,24 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
     except KeyboardInterrupt:
         return _failed(Interrupted("stopped on request"), progress, debug=debug)
     except PaintoverError as error:
+        if isinstance(error, Interrupted) and stop():
+            # Whoever noticed the request does not know the signal.
+            error.exit_code = stop.exit_code
         return _failed(error, progress, debug=debug)
     except BrokenPipeError:
         raise
     except MemoryError:
-        error = PaintoverError("memory ran out", remedy="give fewer --workers or a smaller --tile")
-        return _failed(error, progress, debug=debug)
+        remedy = "give fewer --workers or a smaller --tile"
+        return _failed(PaintoverError("memory ran out", remedy=remedy), progress, debug=debug)
     except OSError as fault:
         path = fault.filename if isinstance(fault.filename, str) else None
         reason = fault.strerror or type(fault).__name__
         return _failed(PaintoverError(reason, path=path), progress, debug=debug)
     except Exception as fault:  # A fault of ours: still one line and an exit code.
         first = quiet_errors(str(fault)) or "no message"
-        error = PaintoverError(
-            f"internal fault: {type(fault).__name__}, {first}",
-            remedy="run again with --debug and send it with the output of paintover doctor",
-        )
-        return _failed(error, progress, debug=debug)
+        remedy = "run again with --debug and send it with the output of paintover doctor"
+        what = f"internal fault: {type(fault).__name__}, {first}"
+        return _failed(PaintoverError(what, remedy=remedy), progress, debug=debug)
 
 
 def _verb(name: str) -> Verb:
@@ -169,16 +170,34 @@ def _failed(error: PaintoverError, progress: Progress, *, debug: bool) -> int:
     progress.fail(error)
     lines = [f"paintover: {error}"]
     if isinstance(error, FrameFailures):
-        shown = sorted(error.failures.items())
-        lines += [f"paintover: frame {frame}: {' '.join(why.split())}" for frame, why in shown[:_FAILURES_SHOWN]]
-        if len(shown) > _FAILURES_SHOWN:
-            lines.append(f"paintover: and {len(shown) - _FAILURES_SHOWN} more frames")
+        # The message has the first already.
+        rest = [" ".join(why.split()) for _, why in sorted(error.failures.items())][1:]
+        lines += [f"paintover: {why}" for why in rest[:_FAILURES_SHOWN]]
+        if len(rest) > _FAILURES_SHOWN:
+            lines.append(f"paintover: and {len(rest) - _FAILURES_SHOWN} frames more")
     try:
         sys.stderr.write("\n".join(lines) + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         pass
     return error.exit_code
+
+
+@contextmanager
+def _color_config(path: str | None) -> Iterator[None]:
+    """``--ocio`` as $OCIO, for the renderer's and the training's processes as well."""
+    if path is None:
+        yield
+        return
+    before = os.environ.get("OCIO")
+    os.environ["OCIO"] = path if "://" in path else os.path.abspath(path)  # noqa: PTH100
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OCIO"]
+        else:
+            os.environ["OCIO"] = before
 
 
 class _Handler(logging.Handler):

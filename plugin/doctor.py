@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.metadata
 import io
@@ -22,7 +21,7 @@ import psutil
 
 from engine import __version__
 from engine.errors import PaintoverError
-from plugin.options import Parser, add_color_config, add_reporting
+from plugin.options import Options, Parser, add_color_config, add_reporting
 from plugin.progress import Progress, quiet_errors
 from plugin.stop import StopRequest
 
@@ -78,7 +77,7 @@ def parser() -> Parser:
     return made
 
 
-def run(options: argparse.Namespace, progress: Progress, stop: StopRequest) -> int:
+def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Print the report; 1 if something needed is broken."""
     findings = examine(options.ocio)
     healthy = all(finding.state != "bad" for finding in findings)
@@ -218,6 +217,8 @@ def _rendering() -> Iterator[Finding]:
     import onnxruntime
     from onnx import TensorProto, helper
 
+    from engine.device import cuda_devices, load_cuda_libraries
+
     def value(name: str) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
 
@@ -235,16 +236,23 @@ def _rendering() -> Iterator[Finding]:
 
     yield Finding(section, "CPU", "ok" if works("CPUExecutionProvider") else "bad", "inference works")
     onnxruntime.set_default_logger_severity(4)
+    devices, reason = cuda_devices()
+    for device in devices:
+        yield Finding(section, f"cuda:{device.index}", "ok", f"{device.name}, {device.total_bytes / _GIB:.0f} GiB")
+    if devices:
+        load_cuda_libraries()
     for provider, name, lacking in (
-        ("CUDAExecutionProvider", "CUDA", "no NVIDIA driver, or no CUDA 12 and cuDNN 9 libraries"),
-        ("TensorrtExecutionProvider", "TensorRT", "no TensorRT libraries"),
+        ("CUDAExecutionProvider", "CUDA", "are CUDA and cuDNN installed?"),
+        ("TensorrtExecutionProvider", "TensorRT", "is TensorRT installed?"),
     ):
         if provider not in available:
             yield Finding(section, name, "missing", "not in this build of ONNX Runtime; the CPU renders")
+        elif not devices:
+            yield Finding(section, name, "missing", f"{reason}; the CPU renders")
         elif works(provider):
             yield Finding(section, name, "ok", "works")
         else:
-            yield Finding(section, name, "missing", f"built in but does not load ({lacking}); the CPU renders")
+            yield Finding(section, name, "missing", f"its libraries do not load ({lacking})")
     yield Finding(section, "providers", "fact", ", ".join(available))
 
 

@@ -14,19 +14,22 @@ from plugin.progress import MODES
 __all__ = [
     "DEFAULT_BUDGET_S",
     "MINIMUM_BUDGET_S",
+    "Options",
     "Parser",
     "add_color",
     "add_color_config",
     "add_frames_out",
+    "add_inspected",
     "add_keyframes",
     "add_look",
     "add_machine",
     "add_paint_style",
     "add_plate",
-    "add_plate_color",
     "add_rendering",
     "add_reporting",
     "add_training",
+    "add_verification",
+    "add_view",
     "add_work",
     "parse_budget",
     "parse_device",
@@ -40,6 +43,44 @@ RECIPES = ("paintover", "texler2020", "texler2020-fullframe")
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 # Options whose value may start with a minus: argparse would take "-5--2" for an option.
 _SIGNED = {"--frames": r"-\d[\d\s,:xy-]*", "--frame": r"-\d+", "--keyframe": r"-\d+=.*"}
+
+
+class Options(argparse.Namespace):
+    """What was given; None or False where nothing was, also for options that the verb does not have."""
+
+    shot: str | None = None
+    path: str | None = None
+    plate: str | None = None
+    frames: str | None = None
+    keyframes: list[str] | None = None
+    out: str | None = None
+    work: str | None = None
+    look: str | None = None
+    colorspace: str | None = None
+    paint_colorspace: str | None = None
+    ocio: str | None = None
+    budget: float | None = None
+    steps: int | None = None
+    seed: int | None = None
+    recipe: str | None = None
+    features: str | None = None
+    resume: bool = False
+    fresh: bool = False
+    fit_paintings: bool = False
+    device: str | None = None
+    threads: int | None = None
+    workers: int | None = None
+    tile: int | None = None
+    tensorrt: bool = False
+    overwrite: bool = False
+    no_guides: bool = False
+    display: str | None = None
+    view: str | None = None
+    exposure: float | None = None
+    style: str | None = None
+    json: bool = False
+    progress: str = "auto"
+    debug: bool = False
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,13 +102,13 @@ class Parser(argparse.ArgumentParser):
         )
         self._shot_file = shot_file
 
-    def read(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """The options, and ``shot`` (a path or None) for verbs that take a shot file.
+    def read(self, arguments: Sequence[str]) -> Options:
+        """The options, with the shot file for verbs that take one.
 
         Raises:
             InputError: wrong usage, in one line.
         """
-        options, rest = self.parse_known_args(_join_signed(arguments))
+        options, rest = self.parse_known_args(_join_signed(arguments), Options())
         # A positional that may be left out is lost by argparse after an option before Python 3.12; hence by hand.
         if self._shot_file:
             places = [word for word in rest if not word.startswith("-")]
@@ -180,27 +221,17 @@ def _add_frames(group: argparse._ArgumentGroup, default: str) -> None:
 
 def add_color(parser: Parser, *, paintings: bool = False) -> None:
     """``--colorspace --ocio`` and ``--paint-colorspace``."""
-    group = _add_plate_color(parser)
-    if paintings:
-        group.add_argument(
-            "--paint-colorspace", metavar="NAME", help="colorspace of the paintings (default: guessed as above)"
-        )
-    _add_ocio(group)
-
-
-def add_plate_color(parser: Parser) -> None:
-    """``--colorspace`` alone."""
-    _add_plate_color(parser)
-
-
-def _add_plate_color(parser: Parser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("color")
     group.add_argument(
         "--colorspace",
         metavar="NAME",
         help="colorspace of the plate (default: from its metadata, OCIO's file rules, its format)",
     )
-    return group
+    if paintings:
+        group.add_argument(
+            "--paint-colorspace", metavar="NAME", help="colorspace of the paintings (default: guessed as above)"
+        )
+    _add_ocio(group)
 
 
 def add_color_config(parser: Parser) -> None:
@@ -222,6 +253,9 @@ def add_keyframes(parser: Parser) -> None:
         metavar="F=PATH[,matte=PATH]",
         help="frame number and its painting; repeat for more. The matte says where the painting counts",
     )
+    group.add_argument(
+        "--fit-paintings", action="store_true", help="resample paintings that are not of the plate's size"
+    )
 
 
 def add_paint_style(parser: Parser, styles: Sequence[str]) -> None:
@@ -233,12 +267,22 @@ def add_paint_style(parser: Parser, styles: Sequence[str]) -> None:
     _add_seed(group, "same seed: same painting (default: 0)")
 
 
+def add_view(parser: Parser) -> None:
+    """``--display --view --exposure``."""
+    group = parser.add_argument_group("view")
+    group.add_argument("--display", metavar="NAME", help="OCIO display (default: the config's)")
+    group.add_argument("--view", metavar="NAME", help="OCIO view (default: the display's, if it can be inverted)")
+    group.add_argument(
+        "--exposure", type=float, metavar="STOPS", help="brighten for painting, undone on the way back (default: 0)"
+    )
+
+
 def _add_seed(group: argparse._ArgumentGroup, help_text: str) -> None:
     group.add_argument("--seed", type=_counted("--seed", 0, "give a number from 0 up"), metavar="N", help=help_text)
 
 
-def add_training(parser: Parser) -> None:
-    """``--budget --steps --seed --recipe --features --resume``."""
+def add_training(parser: Parser, *, fresh: bool = False) -> None:
+    """``--budget --steps --seed --recipe --features --resume`` and ``--fresh``."""
     group = parser.add_argument_group("training")
     length = group.add_mutually_exclusive_group()
     length.add_argument(
@@ -257,8 +301,12 @@ def add_training(parser: Parser) -> None:
         metavar="NAME",
         help=f"{', '.join(RECIPES)} (default: paintover)",
     )
-    group.add_argument("--features", metavar="PATH", help="VGG weights (.safetensors) for the losses (default: none)")
+    group.add_argument(
+        "--features", metavar="PATH", help="deep features for the losses: VGG weights, vgg16 or vgg19 (default: none)"
+    )
     group.add_argument("--resume", action="store_true", help="continue from the checkpoint in the work folder")
+    if fresh:
+        group.add_argument("--fresh", action="store_true", help="train again even if nothing changed since")
 
 
 def add_look(parser: Parser, default: str) -> None:
@@ -282,24 +330,35 @@ def add_frames_out(parser: Parser, help_text: str) -> None:
 
 
 def add_rendering(parser: Parser) -> None:
-    """``--workers --tile --overwrite --no-guides``."""
-    group = parser.add_argument_group("rendering")
+    """``--workers --overwrite`` and those of :func:`add_verification`."""
+    group = _add_verification(parser, "rendering")
     group.add_argument(
         "--workers",
         type=_counted("--workers", 1, "give 1 or more"),
         metavar="N",
-        help="frames in flight at a time (default: 1)",
+        help="processes; one uses every core already, more are for several GPUs or to survive crashes (default: 1)",
     )
+    group.add_argument("--overwrite", action="store_true", help="render frames again that are already right")
+
+
+def add_verification(parser: Parser) -> None:
+    """``--tile --tensorrt --no-guides``: what frames were rendered with."""
+    _add_verification(parser, "rendered with")
+
+
+def _add_verification(parser: Parser, title: str) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group(title)
     group.add_argument(
         "--tile",
         type=_counted("--tile", 0, "give 0 for whole frames, or a size in pixels"),
         metavar="N",
-        help="tile size in pixels, 0 for whole frames (default: fits the frame)",
+        help="tile size in pixels, 0 for whole frames (default: one grid for all)",
     )
-    group.add_argument("--overwrite", action="store_true", help="render frames again that are already valid")
     group.add_argument(
-        "--no-guides", action="store_true", help="use the plain translator; this version has no guides and always does"
+        "--tensorrt", action="store_true", help="through TensorRT; the first frame then waits for minutes"
     )
+    group.add_argument("--no-guides", action="store_true", help="ignore STMap sidecars in the work folder")
+    return group
 
 
 def add_machine(parser: Parser) -> None:
@@ -315,8 +374,15 @@ def add_machine(parser: Parser) -> None:
         "--threads",
         type=_counted("--threads", 1, "give 1 or more"),
         metavar="N",
-        help="CPU threads (default: all cores); the result does not depend on it",
+        help="CPU threads (default: all cores); a rendered frame does not depend on it",
     )
+
+
+def add_inspected(parser: Parser) -> None:
+    """``PATH --json``."""
+    group = parser.add_argument_group("what to inspect")
+    group.add_argument("path", metavar="PATH", help="a look (.onnx) or a rendered frame")
+    group.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_reporting(parser: Parser, *, progress: bool = True) -> None:
@@ -326,7 +392,6 @@ def add_reporting(parser: Parser, *, progress: bool = True) -> None:
         group.add_argument(
             "--progress",
             choices=MODES,
-            default="auto",
             metavar="MODE",
             help=f"{', '.join(MODES)} (default: auto: a bar on a terminal, lines elsewhere)",
         )

@@ -306,12 +306,12 @@ class JsonProgress(NoProgress):
             self._send("phase", {"phase": name, "title": self._state.phase.title, "overall": self._state.update(0.0)})
 
     def update(self, fraction: float, text: str = "", facts: Facts = _NO_FACTS) -> None:
-        """Send a ``progress`` event, at most four a second; the end of a phase is always sent."""
+        """Send a ``progress`` event: at most four a second, but every frame and the end of a phase."""
         with self._state.lock:
-            ended = fraction >= 1.0 > self._state.fraction
+            due = "frame" in facts or fraction >= 1.0 > self._state.fraction
             overall = self._state.update(fraction)
             now_s = time.monotonic()
-            if not ended and now_s - self._sent_s < _JSON_INTERVAL_S:
+            if not due and now_s - self._sent_s < _JSON_INTERVAL_S:
                 return
             self._sent_s = now_s
             place = {"phase": self._state.phase.name, "fraction": self._state.fraction, "overall": overall}

@@ -88,6 +88,8 @@ class TrainingJob:
     """Threads to compute with; None leaves it to torch."""
     preview: bool
     """Refresh a preview strip in ``work``."""
+    fit_paintings: bool = False
+    """Resample paintings that are not of the plate's size."""
 
     def to_json(self) -> str:
         """The job file's text."""

@@ -117,9 +117,9 @@ def test_json_events() -> None:
     }
     overall = [event["overall"] for event in events if "overall" in event]
     assert overall == sorted(overall) and overall[-1] == 1.0
-    # Updates within a quarter of a second are dropped, the end of a phase never is.
-    ends = [event["phase"] for event in events if event["event"] == "progress" and event["fraction"] == 1.0]
-    assert ends == ["train", "render"]
+    # Steps within a quarter of a second are dropped; a frame and the end of a phase never are.
+    sent = [event.get("step", event.get("frame")) for event in events if event["event"] == "progress"]
+    assert sent == [1, 4, 0, 1, 2, 3]
 
 
 def test_json_failure_carries_its_facts(capsys: pytest.CaptureFixture[str]) -> None:

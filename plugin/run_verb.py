@@ -1,0 +1,87 @@
+"""``paintover run``: the whole job on one machine."""
+
+from __future__ import annotations
+
+from plugin.options import (
+    Options,
+    Parser,
+    add_color,
+    add_frames_out,
+    add_keyframes,
+    add_look,
+    add_machine,
+    add_plate,
+    add_rendering,
+    add_reporting,
+    add_training,
+    add_work,
+)
+from plugin.preflight import check_out
+from plugin.progress import Phase, Progress
+from plugin.render_verb import render_frames, render_phase, settings_of
+from plugin.report import write_sheet
+from plugin.request import look_from, out_from, shot_from, sidecars_from, work_from
+from plugin.stop import StopRequest
+from plugin.train_verb import check_training, job_from, make_look, training_phase
+from plugin.training_record import fingerprint, is_current
+from plugin.verify_verb import VERIFY_PHASE, verify_frames
+
+__all__ = ["parser", "run"]
+
+_SHEET_PHASE = Phase("sheet", "Making the contact sheet", 0.1)
+_SHEET = "sheet.png"
+
+
+def parser() -> Parser:
+    """The options of ``paintover run``."""
+    made = Parser(
+        "run",
+        "The whole job on one machine: trains a look from painted keyframes, renders every frame, verifies them, and\n"
+        "ends with a contact sheet in the work folder. Run it again after a stop: what is done stays done.",
+        examples=[
+            "paintover run --plate plate.%04d.jpg --frames 0-10 --keyframe 0=painted.0000.jpg \\",
+            "    --budget 60s --work work --out out.%04d.png",
+            "paintover run shot.toml",
+            "paintover run shot.toml --budget 10m --fresh",
+        ],
+        shot_file=True,
+    )
+    add_plate(made)
+    add_keyframes(made)
+    add_frames_out(made, "rendered frames: out.%%04d.exr, .png, .tif, .jpg or .dpx")
+    add_work(made)
+    add_look(made, "look.onnx in the work folder")
+    add_training(made, fresh=True)
+    add_rendering(made)
+    add_color(made, paintings=True)
+    add_machine(made)
+    add_reporting(made)
+    return made
+
+
+def run(options: Options, progress: Progress, stop: StopRequest) -> int:
+    """Train unless that is done, render what is missing, verify, and show."""
+    shot = shot_from(options, paintings=True)
+    out = out_from(options, shot)
+    config = check_training(shot, options)
+    check_out(out, shot.plate, shot.keyframes)
+    settings = settings_of(shot, options)
+    job = job_from(shot, options)
+    trained = not options.fresh and not options.resume and is_current(job, fingerprint(job))
+    phases = [render_phase(shot, options), VERIFY_PHASE, _SHEET_PHASE]
+    progress.plan(phases if trained else [training_phase(job), *phases])
+    look = look_from(options, shot)
+    if trained:
+        progress.note(f"{look}: already trained from these inputs; --fresh trains again")
+    else:
+        make_look(job, progress, stop, debug=options.debug)
+    stop.check()
+    render_frames(shot, options, progress, stop)
+    work = sidecars_from(options, shot)
+    verify_frames(look, shot.plate.frames, out, settings, shot.plate, work, progress, stop)
+    progress.begin("sheet")
+    sheet = work_from(options, shot) / _SHEET
+    write_sheet(sheet, shot.plate, out, shot.keyframes, config, out_colorspace=shot.out_colorspace, title=look.stem)
+    progress.note(f"{sheet}: plate and result side by side", {"sheet": str(sheet)})
+    progress.finish()
+    return 0

@@ -1,0 +1,98 @@
+"""``paintover verify``: every expected frame is there, whole, and made by this look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.errors import InputError
+from engine.frames import FrameRange, SequencePath
+from engine.render import RenderSettings, verify
+from engine.shot import Plate, Shot
+from plugin.options import (
+    Options,
+    Parser,
+    add_color,
+    add_frames_out,
+    add_look,
+    add_plate,
+    add_reporting,
+    add_verification,
+    add_work,
+)
+from plugin.progress import Phase, Progress
+from plugin.request import frames_from, look_from, out_from, plate_from, sidecars_from
+from plugin.stop import StopRequest
+
+__all__ = ["VERIFY_PHASE", "parser", "run", "verify_frames"]
+
+VERIFY_PHASE = Phase("verify", "Verifying", 0.3)
+
+
+def parser() -> Parser:
+    """The options of ``paintover verify``."""
+    made = Parser(
+        "verify",
+        "Checks that every frame of the range exists, decodes in full, and carries the hashes of this look and these\n"
+        "settings; with --plate also of the plate as it is now. Exit code 3 names the frames that do not.",
+        examples=[
+            "paintover verify --look hero.onnx --frames 1001-1100 --out out.%04d.exr",
+            "paintover verify shot.toml",
+        ],
+        shot_file=True,
+    )
+    add_look(made, "look.onnx in the work folder")
+    add_frames_out(made, "the frames to check: out.%%04d.exr")
+    add_plate(made)
+    add_work(made)
+    add_verification(made)
+    add_color(made)
+    add_reporting(made)
+    return made
+
+
+def run(options: Options, progress: Progress, stop: StopRequest) -> int:
+    """Check every frame; raises VerifyError, exit code 3, where one is not right."""
+    file = None if options.shot is None else Shot.load(options.shot)
+    if file is None and options.look is None and options.work is None:
+        raise InputError("--look is missing", remedy="name the .onnx that the frames were rendered with")
+    frames = frames_from(options, file)
+    out = out_from(options, file)
+    plate = plate_from(options, file) if options.plate is not None or file is not None else None
+    if options.colorspace is not None and plate is None:
+        raise InputError("--colorspace is the plate's", remedy="give --plate as well")
+    settings = RenderSettings(
+        tile=file.tile if file and options.tile is None else options.tile,
+        out_colorspace=file.out_colorspace if file else None,
+        tensorrt=options.tensorrt,
+    )
+    progress.plan([VERIFY_PHASE])
+    look, work = look_from(options, file), sidecars_from(options, file)
+    verify_frames(look, frames, out, settings, plate, work, progress, stop)
+    progress.finish()
+    return 0
+
+
+def verify_frames(
+    look: Path,
+    frames: FrameRange,
+    out: SequencePath,
+    settings: RenderSettings,
+    plate: Plate | None,
+    work: Path | None,
+    progress: Progress,
+    stop: StopRequest,
+) -> None:
+    """Verify in the phase ``verify`` of the plan.
+
+    Raises:
+        VerifyError: names what is missing, damaged and foreign.
+        Interrupted: a stop was asked for.
+    """
+    progress.begin("verify")
+
+    def count(done: int, total: int) -> None:
+        progress.update(done / total, f"{done} of {total}", {"count": done, "total": total})
+
+    with stop.cooperative():
+        verify(look, frames, out, settings, plate=plate, work=work, progress=count, stop=stop)
+    progress.note(f"{out}: {len(frames)} frames verified", {"verified": len(frames)})
