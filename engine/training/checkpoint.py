@@ -65,15 +65,13 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[st
     try:
         with safe_open(path, "pt") as file:
             state: dict[str, Any] = json.loads((file.metadata() or {})["paintover"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise InputError(f"the checkpoint is damaged: {error}", path=path, remedy=REMEDY) from error
     if state.get("format") != FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}", path=path, remedy=REMEDY)
     if state.get("inputs_sha256") != inputs_sha256:
-        raise InputError(
-            "the checkpoint was made from other keyframes, recipe or seed", path=path, remedy=REMEDY
-        )
+        raise InputError("the checkpoint was made from other keyframes, recipe or seed", path=path, remedy=REMEDY)
     try:
         for name, module in recipe.modules.items():
             module.load_state_dict({k: tensors[f"{name}/{k}"] for k in module.state_dict()})

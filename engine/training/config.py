@@ -93,7 +93,10 @@ class TrainingJob:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             keyframes = tuple(
                 KeyframeJob(
-                    int(k["frame"]), Path(k["painting"]), Path(k["matte"]) if k.get("matte") else None, k.get("colorspace")
+                    frame=int(k["frame"]),
+                    painting=Path(k["painting"]),
+                    matte=Path(k["matte"]) if k.get("matte") else None,
+                    colorspace=k.get("colorspace"),
                 )
                 for k in data.pop("keyframes")
             )
@@ -111,19 +114,17 @@ class Settings:
     """Our recipe's settings. One set for every shot; the figures behind each are in docs/decisions/."""
 
     width: int = 96
-    blocks: int = 5
-    crop: int = 160
-    """Side of a training crop, pixels."""
-    halo: int = 24
-    """Context, pixels: what lies nearer to a crop's artificial border is not judged."""
-    batch: int = 4
+    blocks: int = 6
+    crop: int = 192
+    """Side of a training crop, pixels, context included."""
+    batch: int = 3
     learning_rate: float = 1e-3
     discriminator_rate: float = 4e-4
     discriminator_width: int = 24
     warmup_steps: int = 30
     l1: float = 4.0
-    feature_matching: float = 4.0
-    adversarial: float = 0.1
+    feature_matching: float = 8.0
+    adversarial: float = 0.5
     deep: float = 0.0
     """Weight of deep features, when weights are given."""
     averaging: float = 0.99

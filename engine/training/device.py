@@ -48,7 +48,7 @@ class Machine:
     def autocast(self) -> AbstractContextManager[None]:
         """The mixed-precision region of a forward pass."""
         mixed = self.precision is not torch.float32
-        return torch.autocast(self.device.type, self.precision, enabled=mixed)  # type: ignore[return-value]
+        return torch.autocast(self.device.type, self.precision, enabled=mixed)
 
     def synchronize(self) -> None:
         """Wait for the device; for clocks."""

@@ -50,9 +50,7 @@ class LookNetwork(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
-def build_look(
-    net: LookNetwork, exemplars: Sequence[NDArray[np.float32]], card: Mapping[str, Any]
-) -> onnx.ModelProto:
+def build_look(net: LookNetwork, exemplars: Sequence[NDArray[np.float32]], card: Mapping[str, Any]) -> onnx.ModelProto:
     """The look's graph.
 
     Args:

@@ -46,6 +46,7 @@ class DeepFeatures(nn.Module):
         for name in self.names:
             self.register_buffer(name + "_w", weights[f"{name}.weight"].float(), persistent=False)
             self.register_buffer(name + "_b", weights[f"{name}.bias"].float(), persistent=False)
+        self.mean: Tensor
         self.register_buffer("mean", torch.tensor(MEAN_BGR).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, rgb: Tensor) -> list[Tensor]:

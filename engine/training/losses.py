@@ -42,7 +42,9 @@ class Discriminator(nn.Module):
                     nn.Conv2d(width, 2 * width, 4, 2, 1), nn.InstanceNorm2d(2 * width, affine=True), nn.LeakyReLU(0.2)
                 ),
                 nn.Sequential(
-                    nn.Conv2d(2 * width, 4 * width, 4, 1, 1), nn.InstanceNorm2d(4 * width, affine=True), nn.LeakyReLU(0.2)
+                    nn.Conv2d(2 * width, 4 * width, 4, 1, 1),
+                    nn.InstanceNorm2d(4 * width, affine=True),
+                    nn.LeakyReLU(0.2),
                 ),
             ]
         )
@@ -82,11 +84,12 @@ class WashoutGuard:
     """Stops training when the texture of results on unpainted frames fades for good, and remembers the best state.
 
     ``observe`` takes the ratio of the result's texture energy on unpainted frames to the exemplar's. Fading is a fall
-    by more than ``tolerance`` under the best ratio so far (counted up to 1: shedding surplus noise is no fading) at
-    ``patience`` observations in a row.
+    by more than ``tolerance`` under the best ratio so far (counted up to ``enough``: shedding surplus texture is no
+    fading) at ``patience`` observations in a row.
     """
 
-    def __init__(self, tolerance: float = 0.15, patience: int = 3) -> None:
+    def __init__(self, enough: float = 0.85, tolerance: float = 0.15, patience: int = 3) -> None:
+        self.enough = enough
         self.tolerance = tolerance
         self.patience = patience
         self.best = 0.0
@@ -94,7 +97,7 @@ class WashoutGuard:
 
     def observe(self, ratio: float) -> bool:
         """Record one observation; True when the state just seen should be kept as the best."""
-        level = min(ratio, 1.0)
+        level = min(ratio, self.enough)
         if level >= self.best * (1 - self.tolerance):
             self.best = max(self.best, level)
             self.faded = 0

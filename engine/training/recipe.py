@@ -62,16 +62,25 @@ class PaintoverRecipe:
         self.net = net.to(machine.device, memory_format=LAYOUT)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net).requires_grad_(False).eval()
         self.discriminator = Discriminator(3, settings.discriminator_width).to(
-            machine.device, memory_format=LAYOUT  # type: ignore[call-overload]
+            machine.device,
+            memory_format=LAYOUT,  # type: ignore[call-overload]
         )
-        self.sampler = PatchSampler(pairs, crop=settings.crop, halo=settings.halo, batch=settings.batch, rng=rng)
+        halo = -(-net.reach // net.multiple) * net.multiple
+        self.sampler = PatchSampler(pairs, crop=settings.crop, halo=halo, batch=settings.batch, rng=rng)
         fused = machine.device.type == "cuda"
         self.generator_adam = torch.optim.Adam(self.net.parameters(), settings.learning_rate, fused=fused)
         self.discriminator_adam = torch.optim.Adam(
             self.discriminator.parameters(), settings.discriminator_rate, (0.5, 0.999), fused=fused
         )
-        self.modules = {"net": self.net, "averaged": self.averaged, "discriminator": self.discriminator}
-        self.optimizers = {"generator": self.generator_adam, "discriminator": self.discriminator_adam}
+        self.modules: Mapping[str, nn.Module] = {
+            "net": self.net,
+            "averaged": self.averaged,
+            "discriminator": self.discriminator,
+        }
+        self.optimizers: Mapping[str, torch.optim.Adam] = {
+            "generator": self.generator_adam,
+            "discriminator": self.discriminator_adam,
+        }
         self._steps = 0
 
     def step(self, progress: float) -> dict[str, Tensor]:
@@ -149,7 +158,7 @@ class PaintoverRecipe:
 
 
 class TexlerRecipe:
-    """Configuration P, or with ``full_frame`` the baseline F, of Texler et al. 2020: weights, rates, batch as published."""
+    """Configuration P of Texler et al. 2020, or with ``full_frame`` its baseline F: weights, rates, batch as published."""
 
     PATCH, BATCH, BLOCKS, RATE = 32, 40, 7, 4e-4
     FULL_FRAME_BLOCKS, FULL_FRAME_RATE = 4, 2e-4
@@ -174,8 +183,11 @@ class TexlerRecipe:
         rate = self.FULL_FRAME_RATE if full_frame else self.RATE
         self.generator_adam = torch.optim.Adam(self.net.parameters(), rate, weight_decay=1e-5)
         self.discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), rate, weight_decay=1e-5)
-        self.modules = {"net": self.net, "discriminator": self.discriminator}
-        self.optimizers = {"generator": self.generator_adam, "discriminator": self.discriminator_adam}
+        self.modules: Mapping[str, nn.Module] = {"net": self.net, "discriminator": self.discriminator}
+        self.optimizers: Mapping[str, torch.optim.Adam] = {
+            "generator": self.generator_adam,
+            "discriminator": self.discriminator_adam,
+        }
 
     def step(self, progress: float) -> dict[str, Tensor]:
         self.net.train()

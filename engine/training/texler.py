@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.training.graph import GraphWriter
-from engine.training.network import ConvNorm, folded, upsample_nearest
+from engine.training.network import ConvNorm, folded, running, upsample_nearest
 
 __all__ = ["DEEP_LAYERS", "GeneratorJ", "TexlerDiscriminator", "TexlerSampler", "deep_feature_loss"]
 
@@ -97,10 +97,11 @@ class GeneratorJ(nn.Module):
         y = g.op("Relu", g.conv(y, *folded(self.smooth1, None)))
         # Not folded forwards into the next convolution: its zero padding comes after this norm.
         norm = self.smooth1_norm
-        scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach().cpu()  # type: ignore[operator]
-        offset = (norm.bias - norm.running_mean * scale.to(norm.bias.device)).detach().cpu()  # type: ignore[operator]
+        mean, var = running(norm)
+        gain = norm.weight.detach().double().cpu() / torch.sqrt(var + norm.eps)
+        offset = norm.bias.detach().double().cpu() - mean * gain
         shape = (1, -1, 1, 1)
-        y = g.op("Mul", y, g.constant(scale.numpy().reshape(shape)))
+        y = g.op("Mul", y, g.constant(gain.numpy().reshape(shape)))
         y = g.op("Add", y, g.constant(offset.numpy().reshape(shape)))
         y = g.op("Relu", g.conv(y, *folded(self.smooth2, None)))
         y = g.op("Tanh", g.conv(y, *folded(self.last, None)))
@@ -135,7 +136,9 @@ class TexlerSampler:
     patches of the same painting. ``size`` 0 gives the whole keyframe, batch 1.
     """
 
-    def __init__(self, pairs: list[tuple[Tensor, Tensor, Tensor]], size: int, batch: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, pairs: list[tuple[Tensor, Tensor, Tensor]], size: int, batch: int, rng: np.random.Generator
+    ) -> None:
         self.size, self.batch, self.rng = size, batch, rng
         fill = size // 2
         self.plates = [F.pad(p, (fill,) * 4) for p, _, _ in pairs]

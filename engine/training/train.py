@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ GUARD_FROM = 0.5
 """Share of the run after which fading texture can stop it."""
 GUARD_CHECKS = 12
 """Looks at the texture over the rest of the run."""
+GUARD_FROM_STEP = 300
+"""Before this many steps a run is still finding its texture."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,13 @@ class StopFlag:
 
     def install(self) -> None:
         """Take over the signals that this platform has."""
-        for name, code in (("SIGINT", 130), ("SIGTERM", 143), ("SIGBREAK", 130)):
+        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
             number = getattr(signal, name, None)
             if number is not None:
-                signal.signal(number, lambda _signum, _frame, code=code: self._on_signal(code))
+                signal.signal(number, self._on_signal)
 
-    def _on_signal(self, code: int) -> None:
+    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
+        code = 143 if signum == signal.SIGTERM else 130
         if self.exit_code:
             os._exit(code)
         self.exit_code = code
@@ -279,7 +283,8 @@ class _Run:
             if now >= next_checkpoint:
                 self.checkpoint()
                 next_checkpoint = time.perf_counter() + CHECKPOINT_EVERY_S
-            if self.clock.progress >= self._next_guard and self._texture_faded():
+            settled = self.clock.step >= GUARD_FROM_STEP and self.clock.progress >= self._next_guard
+            if settled and self._texture_faded():
                 stopped = "washout"
                 break
         if losses:
@@ -333,7 +338,8 @@ class _Run:
         if self.guard.observe(ratio):
             self.kept = {k: v.detach().clone() for k, v in net.state_dict().items()}
         if self.guard.stop:
-            self.emit({"event": "note", "message": "stopped early: the texture began to wash out; the best look is kept"})
+            note = "stopped early: the texture began to wash out; the best look is kept"
+            self.emit({"event": "note", "message": note})
             return True
         return False
 
@@ -347,7 +353,7 @@ class _Run:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a job file; events go to stdout, one JSON object a line. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m engine.training.train", description="Train a look from a job file.")
+    parser = argparse.ArgumentParser(prog="python -m engine.training.train", description="Train a look from a job.")
     parser.add_argument("--job", required=True, type=Path, help="the job, JSON")
     options = parser.parse_args(arguments)
 
