@@ -34,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.training.train")
 """What is started, before ``--job FILE``."""
 
-_STDERR_LINES = 12
+_STDERR_LINES = 60
 _EXPORT_GRACE_S = 4.0
 
 
@@ -276,8 +276,9 @@ class _Child:
         return code
 
     def stderr_tail(self) -> tuple[str, ...]:
-        """The last lines of its stderr that say something, oldest first."""
-        return tuple(line.strip() for line in tuple(self._tail) if line.strip())[-3:]
+        """The last lines of its stderr that say something, oldest first; of a traceback only what it ends with."""
+        lines = tuple(line.strip() for line in tuple(self._tail) if line.strip())
+        return lines[-1:] if any(line.startswith("Traceback ") for line in lines) else lines[-3:]
 
     def on_signal(self, signum: int) -> None:
         """Pass a request to stop on: the first asks for an export, a second Ctrl-C ends it."""
