@@ -31,8 +31,8 @@ setup(
         "av>=13.0",
     ],
     extras_require={
-        "train": ["torch>=2.4", "safetensors>=0.4", "onnxscript>=0.2"],
-        "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.5", "mypy>=1.10", "import-linter>=2.0"],
+        "train": ["torch>=2.4", "safetensors>=0.4"],
+        "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.5", "mypy>=1.10", "import-linter>=2.0", "OpenEXR>=3.3"],
     },
     entry_points={"console_scripts": ["paintover = plugin.cli:main"]},
 )
