@@ -285,7 +285,10 @@ class _Child:
         self._signals += 1
         if self._signals == 1:
             self._send(signum)
-            if signum not in (signal.SIGINT, getattr(signal, "SIGBREAK", None)):
+            if signum in (signal.SIGINT, getattr(signal, "SIGBREAK", None)):
+                sys.stderr.write("paintover: stopping, the best look so far is exported; Ctrl-C again leaves at once\n")
+                sys.stderr.flush()
+            else:
                 timer = threading.Timer(_EXPORT_GRACE_S, self.kill)
                 timer.daemon = True
                 self._timers.append(timer)
