@@ -125,6 +125,8 @@ class Settings:
     l1: float = 4.0
     feature_matching: float = 8.0
     adversarial: float = 0.5
+    grid: float = 8.0
+    """Of the penalty on patterns with the network's own sampling grid."""
     deep: float = 0.0
     """Weight of deep features, when weights are given."""
     averaging: float = 0.99

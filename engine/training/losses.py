@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Discriminator", "WashoutGuard", "feature_matching", "masked_l1", "texture_energy"]
+__all__ = ["Discriminator", "WashoutGuard", "feature_matching", "grid_pattern", "masked_l1", "texture_energy"]
 
 
 def masked_l1(result: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -78,6 +78,26 @@ def texture_energy(image: Tensor, weight: Tensor | None = None) -> float:
     # A pixel counts where its whole neighborhood is painted.
     inside = (-F.max_pool2d(-(weight > 0.5).float(), 3, 1)).expand_as(response)
     return float(((response.square() * inside).sum() / inside.sum().clamp_min(1.0)).sqrt())
+
+
+def grid_pattern(result: Tensor, target: Tensor, weight: Tensor, period: int = 4, window: int = 4) -> Tensor:
+    """How much of the residual repeats with the network's own sampling grid.
+
+    A network that works at a quarter of the resolution and rearranges channels into pixels tends to draw a faint
+    screen of dots, which a discriminator takes for texture. A painting has no such screen, so the residual's mean over a
+    few periods must be the same at every phase of the grid; this is the mean absolute deviation from that.
+
+    Args:
+        result, target: (B, 3, H, W), H and W multiples of ``period``.
+        weight: (B, 1, H, W) in 0..1.
+        period: of the grid, pixels.
+        window: periods, along each side, over which a phase is averaged.
+    """
+    residual = (result.float() - target.float()) * weight
+    phases = F.pixel_unshuffle(residual, period)  # (B, 3 * period^2, H / period, W / period)
+    side = min(window, *phases.shape[-2:])
+    means = F.avg_pool2d(phases, side).unflatten(1, (result.shape[1], period * period))
+    return (means - means.mean(2, keepdim=True)).abs().mean()
 
 
 class WashoutGuard:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from engine.training.config import Settings
 from engine.training.device import Machine
 from engine.training.features import DeepFeatures
-from engine.training.losses import Discriminator, feature_matching, masked_l1
+from engine.training.losses import Discriminator, feature_matching, grid_pattern, masked_l1
 from engine.training.network import Architecture, Translator, fit_skip
 from engine.training.patches import Batch, Pair, PatchSampler
 from engine.training.texler import GeneratorJ, TexlerDiscriminator, TexlerSampler, deep_feature_loss
@@ -117,7 +117,10 @@ class PaintoverRecipe:
 
     def _generator_losses(self, batch: Batch, result: Tensor, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         settings = self.settings
-        losses = {"l1": settings.l1 * masked_l1(result, batch.painting, batch.weight)}
+        losses = {
+            "l1": settings.l1 * masked_l1(result, batch.painting, batch.weight),
+            "grid": settings.grid * grid_pattern(result, batch.painting, batch.weight),
+        }
         self.discriminator.requires_grad_(False)
         with self.machine.autocast():
             verdict, features = self.discriminator(fake.contiguous(memory_format=LAYOUT))
@@ -158,7 +161,7 @@ class PaintoverRecipe:
 
 
 class TexlerRecipe:
-    """Configuration P of Texler et al. 2020, or with ``full_frame`` its baseline F: weights, rates, batch as published."""
+    """Configuration P of Texler et al. 2020, with ``full_frame`` its baseline F: weights, rates, batch as published."""
 
     PATCH, BATCH, BLOCKS, RATE = 32, 40, 7, 4e-4
     FULL_FRAME_BLOCKS, FULL_FRAME_RATE = 4, 2e-4
