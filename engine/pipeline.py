@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,7 @@ _SHARE = 0.8
 """Of the free memory, for everything that renders."""
 _FRAME_BYTES = 64
 """Per pixel of a frame in flight: five float copies of RGB at most, alpha, carried, and the encoder's."""
+_STRIP_ROWS = 128
 _COLOR_CLAIMS = "chromaticities|oiio:ColorSpace|colorspace|ColorSpace|nuke/input/colorspace|ICCProfile.*|CICP"
 
 
@@ -197,7 +198,7 @@ class Pipeline:
     def _render(self, frame: int) -> FrameResult:
         job, started = self.job, time.perf_counter()
         source, target = job.plate.path.path(frame), job.out.path(frame)
-        sidecars = find_sidecars(job.work, self._keys, frame)
+        sidecars, stamp = find_sidecars(job.work, self._keys, frame), _stamp(source)
         facts = {
             "look": self.look.sha256,
             "settings": job.settings_hash,
@@ -206,7 +207,6 @@ class Pipeline:
         }
         if not job.overwrite and is_whole(target, facts):
             return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
-        stamp = _stamp(source)
         image = (
             movies.read_frame(source, frame, frame=frame)
             if job.plate.path.is_movie
@@ -220,8 +220,9 @@ class Pipeline:
         space = (
             self._config.resolve(job.plate.colorspace) if job.plate.colorspace else self._config.guess(header, source)
         )
-        rgb = self._to_look(image.rgb, space)
+        rgb = image.rgb
         del image
+        self._to_look(rgb, space)
         stmap = read_sidecars(sidecars, height, width, frame=frame)
         read_s = time.perf_counter() - started
 
@@ -239,16 +240,14 @@ class Pipeline:
 
         started = time.perf_counter()
         wanted = self._out_space(header, space, target)
-        out_rgb = self._from_look(styled.rgb, wanted)
+        self._from_look(styled.rgb, wanted)
         extra = {"paintover.carried": styled.carried} if job.settings.carried_layer else None
         facts |= {"version": __version__, "tile": str(styled.tile)}
-        infer_s = styled.infer_s
-        del styled
         if _stamp(job.look) != self._stamp and _file_sha256(job.look) != self.look.sha256:
             raise _changed(job.look)
         images.write(
             target,
-            out_rgb,
+            styled.rgb,
             like=header if wanted == space else _without_color_claims(header),
             extra=extra,
             provenance=facts,
@@ -256,19 +255,25 @@ class Pipeline:
             compression=job.settings.compression,
         )
         write_s = time.perf_counter() - started
-        return FrameResult(frame, "done", "", 0, tuple(warnings), bad_pixels, read_s, infer_s, write_s)
+        return FrameResult(frame, "done", "", 0, tuple(warnings), bad_pixels, read_s, styled.infer_s, write_s)
 
-    def _to_look(self, rgb: images.Floats, space: str) -> images.Floats:
+    def _to_look(self, rgb: images.Floats, space: str) -> None:
+        """Converts in place, from a file's colorspace to the look's."""
         if space == self._space:
-            return rgb
-        rgb = self._config.to_working(rgb, space)
-        return rgb if self._space == self._config.working else self._config.from_working(rgb, self._space)
+            return
+        for strip in _strips(rgb):
+            strip[...] = self._config.to_working(strip, space)
+            if self._space != self._config.working:
+                strip[...] = self._config.from_working(strip, self._space)
 
-    def _from_look(self, rgb: images.Floats, space: str) -> images.Floats:
+    def _from_look(self, rgb: images.Floats, space: str) -> None:
+        """The inverse of :meth:`_to_look`."""
         if space == self._space:
-            return rgb
-        rgb = rgb if self._space == self._config.working else self._config.to_working(rgb, self._space)
-        return self._config.from_working(rgb, space)
+            return
+        for strip in _strips(rgb):
+            if self._space != self._config.working:
+                strip[...] = self._config.to_working(strip, self._space)
+            strip[...] = self._config.from_working(strip, space)
 
     def _out_space(self, header: Header, plate_space: str, target: Path) -> str:
         """The colorspace to write: as set; else the plate's where the output's kind of number is the plate's."""
@@ -310,6 +315,12 @@ class Pipeline:
                 self.look.limit_memory(one, tiles * tile)
             self._in_flight = frames
             log.debug("%dx%d: %d frames in flight, %d tiles of %d at once", width, height, frames, tiles, size)
+
+
+def _strips(rgb: images.Floats) -> Iterator[images.Floats]:
+    """Views of whole rows, so that a conversion copies little at a time."""
+    for top in range(0, rgb.shape[0], _STRIP_ROWS):
+        yield rgb[top : top + _STRIP_ROWS]
 
 
 class _LookChanged(LookError):

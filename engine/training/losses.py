@@ -84,8 +84,8 @@ def grid_pattern(result: Tensor, target: Tensor, weight: Tensor, period: int = 4
     """How much of the residual repeats with the network's own sampling grid.
 
     A network that works at a quarter of the resolution and rearranges channels into pixels tends to draw a faint
-    screen of dots, which a discriminator takes for texture. A painting has no such screen, so the residual's mean over a
-    few periods must be the same at every phase of the grid; this is the mean absolute deviation from that.
+    screen of dots, which a discriminator takes for texture. A painting has no such screen, so the residual's mean over
+    a few periods must be the same at every phase of the grid; this is the mean absolute deviation from that.
 
     Args:
         result, target: (B, 3, H, W), H and W multiples of ``period``.
