@@ -165,7 +165,7 @@ def gain(path: Path, factor: float = 2.0, *, k: int = 1, **changes: Any) -> Path
     """A look that multiplies each pixel."""
     b, exemplars = GraphBuilder(), exemplars_of(k)
     value = b.op("Mul", "plate", b.constant(factor))
-    return finish(path, b, value, exemplars, card_for(exemplars, halo=0, multiple=1, **changes))
+    return finish(path, b, value, exemplars, card_for(exemplars, **{"halo": 0, "multiple": 1, **changes}))
 
 
 def identity(path: Path, *, k: int = 1, **changes: Any) -> Path:
@@ -179,7 +179,7 @@ def blur(path: Path, reach: int = 5, *, k: int = 1, **changes: Any) -> Path:
     side = 2 * reach + 1
     kernel = b.constant(np.full((3, 1, side, side), 1 / side**2))
     value = b.op("Conv", "plate", kernel, group=3, pads=[reach] * 4)
-    return finish(path, b, value, exemplars, card_for(exemplars, halo=reach, multiple=1, **changes))
+    return finish(path, b, value, exemplars, card_for(exemplars, **{"halo": reach, "multiple": 1, **changes}))
 
 
 def network(
@@ -228,4 +228,4 @@ def network(
     y = b.op("Slice", y, zeros, size, axes)
     # Reach in pixels: 1 at full size for each conv there, 2 at half, 4 at a quarter, and 8 spare.
     halo = (1 + 2 + 4 * 2 * blocks + 2 + 1 + 1) + 4 + 4
-    return finish(path, b, decode(b, y), exemplars, card_for(exemplars, halo=halo, multiple=4, **changes))
+    return finish(path, b, decode(b, y), exemplars, card_for(exemplars, **{"halo": halo, "multiple": 4, **changes}))
