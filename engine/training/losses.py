@@ -68,8 +68,10 @@ def feature_matching(result: list[Tensor], target: list[Tensor]) -> Tensor:
 def texture_energy(image: Tensor, weight: Tensor | None = None) -> float:
     """Root mean square of the Laplacian of an image (B, 3, H, W), where ``weight`` (B, 1, H, W) is positive.
 
-    This is a synchronization point on a GPU; call it rarely.
+    0 where the image is too small to have a neighborhood. This is a synchronization point on a GPU; call it rarely.
     """
+    if min(image.shape[-2:]) < 3:
+        return 0.0
     kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=image.device)
     channels = image.shape[1]
     response = F.conv2d(image.float(), kernel.expand(channels, 1, 3, 3), groups=channels)

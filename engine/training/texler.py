@@ -147,6 +147,8 @@ class TexlerSampler:
         self.centers = []
         for _, _, weight in pairs:
             inside = -F.max_pool2d(-(weight[None].cpu() > 0.5).float(), 7, 1, 3)
+            if not inside.any():  # a matte too thin to erode
+                inside = weight[None].cpu()
             self.centers.append(torch.nonzero(inside[0, 0] > 0).numpy())
         self.queues: list[np.ndarray] = [np.empty((0, 2), np.int64) for _ in pairs]
         self.turn = 0
