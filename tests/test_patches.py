@@ -1,4 +1,4 @@
-"""Training patches: every judged pixel sees what it would see in the whole frame, and every painted part gets its turn."""
+"""Training patches: judged pixels see what they would see in the whole frame, and every painted part gets its turn."""
 
 from __future__ import annotations
 

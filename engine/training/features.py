@@ -7,6 +7,7 @@ place and checked against the hash in the file's name. Two layouts of a file are
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -26,6 +27,10 @@ DOWNLOADS = {
     "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
     "vgg19": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
 }
+
+REMEDY = "VGG-16 and VGG-19 are known"
+
+_LAYER = re.compile(r"conv(\d)_(\d)\.weight$")
 
 MEAN_BGR = (103.939, 116.779, 123.68)
 
@@ -68,7 +73,32 @@ class DeepFeatures(nn.Module):
 
 
 def _layer_names(weights: dict[str, Tensor]) -> list[str]:
-    return sorted({key.rsplit(".", 1)[0] for key in weights}, key=lambda n: tuple(int(v) for v in n[4:].split("_")))
+    """The trunk's layers in order; what else a file holds is left alone."""
+    matches = {match for match in map(_LAYER.match, weights) if match}
+    places = sorted({(int(m[1]), int(m[2])) for m in matches})
+    return [f"conv{stage}_{index}" for stage, index in places]
+
+
+def _check_trunk(weights: dict[str, Tensor], layers: tuple[str, ...], source: str) -> None:
+    """Every layer up to the last one asked for is there, and their channels chain.
+
+    Raises:
+        InputError: they do not.
+    """
+    last = max(tuple(int(v) for v in name[4:].split("_")) for name in layers)
+    channels = 3
+    for stage, count in enumerate(STAGES[19 if "conv3_4.weight" in weights else 16], 1):
+        for index in range(1, count + 1):
+            if (stage, index) > last:
+                return
+            weight, bias = (weights.get(f"conv{stage}_{index}.{part}") for part in ("weight", "bias"))
+            if weight is None or bias is None:
+                raise InputError(f"no VGG in {source}: conv{stage}_{index} is incomplete", remedy=REMEDY)
+            first = (stage, index) == (1, 1)
+            if weight.shape[1:] != (channels, 3, 3) or (first and len(weight) != CHANNELS[0]):
+                shape = tuple(weight.shape)
+                raise InputError(f"no VGG in {source}: conv{stage}_{index} has shape {shape}", remedy=REMEDY)
+            channels = len(weight)
 
 
 def _from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -76,12 +106,13 @@ def _from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
     indices = sorted({int(k.split(".")[1]) for k in state if k.startswith("features.")})
     depth = {13: 16, 16: 19}.get(len(indices))
     if depth is None:
-        raise InputError(f"feature weights with {len(indices)} convolutions", remedy="VGG-16 and VGG-19 are known")
+        raise InputError(f"no VGG: {len(indices)} convolutions instead of 13 or 16", remedy=REMEDY)
     names = [f"conv{s}_{i}" for s, count in enumerate(STAGES[depth], 1) for i in range(1, count + 1)]
     return {
         f"{name}.{part}": state[f"features.{index}.{part}"]
         for name, index in zip(names, indices, strict=True)
         for part in ("weight", "bias")
+        if f"features.{index}.{part}" in state
     }
 
 
@@ -103,13 +134,15 @@ def load_features(source: str, layers: tuple[str, ...]) -> DeepFeatures:
     except Exception as error:
         remedy = "give a .safetensors or .pth file of VGG-16 or VGG-19, or leave --features out"
         raise InputError(f"cannot load feature weights {source}: {error}", remedy=remedy) from error
+    if not isinstance(state, dict):
+        raise InputError(f"no VGG in {source}: it holds no named weights", remedy=REMEDY)
     if any(key.startswith("features.") for key in state):
         weights, bgr = _from_torchvision(state), False
     elif "conv1_1.weight" in state:
         weights, bgr = dict(state), True
     else:
-        raise InputError(f"no VGG in {source}", remedy="keys features.N.weight or convS_I.weight are known")
-    first = weights["conv1_1.weight"]
-    if tuple(first.shape) != (CHANNELS[0], 3, 3, 3):
-        raise InputError(f"conv1_1 of {source} has shape {tuple(first.shape)}", remedy="VGG-16 and VGG-19 are known")
+        raise InputError(
+            f"no VGG in {source}", remedy="VGG-16 and VGG-19 are known, by features.N.weight or convS_I.weight"
+        )
+    _check_trunk(weights, layers, source)
     return DeepFeatures(weights, layers, bgr_255=bgr)
