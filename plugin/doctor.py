@@ -259,7 +259,7 @@ def _rendering() -> Iterator[Finding]:
 def _training() -> Iterator[Finding]:
     # Asked of the installation, not of torch: importing it takes seconds and gigabytes.
     section = "Training"
-    for name in ("torch", "safetensors", "onnxscript"):
+    for name in ("torch", "safetensors"):
         found = _version(name)
         missing = 'not installed; training needs pip install "paintover[train]", rendering does not'
         yield Finding(section, name, "ok" if found else "missing", found or missing)
