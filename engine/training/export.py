@@ -191,7 +191,9 @@ def check_look(model: bytes, net: nn.Module, plate: NDArray[np.float32], keyfram
         rows, columns = min(height, 1024), min(width, 1024)
         top, left = (height - rows) // 2, (width - columns) // 2
         plate = plate[top : top + rows, left : left + columns]
-    expected = reference(net, plate)
+    # A look holds its result to half floats, which the network overshoots at a clipped highlight.
+    limit = shaper.encode(np.array(shaper.LIMIT, np.float32))
+    expected = np.clip(reference(net, plate), -limit, limit)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     feed = {
         "plate": np.ascontiguousarray(plate.transpose(2, 0, 1)[None]),
