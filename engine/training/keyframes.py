@@ -123,7 +123,9 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
     painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe)
     weight = covered.astype(np.float32)
-    if painted.alpha is not None and float(np.ptp(painted.alpha)) > 0:
+    # An alpha that is the same everywhere says nothing (some applications write 0), but an empty layer is no painting.
+    empty = painted.alpha is not None and not painted.alpha.any() and not painted.rgb.any()
+    if painted.alpha is not None and (empty or float(np.ptp(painted.alpha)) > 0):
         weight *= _fit_coverage(painted.alpha, plate_image.header, job.fit_paintings)
     if keyframe.matte is not None:
         matte = images.read_matte(keyframe.matte, frame=frame)
@@ -135,8 +137,10 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     for image, what in ((plate_image, "plate"), (painted, "painting")):
         if image.bad_mask is not None and image.bad_pixels:
             log.warning("frame %d: %d pixels of the %s are not finite and are left out", frame, image.bad_pixels, what)
-            if image.bad_mask.shape == weight.shape:
-                weight[image.bad_mask] = 0
+            bad = image.bad_mask
+            if bad.shape != weight.shape:
+                bad = _fit_coverage(bad.astype(np.float32), plate_image.header, job.fit_paintings) > PAINTED
+            weight[bad] = 0
     if not weight.any():
         raise InputError(
             f"frame {frame}: nothing is painted, the matte or alpha is empty everywhere",
