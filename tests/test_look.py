@@ -22,6 +22,7 @@ from onnx import helper
 from engine.card import weights_sha256
 from engine.device import cuda_devices
 from engine.errors import DeviceError, ImageError, InputError, Interrupted, LookError
+from engine.footprint import bytes_per_pixel
 from engine.look import Look, read_card
 
 SMALL = {"channels": (8, 12, 16), "blocks": 2}
@@ -286,6 +287,22 @@ def test_memory_chooses_a_smaller_tile_only_when_it_must(tmp_path: Path, caplog:
         assert tight.tile_for(4320, 8192, 512) == 512
     assert len(caplog.records) == 1
     assert "tiles of 128" in caplog.text
+
+
+def test_the_footprint_counts_what_grows_with_the_image(tmp_path: Path) -> None:
+    def footprint(exemplar: tuple[int, int], channels: int) -> float:
+        b, exemplars = lookfactory.GraphBuilder(), lookfactory.exemplars_of(1, exemplar)
+        card = lookfactory.card_for(exemplars, halo=0, multiple=1)
+        weights = b.constant(np.zeros((channels, 3, 1, 1))), b.constant(np.zeros((3, channels, 1, 1)))
+        value = b.op("Conv", b.op("Conv", "plate", weights[0]), weights[1])
+        path = lookfactory.finish(tmp_path / "a.onnx", b, value, exemplars, card)
+        return bytes_per_pixel(onnx.load(path))
+
+    thin, wide = footprint((12, 16), 8), footprint((12, 16), 64)
+    # 56 more channels of four bytes a pixel, and what onnxruntime keeps beside them.
+    assert wide - thin >= 56 * 4
+    # An exemplar of 270x480 is 1.5 MB once, not 1.5 MB for every few pixels.
+    assert footprint((270, 480), 8) < 1.2 * thin
 
 
 def test_wrong_shapes_are_refused(tmp_path: Path) -> None:
