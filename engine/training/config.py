@@ -123,9 +123,9 @@ class Settings:
     discriminator_width: int = 24
     warmup_steps: int = 30
     l1: float = 4.0
-    feature_matching: float = 8.0
-    adversarial: float = 0.5
-    grid: float = 8.0
+    feature_matching: float = 16.0
+    adversarial: float = 1.0
+    grid: float = 24.0
     """Of the penalty on patterns with the network's own sampling grid."""
     deep: float = 0.0
     """Weight of deep features, when weights are given."""
