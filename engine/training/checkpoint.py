@@ -6,6 +6,7 @@ rename replaces both at once. ``checkpoint.json`` beside it is the same JSON for
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from engine.errors import InputError
-from engine.temporaries import replacing
+from engine.temporaries import output_error, replacing
 from engine.training.recipe import Recipe
 
 __all__ = ["FORMAT", "load_checkpoint", "save_checkpoint"]
@@ -27,8 +28,16 @@ NAME = "checkpoint.safetensors"
 REMEDY = "run again without --resume to start afresh"
 
 
-def save_checkpoint(folder: Path, recipe: Recipe, state: Mapping[str, Any]) -> Path:
+KEPT = "kept/"
+
+
+def save_checkpoint(
+    folder: Path, recipe: Recipe, state: Mapping[str, Any], kept: Mapping[str, Tensor] | None = None
+) -> Path:
     """Write ``recipe`` and the JSON values ``state`` to ``folder`` atomically; a synchronization point on a GPU.
+
+    Args:
+        kept: the best weights so far, where they are not the current ones.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -41,10 +50,15 @@ def save_checkpoint(folder: Path, recipe: Recipe, state: Mapping[str, Any]) -> P
         for index, slots in optimizer.state_dict()["state"].items():
             for slot, value in slots.items():
                 tensors[f"adam:{name}/{index}/{slot}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    document = {"format": FORMAT, **state, "sampler": recipe.sampler_state()}
+    for key, value in (kept or {}).items():
+        tensors[KEPT + key] = value.detach().cpu().contiguous()
+    document = {"format": FORMAT, **state, "sampler": recipe.sampler_state(), "tensors_sha256": _digest(tensors)}
     text = json.dumps(document, sort_keys=True)
     path = folder / NAME
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={"paintover": text}))
     readable = {key: value for key, value in document.items() if key not in ("sampler", "random")}
@@ -56,6 +70,8 @@ def save_checkpoint(folder: Path, recipe: Recipe, state: Mapping[str, Any]) -> P
 def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[str, Any] | None:
     """Restore ``recipe`` from ``folder`` and return the saved state; None where there is no checkpoint.
 
+    The state's ``kept`` holds the best weights so far, or None.
+
     Raises:
         InputError: the checkpoint is damaged, of a newer format, or of other inputs than ``inputs_sha256``.
     """
@@ -66,12 +82,16 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[st
         with safe_open(path, "pt") as file:
             state: dict[str, Any] = json.loads((file.metadata() or {})["paintover"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}
+        if not isinstance(state, dict):
+            raise ValueError("its header is no object")
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise InputError(f"the checkpoint is damaged: {error}", path=path, remedy=REMEDY) from error
     if state.get("format") != FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}", path=path, remedy=REMEDY)
     if state.get("inputs_sha256") != inputs_sha256:
         raise InputError("the checkpoint was made from other keyframes, recipe or seed", path=path, remedy=REMEDY)
+    if state.get("tensors_sha256") != _digest(tensors):
+        raise InputError("the checkpoint is damaged: its tensors have changed", path=path, remedy=REMEDY)
     try:
         for name, module in recipe.modules.items():
             module.load_state_dict({k: tensors[f"{name}/{k}"] for k in module.state_dict()})
@@ -87,4 +107,13 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[st
         recipe.restore_sampler(state["sampler"])
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"the checkpoint does not fit this recipe: {error}", path=path, remedy=REMEDY) from error
-    return state
+    kept = {key[len(KEPT) :]: value for key, value in tensors.items() if key.startswith(KEPT)}
+    return {**state, "kept": kept or None}
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and bytes: a half-copied file can be whole in its header and length."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + b"\0" + tensors[name].numpy().tobytes())
+    return digest.hexdigest()

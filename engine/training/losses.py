@@ -7,6 +7,8 @@ pix2pixHD, eq. 3). An ablation against deep features is recorded in docs/decisio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -126,6 +128,13 @@ class WashoutGuard:
             return True
         self.faded += 1
         return False
+
+    def state(self) -> dict[str, float]:
+        """What :meth:`restore` needs, as JSON values."""
+        return {"best": self.best, "faded": self.faded}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        self.best, self.faded = float(state["best"]), int(state["faded"])
 
     @property
     def stop(self) -> bool:

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from engine.color import ColorConfig
 from engine.errors import Interrupted, PaintoverError
 from engine.frames import FrameRange
+from engine.temporaries import clean_temporaries
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
 from engine.training.config import Settings, TrainingJob
 from engine.training.device import Machine
@@ -151,7 +152,10 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
     recipe = build_recipe(job, settings, keyframes, machine, rng, emit)
     folder = job.work / "train"
     inputs_sha256 = digest_inputs(job, settings, keyframes)
+    for place in (folder, job.work, job.look.parent):
+        clean_temporaries(place)
     clock = Clock(job)
+    state: dict[str, Any] | None = None
     if job.resume:
         state = load_checkpoint(folder, recipe, inputs_sha256)
         if state is None:
@@ -164,6 +168,8 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
     probe = keyframes[0].plate if probe_frame is None else load_plate(job, probe_frame, config)[0]
     emit({"event": "start", "steps": job.steps, "budget_s": job.budget_s, "look": str(job.look)})
     run = _Run(job, recipe, machine, keyframes, probe, config, emit, clock, folder, inputs_sha256, rng)
+    if state is not None:
+        run.restore(state)
     stopped = run.loop(stop)
     run.checkpoint()
     card = {
@@ -266,8 +272,8 @@ class _Run:
         next_report, next_checkpoint = now, now + CHECKPOINT_EVERY_S
         next_preview = now + PREVIEW_EVERY_S / 4
         losses: Mapping[str, Tensor] = {}
-        stopped = "done"
-        while self.clock.progress < 1.0:
+        stopped = "washout" if self.guard.stop else "done"
+        while self.clock.progress < 1.0 and stopped == "done":
             if stop.exit_code:
                 stopped = "interrupted"
                 break
@@ -318,6 +324,13 @@ class _Run:
         self.emit({"event": "preview", "path": str(self.preview.path)})
         return time.perf_counter() - began
 
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint's state."""
+        self.losses = {str(name): float(loss) for name, loss in state["losses"].items()}
+        self.guard.restore(state["guard"])
+        self._next_guard = float(state["next_guard"])
+        self.kept = state["kept"]
+
     def checkpoint(self) -> None:
         state = {
             "inputs_sha256": self.inputs_sha256,
@@ -325,8 +338,11 @@ class _Run:
             "elapsed_s": self.clock.elapsed_s,
             "recipe": self.job.recipe,
             "random": self.rng.bit_generator.state,
+            "losses": self.losses,
+            "guard": self.guard.state(),
+            "next_guard": self._next_guard,
         }
-        path = save_checkpoint(self.folder, self.recipe, state)
+        path = save_checkpoint(self.folder, self.recipe, state, self.kept if self.guard.faded else None)
         self.emit({"event": "checkpoint", "path": str(path)})
 
     def _texture_faded(self) -> bool:
