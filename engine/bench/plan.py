@@ -1,0 +1,51 @@
+"""What a run of the benchmark is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import InputError
+
+__all__ = ["PARTS", "REFERENCE", "SHARED", "Plan"]
+
+PARTS = ("inference", "render", "training", "quality")
+"""In the order in which they run: what loads torch comes last."""
+
+REFERENCE = "texler2020"
+"""The recipe that ours is compared with."""
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+"""Footage, models and the scorer, where a checkout has them beside it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings of a run.
+
+    Raises:
+        InputError: fewer than one repeat, or a budget under 5 seconds.
+    """
+
+    quick: bool = False
+    """Small sizes and few repeats, for tests of the benchmark itself; its figures are not worth publishing."""
+    device: str = "cpu"
+    """cpu, or cuda:N, for training, inference and rendering."""
+    repeats: int | None = None
+    """Rounds of each comparison; None for each part's own."""
+    shot: Path | None = None
+    """Folder with plate.####.*, painted.####.*; None for the footage beside the checkout, or a drawn shot."""
+    features: Path | None = None
+    """VGG weights for the reference's deep-feature loss; ours does not use them."""
+    budget_s: float = 60.0
+    """Seconds of training for the quality part."""
+
+    def __post_init__(self) -> None:
+        if self.repeats is not None and self.repeats < 1:
+            raise InputError(f"{self.repeats} repeats measure nothing", remedy="use 1 or more")
+        if self.budget_s < 5:
+            raise InputError(f"{self.budget_s:g} s of training are too few", remedy="use 5 or more")
+
+    def rounds(self, full: int, quick: int) -> int:
+        """How often to measure: as asked, or what suits the part."""
+        return self.repeats or (quick if self.quick else full)
