@@ -283,6 +283,23 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Look:
     return write(tmp_path_factory.mktemp("two") / "two.onnx", lively(), EXEMPLARS)
 
 
+def test_what_is_not_painted_is_not_carried(tmp_path: Path) -> None:
+    painting = painting_of(plate(24, 32))
+    coverage = np.zeros((24, 32, 1), np.float32)
+    coverage[:, 8:24] = 1
+    coverage[:, 24:28] = 0.5
+    look = write(tmp_path / "partial.onnx", lively(), [np.concatenate([painting * (coverage > 0), coverage], axis=2)])
+    plain = look.stylize(plate(24, 32)).rgb
+    styled = look.stylize(plate(24, 32), stmap=stmap((identity_map(24, 32), 1.0)))
+    np.testing.assert_allclose(styled.carried, coverage[..., 0], atol=1e-3)
+    np.testing.assert_array_equal(styled.rgb[:, :8], plain[:, :8])
+    carried = shaper.encode(styled.rgb[:, 8:24])
+    np.testing.assert_allclose(carried, shaper.encode(painting[:, 8:24]), atol=2e-3)
+    # Half covered: half way between the plain result and the painting, not darkened by the unpainted side.
+    between = (shaper.encode(plain[:, 24:28]) + shaper.encode(painting[:, 24:28])) / 2
+    np.testing.assert_allclose(shaper.encode(styled.rgb[:, 24:28]), between, atol=2e-3)
+
+
 def test_a_sure_identity_map_returns_the_exemplar(one: Look) -> None:
     styled = one.stylize(plate(24, 32), stmap=stmap((identity_map(24, 32), 1.0)))
     assert (styled.carried == 1).all()

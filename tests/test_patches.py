@@ -104,10 +104,18 @@ def test_no_weight_within_the_halo_of_an_artificial_border(size: tuple[int, int]
 
 def test_the_discriminator_sees_only_pixels_with_real_context() -> None:
     pair = make_pair(150, 230)
-    batch, _ = sampler([pair]).draw()
-    rows, columns = batch.inner
-    assert (rows, columns) == (slice(HALO, 64 - HALO), slice(HALO, 64 - HALO))
-    assert sampler([make_pair(17, 3)]).next().inner == (slice(0, 36), slice(0, 20))
+    drawn = sampler([pair])
+    for _ in range(20):
+        batch, origins = drawn.draw()
+        assert batch.size == (64 - 2 * HALO, 64 - 2 * HALO)
+        for (_, top, left), corner in zip(origins, batch.corners, strict=True):
+            for start, origin, size in zip(corner, (top, left), pair.plate.shape[-2:], strict=True):
+                # At the frame's border the part reaches it; elsewhere it keeps the halo on both sides.
+                wanted = 0 if origin == 0 else 2 * HALO if origin + 64 == size else HALO
+                assert start == wanted
+        assert batch.judged(batch.plate).shape == (len(origins), 3, *batch.size)
+    whole = sampler([make_pair(17, 3)]).next()
+    assert whole.size == (36, 20) and set(whole.corners) == {(0, 0)}
 
 
 @pytest.mark.parametrize("size", SIZES)

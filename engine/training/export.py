@@ -55,7 +55,8 @@ def build_look(net: LookNetwork, exemplars: Sequence[NDArray[np.float32]], card:
 
     Args:
         net: in evaluation mode.
-        exemplars: per keyframe the painting (H, W, 3), scene-linear working colorspace.
+        exemplars: per keyframe the painting (H, W, 3), scene-linear working colorspace; or (H, W, 4), where the fourth
+            channel is the coverage of a partial painting, 0..1: what is not painted is not carried.
         card: facts to store; format, shaper, halo, multiple, exemplar sizes and versions are filled in here.
     """
     g = GraphWriter()
@@ -147,15 +148,24 @@ def _emit_carry(g: GraphWriter, exemplars: Sequence[NDArray[np.float32]]) -> tup
     repeat = g.op("Concat", batch, g.constant([1, 1, 1], np.int64), axis=0)
     colors, shares = [], []
     for index, exemplar in enumerate(exemplars):
-        stored = shaper.encode(exemplar).transpose(2, 0, 1)[None]
-        image = g.op("Cast", g.constant(stored, np.float16), to=onnx.TensorProto.FLOAT)
+        stored = shaper.encode(exemplar[..., :3])
+        partial = exemplar.shape[2] == 4
+        if partial:
+            # Premultiplied, so that no unpainted color bleeds in at a soft edge.
+            coverage = exemplar[..., 3:]
+            stored = np.concatenate([stored * coverage, coverage], axis=2)
+        image = g.op("Cast", g.constant(stored.transpose(2, 0, 1)[None], np.float16), to=onnx.TensorProto.FLOAT)
         image = g.op("Expand", image, repeat)
         uv = g.slice("stmap", [3 * index], [3 * index + 2], [1])
         grid = g.op("Add", g.op("Mul", uv, flip), shift)
         grid = g.op("Transpose", grid, perm=[0, 2, 3, 1])
         color = g.op("GridSample", image, grid, mode="linear", padding_mode="border", align_corners=0)
-        share = g.op("Clip", g.slice("stmap", [3 * index + 2], [3 * index + 3], [1]), zero, one)
-        colors.append(g.op("Mul", color, share))
+        confidence = g.op("Clip", g.slice("stmap", [3 * index + 2], [3 * index + 3], [1]), zero, one)
+        share = confidence
+        if partial:
+            share = g.op("Mul", g.slice(color, [3], [4], [1]), confidence)
+            color = g.slice(color, [0], [3], [1])
+        colors.append(g.op("Mul", color, confidence))
         shares.append(share)
     if len(exemplars) == 1:
         total = carried = shares[0]

@@ -47,6 +47,13 @@ class Keyframe:
     plate_colorspace: str
     paint_colorspace: str
 
+    @property
+    def exemplar(self) -> Floats:
+        """The painting for a look: (H, W, 3), or with its coverage (H, W, 4) where it is partial."""
+        if (self.weight >= 1).all():
+            return self.painting
+        return np.concatenate([self.painting, self.weight[..., None]], axis=2)
+
     def pair(self, device: torch.device, multiple: int) -> Pair:
         """The keyframe encoded, padded and on the device."""
 

@@ -50,8 +50,16 @@ class Batch:
     """(B, 3, h, w)."""
     weight: Tensor
     """(B, 1, h, w) in 0..1; zero where the crop's border would be seen."""
-    inner: tuple[slice, slice]
-    """Rows and columns inside the halo on all sides."""
+    corners: tuple[tuple[int, int], ...]
+    """Per crop, top and left of the part without artificial borders; at the frame's border it reaches the border."""
+    size: tuple[int, int]
+    """Rows and columns of those parts."""
+
+    def judged(self, x: Tensor) -> Tensor:
+        """The parts of (B, C, h, w) without artificial borders, (B, C, *size)."""
+        rows, columns = self.size
+        parts = [x[i, :, y : y + rows, z : z + columns] for i, (y, z) in enumerate(self.corners)]
+        return torch.stack(parts)
 
 
 class PatchSampler:
@@ -91,7 +99,8 @@ class PatchSampler:
         pair = self.pairs[index]
         height, width = pair.plate.shape[-2:]
         rows, columns = min(self.crop, height), min(self.crop, width)
-        plates, paintings, weights = [], [], []
+        inner = tuple(n - 2 * self.halo if n > 2 * self.halo + CELL else n for n in (rows, columns))
+        plates, paintings, weights, corners = [], [], [], []
         for _ in range(self.batch):
             top, left = self._origin(index, height, width, rows, columns)
             window = (slice(None), slice(top, top + rows), slice(left, left + columns))
@@ -100,15 +109,21 @@ class PatchSampler:
             plates.append(pair.plate[window])
             paintings.append(pair.painting[window])
             weights.append(weight)
-        halo_y = self.halo if rows > 2 * self.halo + CELL else 0
-        halo_x = self.halo if columns > 2 * self.halo + CELL else 0
+            corners.append((self._corner(top, rows, inner[0], height), self._corner(left, columns, inner[1], width)))
         layout = torch.channels_last
         return Batch(
             torch.stack(plates).contiguous(memory_format=layout),
             torch.stack(paintings).contiguous(memory_format=layout),
             torch.stack(weights),
-            (slice(halo_y, rows - halo_y), slice(halo_x, columns - halo_x)),
+            tuple(corners),
+            (inner[0], inner[1]),
         )
+
+    def _corner(self, origin: int, length: int, inner: int, size: int) -> int:
+        """Start of the judged part: at the frame's border where the crop touches it, else behind the halo."""
+        if inner == length or origin == 0:
+            return 0
+        return length - inner if origin + length == size else self.halo
 
     def _origin(self, index: int, height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
         queue = self._queues[index]

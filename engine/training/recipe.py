@@ -101,9 +101,8 @@ class PaintoverRecipe:
 
     def _judged(self, batch: Batch, result: Tensor) -> tuple[Tensor, Tensor]:
         """Result and painting inside the halo, black outside the matte in both: what the discriminator may see."""
-        rows, columns = batch.inner
-        weight = batch.weight[..., rows, columns]
-        return result[..., rows, columns].float() * weight, batch.painting[..., rows, columns] * weight
+        weight = batch.judged(batch.weight)
+        return batch.judged(result).float() * weight, batch.judged(batch.painting) * weight
 
     def _train_discriminator(self, fake: Tensor, real: Tensor) -> Tensor:
         with self.machine.autocast():

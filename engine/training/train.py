@@ -192,7 +192,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
         "paint_colorspace": keyframes[0].paint_colorspace,
     }
     net = run.best_network()
-    difference = write_look(job.look, net, [k.painting for k in keyframes], card, keyframes[0].plate)
+    difference = write_look(job.look, net, [k.exemplar for k in keyframes], card, keyframes[0].plate)
     if stopped != "interrupted":
         run.refresh_preview(net)
     loss = run.losses.get("loss", 0.0)
