@@ -171,6 +171,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
     if state is not None:
         run.restore(state)
     stopped = run.loop(stop)
+    seconds = clock.elapsed_s
     run.checkpoint()
     card = {
         "name": job.look.stem,
@@ -183,7 +184,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
         "trained": {
             "recipe": job.recipe,
             "steps": clock.step,
-            "seconds": round(clock.elapsed_s, 3) if job.steps is None else 0.0,
+            "seconds": round(seconds, 3) if job.steps is None else 0.0,
             "seed": job.seed,
             "loss": run.losses.get("loss", 0.0),
             "losses": {k: v for k, v in run.losses.items() if k != "loss"},
@@ -196,7 +197,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
     if stopped != "interrupted":
         run.refresh_preview(net)
     loss = run.losses.get("loss", 0.0)
-    return Trained(job.look, clock.step, clock.elapsed_s, loss, difference, stopped)
+    return Trained(job.look, clock.step, seconds, loss, difference, stopped)
 
 
 def build_recipe(
