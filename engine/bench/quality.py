@@ -36,7 +36,7 @@ def measure(plan: Plan, shot: BenchShot, folder: Path) -> list[Table]:
         render(look, Plate(shot.plate.path, frames, shot.plate.colorspace), out, RenderSettings(device=plan.device))
         scores = _score(out, shot, folder / name / "reference")
         cells: dict[str, Cell] = {key: float(scores[key]) for key in FIGURES if scores.get(key) is not None}
-        cells |= {"steps": f"{done['steps']}", "s with export": float(done["seconds"])}
+        cells |= {"steps": f"{done['steps']}", "trained s": float(done["seconds"])}
         rows.append(Row(name, cells, Need("lpips", LIMIT, at_least=False) if name == "ours" else None))
     better = float(str(rows[0].cells["lpips"])) < float(str(rows[1].cells["lpips"]))
     deep = "with" if plan.features else "without"
