@@ -23,7 +23,7 @@ from engine.header import Header
 from engine.images import Image
 from engine.temporaries import replacing
 
-__all__ = ["KeyTransform", "export_key", "find_key_transform", "fit_to_data_window"]
+__all__ = ["KeyTransform", "export_key", "find_key_transform", "fit_to_data_window", "is_untouched_export"]
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ class KeyTransform:
     """Largest display-space error of view and inverse over the exported frame."""
     warning: str
     """What the artist should know about the way back; empty where there is nothing."""
+    image_sha256: str = ""
+    """Of the exported image's bytes, which tells an export from a painting; empty where nobody took it."""
 
     def shown(self, plate: Image, config: ColorConfig) -> Floats:
         """The image that was exported, from its plate: (h, w, 3) of the display window, quantized, in 0..1."""
@@ -182,6 +184,7 @@ def export_key(
         alpha = np.clip(plate.header.to_display(alpha), 0.0, 1.0)
         alpha = alpha if float(np.ptp(alpha)) > 0.0 else None
     images.write(out_path, shown, alpha=alpha, bit_depth=depth)
+    transform = replace(transform, image_sha256=_sha256(out_path))
     document = json.dumps({"version": FORMAT_VERSION, **asdict(transform)}, indent=2, sort_keys=True)
     with replacing(_sidecar(out_path)) as temporary:
         temporary.write_text(document + "\n", encoding="utf-8")
@@ -208,14 +211,25 @@ def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
     try:
         document = json.loads(found[0].read_text(encoding="utf-8"))
         version = int(document["version"])
+        document.setdefault("image_sha256", "")
         values = {field.name: document[field.name] for field in fields(KeyTransform)} if version == 1 else {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ImageError(
             "the sidecar of the exported key is damaged", path=found[0], remedy="export the key again"
         ) from error
     if version != FORMAT_VERSION:
         raise ImageError(f"the key's sidecar has version {version}", path=found[0], remedy="update Paintover")
     return KeyTransform(**values)
+
+
+def is_untouched_export(image: Path | str) -> bool:
+    """Whether this file is, byte for byte, what :func:`export_key` wrote there; False where that cannot be told."""
+    image = Path(image)
+    try:
+        stored = json.loads(_sidecar(image).read_text(encoding="utf-8"))
+        return bool(stored["image_sha256"] == _sha256(image))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def fit_to_data_window(rgb: Floats, header: Header) -> tuple[Floats, Mask]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from engine import images
 from engine.color import ColorConfig
-from engine.keys import export_key
-from plugin.options import Options, Parser, add_color, add_frames_out, add_plate, add_reporting, add_view
-from plugin.preflight import check_out, check_plate, check_spaces
+from engine.keys import export_key, is_untouched_export
+from plugin.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting, add_view
+from plugin.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.progress import Phase, Progress
 from plugin.request import out_from, plate_from, still
 from plugin.stop import StopRequest
@@ -26,7 +26,7 @@ def parser() -> Parser:
         ],
     )
     add_plate(made)
-    add_frames_out(made, "exported images: key.%%04d.png (16 bits), .tif (16 bits) or .jpg (8 bits)")
+    add_painting_out(made, "exported images: key.%%04d.png (16 bits), .tif (16 bits) or .jpg (8 bits)")
     add_color(made)
     add_view(made)
     add_reporting(made)
@@ -41,6 +41,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_spaces(config, [options.colorspace])
     check_plate(plate)
     check_out(out, plate)
+    if not options.overwrite:
+        check_paintings_kept([path for path in map(out.path, plate.frames) if not is_untouched_export(path)])
     progress.plan([Phase("key", f"Exporting {len(plate.frames)} frames for painting")])
     progress.begin("key")
     for count, frame in enumerate(plate.frames, 1):

@@ -24,6 +24,7 @@ __all__ = [
     "add_look",
     "add_machine",
     "add_paint_style",
+    "add_painting_out",
     "add_plate",
     "add_rendering",
     "add_reporting",
@@ -327,6 +328,15 @@ def add_frames_out(parser: Parser, help_text: str) -> None:
     """``--out``."""
     group = parser.add_argument_group("the result")
     group.add_argument("--out", metavar="P", help=help_text)
+
+
+def add_painting_out(parser: Parser, help_text: str) -> None:
+    """``--out --overwrite`` for images that an artist paints on."""
+    group = parser.add_argument_group("the result")
+    group.add_argument("--out", metavar="P", help=help_text)
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace images that are there, whatever was painted on them"
+    )
 
 
 def add_rendering(parser: Parser) -> None:

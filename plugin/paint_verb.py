@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from engine.color import ColorConfig
 from engine.paint import PRESETS, paint_file
-from plugin.options import Options, Parser, add_color, add_frames_out, add_paint_style, add_plate, add_reporting
-from plugin.preflight import check_out, check_plate, check_spaces
+from plugin.options import Options, Parser, add_color, add_paint_style, add_painting_out, add_plate, add_reporting
+from plugin.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.progress import Phase, Progress
 from plugin.request import out_from, plate_from, still
 from plugin.stop import StopRequest
@@ -25,7 +25,7 @@ def parser() -> Parser:
         ],
     )
     add_plate(made)
-    add_frames_out(made, "painted images: painted.%%04d.png or .jpg")
+    add_painting_out(made, "painted images: painted.%%04d.png or .jpg")
     add_paint_style(made, tuple(PRESETS))
     add_color(made)
     add_reporting(made)
@@ -39,6 +39,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_spaces(ColorConfig.active(), [options.colorspace])
     check_plate(plate)
     check_out(out, plate)
+    if not options.overwrite:
+        check_paintings_kept([out.path(frame) for frame in plate.frames])
     style = options.style or next(iter(PRESETS))
     progress.plan([Phase("paint", f"Painting {len(plate.frames)} frames, style {style}")])
     progress.begin("paint")

@@ -19,7 +19,16 @@ from engine.frames import SequencePath
 from engine.shot import Keyframe, Plate, refuse_overwriting
 from engine.temporaries import output_error
 
-__all__ = ["check_device", "check_keyframes", "check_look_output", "check_out", "check_plate", "check_spaces"]
+__all__ = [
+    "check_device",
+    "check_keyframes",
+    "check_look_output",
+    "check_out",
+    "check_paintings_kept",
+    "check_plate",
+    "check_spaces",
+    "prepare_folder",
+]
 
 
 def check_plate(plate: Plate) -> None:
@@ -71,6 +80,19 @@ def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = (
         oiio.geterror()
         raise InputError(f'"{out}" is no image format that can be written', remedy="use .exr, .png, .tif, .jpg or .dpx")
     prepare_folder(out.folder)
+
+
+def check_paintings_kept(paths: Iterable[Path]) -> None:
+    """None of these is there yet: what is may be hours of an artist's work.
+
+    Raises:
+        InputError: one is; the first is named.
+    """
+    kept = [path for path in paths if path.exists() or path.is_symlink()]
+    if kept:
+        more = f", nor {len(kept) - 1} more" if len(kept) > 1 else ""
+        message = f"this image may have been painted on and is not replaced{more}"
+        raise InputError(message, path=kept[0], remedy="choose another --out, or pass --overwrite")
 
 
 def check_look_output(look: Path) -> None:
