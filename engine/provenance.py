@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import OpenImageIO as oiio
 
-__all__ = ["attach", "detach", "read_provenance", "stamp_dpx"]
+__all__ = ["FORMATS", "attach", "detach", "read_provenance", "stamp_dpx"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ _OPEN, _CLOSE = "[paintover ", "]"
 _DESCRIPTION = "ImageDescription"
 _BY_ATTRIBUTE = {"openexr", "png"}
 _BY_DESCRIPTION = {"tiff", "jpeg"}
+
+FORMATS = frozenset(_BY_ATTRIBUTE | _BY_DESCRIPTION | {"dpx"})
+"""OIIO's names of the formats that keep what :func:`attach` puts there."""
 
 # SMPTE 268M-2003 file information header: byte offsets of fixed-size fields.
 _DPX_IMAGE_OFFSET, _DPX_USER_SIZE, _DPX_FILE_NAME, _DPX_CREATED, _DPX_USER = 4, 32, 36, 136, 2048

@@ -16,6 +16,7 @@ from engine.color import ColorConfig
 from engine.device import resolve_device
 from engine.errors import ImageError, InputError, NoPermissionError, OutputError
 from engine.frames import SequencePath
+from engine.provenance import FORMATS
 from engine.shot import Keyframe, Plate, refuse_overwriting
 from engine.temporaries import output_error
 
@@ -70,15 +71,20 @@ def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = (
     """Frames can be written, and never over the plate or a painting.
 
     Raises:
-        InputError: onto the plate, a painting or a matte; or not an image format that can be written.
+        InputError: onto the plate, a painting or a matte; not an image format that can be written; or one that
+            cannot keep the hashes by which frames are skipped and verified.
         NoPermissionError: the folder cannot be made or written.
         OutputError: the disk is full.
     """
     refuse_overwriting(out, plate, tuple(keyframes))
     extension = Path(out.text).suffix.lstrip(".")
-    if not extension or oiio.ImageOutput.create(extension) is None:
+    writer = oiio.ImageOutput.create(extension) if extension else None
+    remedy = "use .exr, .png, .tif, .jpg or .dpx"
+    if writer is None:
         oiio.geterror()
-        raise InputError(f'"{out}" is no image format that can be written', remedy="use .exr, .png, .tif, .jpg or .dpx")
+        raise InputError(f'"{out}" is no image format that can be written', remedy=remedy)
+    if writer.format_name() not in FORMATS:
+        raise InputError(f'"{out}" is a format that keeps no hashes to verify frames by', remedy=remedy)
     prepare_folder(out.folder)
 
 

@@ -350,6 +350,11 @@ def test_wrong_input_to_train(cli: Cli, words: tuple[str, ...], parts: list[str]
         (("--out", "out.png"), ['"out.png" names no frame number']),
         (("--out", "out.%04d.xyz"), ["out.%04d.xyz", "no image format that can be written"]),
         (("--out", "out.mp4"), ["not into a movie", "out.mp4"]),
+        (("--out", "out.%04d.gif"), ["out.%04d.gif", "keeps no hashes", "use .exr, .png, .tif, .jpg or .dpx"]),
+        (("--out", "out.%04d.hdr"), ["out.%04d.hdr", "keeps no hashes"]),
+        (("--out", "out.%04d.webp"), ["out.%04d.webp", "use .exr, .png, .tif, .jpg or .dpx"]),
+        (("--out", "out.%04d.tga"), ["out.%04d.tga", "keeps no hashes"]),
+        (("--out", "out.%04d.bmp"), ["out.%04d.bmp", "keeps no hashes"]),
     ],
 )
 def test_wrong_output_of_run(cli: Cli, words: tuple[str, ...], parts: list[str]) -> None:

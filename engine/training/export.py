@@ -97,27 +97,30 @@ def _emit_encode(g: GraphWriter, x: str) -> str:
     """Emit :func:`engine.shaper.encode`."""
     one, cut = g.constant(1.0), g.constant(shaper.CUT)
     magnitude = g.op("Min", g.op("Abs", x), g.constant(shaper.LIMIT))
-    base = g.op("Clip", magnitude, cut, one)
-    low = g.op("Mul", g.op("Pow", base, g.constant(1 / shaper.GAMMA)), g.constant(shaper.GAIN))
-    low = g.op("Sub", low, g.constant(shaper.OFFSET))
+    # One logarithm serves both upper pieces, and an exponential is cheaper than a power.
+    log = g.op("Log", g.op("Max", magnitude, cut))
+    low = g.op("Exp", g.op("Mul", log, g.constant(1 / shaper.GAMMA)))
+    low = g.op("Sub", g.op("Mul", low, g.constant(shaper.GAIN)), g.constant(shaper.OFFSET))
+    high = g.op("Add", g.op("Mul", log, g.constant(shaper.SLOPE)), one)
     toe = g.op("Mul", magnitude, g.constant(shaper.TOE))
-    curve = g.op("Where", g.op("LessOrEqual", magnitude, cut), toe, low)
-    # Up to 1 the logarithm's term is 0, and above 1 the clipped curve stays 1.
-    high = g.op("Mul", g.op("Log", g.op("Max", magnitude, one)), g.constant(shaper.SLOPE))
-    return g.op("Mul", g.op("Add", curve, high), g.op("Sign", x))
+    curve = g.op("Where", g.op("LessOrEqual", magnitude, one), low, high)
+    curve = g.op("Where", g.op("LessOrEqual", magnitude, cut), toe, curve)
+    return g.op("Mul", curve, g.op("Sign", x))
 
 
 def _emit_decode(g: GraphWriter, y: str, output: str) -> str:
     """Emit :func:`engine.shaper.decode`."""
     one, knee = g.constant(1.0), g.constant(shaper.TOE * shaper.CUT)
     magnitude = g.op("Abs", y)
+    # Both upper pieces are exponentials: of the scaled logarithm up to 1, of the line above.
     base = g.op("Add", g.op("Clip", magnitude, knee, one), g.constant(shaper.OFFSET))
-    low = g.op("Pow", g.op("Div", base, g.constant(shaper.GAIN)), g.constant(shaper.GAMMA))
-    toe = g.op("Div", magnitude, g.constant(shaper.TOE))
-    curve = g.op("Where", g.op("LessOrEqual", magnitude, knee), toe, low)
-    exponent = g.op("Div", g.op("Sub", g.op("Max", magnitude, one), one), g.constant(shaper.SLOPE))
-    high = g.op("Exp", g.op("Min", exponent, g.constant(float(np.log(shaper.LIMIT)))))
-    return g.op("Mul", g.op("Mul", curve, high), g.op("Sign", y), output=output)
+    low = g.op("Mul", g.op("Log", g.op("Mul", base, g.constant(1 / shaper.GAIN))), g.constant(shaper.GAMMA))
+    high = g.op("Mul", g.op("Sub", magnitude, one), g.constant(1 / shaper.SLOPE))
+    exponent = g.op("Where", g.op("LessOrEqual", magnitude, one), low, high)
+    upper = g.op("Exp", g.op("Min", exponent, g.constant(float(np.log(shaper.LIMIT)))))
+    toe = g.op("Mul", magnitude, g.constant(1 / shaper.TOE))
+    curve = g.op("Where", g.op("LessOrEqual", magnitude, knee), toe, upper)
+    return g.op("Mul", curve, g.op("Sign", y), output=output)
 
 
 def _emit_pad(g: GraphWriter, x: str, multiple: int) -> str:

@@ -151,7 +151,7 @@ class Translator(nn.Module):
 
     def emit(self, g: GraphWriter, x: str) -> str:
         """Write this network's nodes; ``x`` is the encoded plate (N, 3, H, W) with H and W multiples of 4."""
-        two, one, half = g.constant(2.0), g.constant(1.0), g.constant(0.5)
+        two, one = g.constant(2.0), g.constant(1.0)
         z = space_to_depth(g, g.op("Sub", g.op("Mul", x, two), one))
         fine = self.stem.emit(g, z)
         deep = self.down.emit(g, fine)
@@ -161,9 +161,12 @@ class Translator(nn.Module):
         y = g.op("Concat", deep, fine, z, axis=1)
         for layer in self.fuse:
             y = layer.emit(g, y)  # type: ignore[operator]
-        y = g.op("Add", g.conv(y, *folded(self.head, None)), g.conv(z, *folded(self.skip, None)))
-        y = g.op("DepthToSpace", y, blocksize=2, mode="CRD")
-        return g.op("Mul", g.op("Add", y, one), half)
+        # The way from -1..1 to 0..1 is linear, so the last convolutions take it along.
+        head, head_bias = folded(self.head, None)
+        skip, skip_bias = folded(self.skip, None)
+        y = g.conv(y, head * np.float32(0.5), (head_bias + skip_bias + 1) * np.float32(0.5))
+        y = g.op("Add", y, g.conv(z, skip * np.float32(0.5)))
+        return g.op("DepthToSpace", y, blocksize=2, mode="CRD")
 
 
 def space_to_depth(g: GraphWriter, x: str) -> str:
