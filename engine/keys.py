@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -18,12 +19,20 @@ import numpy.typing as npt
 
 from engine import images
 from engine.color import ColorConfig
-from engine.errors import ImageError
+from engine.errors import ImageError, InputError
 from engine.header import Header
 from engine.images import Image
 from engine.temporaries import replacing
 
-__all__ = ["KeyTransform", "export_key", "find_key_transform", "fit_to_data_window", "is_untouched_export"]
+__all__ = [
+    "KeyTransform",
+    "check_exposure",
+    "check_key_output",
+    "export_key",
+    "find_key_transform",
+    "fit_to_data_window",
+    "is_untouched_export",
+]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +44,11 @@ SUFFIX = ".paintover.json"
 ROUND_TRIP_TOLERANCE = 1e-3
 """In display values, 0..1: a quarter of an 8-bit code."""
 
+EXPOSURE_LIMIT_STOPS = 20.0
+"""Beyond this a plate is black or white whatever it shows."""
+_EIGHT_BIT = (".jpg", ".jpeg")
+_SIXTEEN_BIT = (".png", ".tif", ".tiff")
+
 _CODES = {"uint8": 255, "uint16": 65535}
 _UNTOUCHED_CODES = 1.5
 """One code value and rounding: painting programs with 15-bit channels move 16-bit codes by one."""
@@ -42,7 +56,11 @@ _UNTOUCHED_CODES = 1.5
 
 @dataclass(frozen=True)
 class KeyTransform:
-    """How a frame was shown for painting; what the sidecar beside the exported image holds."""
+    """How a frame was shown for painting; what the sidecar beside the exported image holds.
+
+    Raises:
+        InputError: an exposure or a round trip that is not finite, or an exposure over ``EXPOSURE_LIMIT_STOPS``.
+    """
 
     display: str
     """OCIO display."""
@@ -72,6 +90,11 @@ class KeyTransform:
     """What the artist should know about the way back; empty where there is nothing."""
     image_sha256: str = ""
     """Of the exported image's bytes, which tells an export from a painting; empty where nobody took it."""
+
+    def __post_init__(self) -> None:
+        check_exposure(self.exposure)
+        if not math.isfinite(self.round_trip):
+            raise InputError(f"a round trip error of {self.round_trip} is no number")
 
     def shown(self, plate: Image, config: ColorConfig) -> Floats:
         """The image that was exported, from its plate: (h, w, 3) of the display window, quantized, in 0..1."""
@@ -147,14 +170,14 @@ def export_key(
         exposure: stops to brighten by, to paint in a dark frame.
 
     Raises:
+        InputError: an exposure out of range.
         ImageError: the plate cannot be read, or ``out_path`` is not an integer format.
         ColorError: unknown colorspace, display or view.
         OutputError: nothing could be written.
     """
     plate_path, out_path = Path(plate_path), Path(out_path)
-    depth = "uint8" if out_path.suffix.lower() in {".jpg", ".jpeg"} else "uint16"
-    if out_path.suffix.lower() not in {".png", ".tif", ".tiff", ".jpg", ".jpeg"}:
-        raise ImageError("a key is exported as .png, .tif or .jpg", path=out_path)
+    check_key_output(out_path)
+    depth = "uint8" if out_path.suffix.lower() in _EIGHT_BIT else "uint16"
     plate = images.read(plate_path, frame=frame)
     display, default_view = config.default_display_view(display)
     transform = KeyTransform(
@@ -185,10 +208,31 @@ def export_key(
         alpha = alpha if float(np.ptp(alpha)) > 0.0 else None
     images.write(out_path, shown, alpha=alpha, bit_depth=depth)
     transform = replace(transform, image_sha256=_sha256(out_path))
-    document = json.dumps({"version": FORMAT_VERSION, **asdict(transform)}, indent=2, sort_keys=True)
+    document = json.dumps({"version": FORMAT_VERSION, **asdict(transform)}, indent=2, sort_keys=True, allow_nan=False)
     with replacing(_sidecar(out_path)) as temporary:
         temporary.write_text(document + "\n", encoding="utf-8")
     return transform
+
+
+def check_exposure(stops: float) -> None:
+    """A frame can be shown brightened by so many stops.
+
+    Raises:
+        InputError: not a finite number, or over ``EXPOSURE_LIMIT_STOPS`` either way.
+    """
+    if not abs(stops) <= EXPOSURE_LIMIT_STOPS:
+        limit = f"{EXPOSURE_LIMIT_STOPS:g}"
+        raise InputError(f"an exposure of {stops:g} stops is out of range", remedy=f"give -{limit} to {limit} stops")
+
+
+def check_key_output(path: Path | str) -> None:
+    """A key can be exported in this format.
+
+    Raises:
+        ImageError: it cannot.
+    """
+    if Path(path).suffix.lower() not in (*_EIGHT_BIT, *_SIXTEEN_BIT):
+        raise ImageError("a key is exported as .png, .tif or .jpg", path=path, remedy="choose another --out")
 
 
 def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
@@ -212,14 +256,16 @@ def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
         document = json.loads(found[0].read_text(encoding="utf-8"))
         version = int(document["version"])
         document.setdefault("image_sha256", "")
-        values = {field.name: document[field.name] for field in fields(KeyTransform)} if version == 1 else {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        transform = None
+        if version == FORMAT_VERSION:
+            transform = KeyTransform(**{field.name: document[field.name] for field in fields(KeyTransform)})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
         raise ImageError(
             "the sidecar of the exported key is damaged", path=found[0], remedy="export the key again"
         ) from error
-    if version != FORMAT_VERSION:
+    if transform is None:
         raise ImageError(f"the key's sidecar has version {version}", path=found[0], remedy="update Paintover")
-    return KeyTransform(**values)
+    return transform
 
 
 def is_untouched_export(image: Path | str) -> bool:

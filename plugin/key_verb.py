@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from engine import images
 from engine.color import ColorConfig
-from engine.keys import export_key, is_untouched_export
+from engine.keys import check_key_output, export_key, is_untouched_export
 from plugin.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting, add_view
-from plugin.preflight import check_out, check_paintings_kept, check_plate, check_spaces
-from plugin.progress import Phase, Progress
+from plugin.preflight import check_out, check_paintings_kept, check_plate, check_spaces, check_view
+from plugin.progress import Phase, Progress, counted_frames
 from plugin.request import out_from, plate_from, still
 from plugin.stop import StopRequest
 
@@ -38,12 +38,15 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     plate = plate_from(options, None)
     out = out_from(options, None)
     config = ColorConfig.active(options.ocio)
+    exposure = options.exposure or 0.0
     check_spaces(config, [options.colorspace])
+    check_view(config, options.display, options.view, exposure)
     check_plate(plate)
+    check_key_output(out.text)
     check_out(out, plate)
     if not options.overwrite:
         check_paintings_kept([path for path in map(out.path, plate.frames) if not is_untouched_export(path)])
-    progress.plan([Phase("key", f"Exporting {len(plate.frames)} frames for painting")])
+    progress.plan([Phase("key", f"Exporting {counted_frames(len(plate.frames))} for painting")])
     progress.begin("key")
     for count, frame in enumerate(plate.frames, 1):
         stop.check()
@@ -58,7 +61,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
                 colorspace,
                 display=options.display,
                 view=options.view,
-                exposure=options.exposure or 0.0,
+                exposure=exposure,
             )
         progress.update(count / len(plate.frames), f"frame {frame}", {"frame": frame, "path": str(path)})
         progress.note(f"{path}: frame {frame}, {key.colorspace} through {key.display}, {key.view}")

@@ -6,7 +6,7 @@ from engine.color import ColorConfig
 from engine.paint import PRESETS, paint_file
 from plugin.options import Options, Parser, add_color, add_paint_style, add_painting_out, add_plate, add_reporting
 from plugin.preflight import check_out, check_paintings_kept, check_plate, check_spaces
-from plugin.progress import Phase, Progress
+from plugin.progress import Phase, Progress, counted_frames
 from plugin.request import out_from, plate_from, still
 from plugin.stop import StopRequest
 
@@ -42,7 +42,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     if not options.overwrite:
         check_paintings_kept([out.path(frame) for frame in plate.frames])
     style = options.style or next(iter(PRESETS))
-    progress.plan([Phase("paint", f"Painting {len(plate.frames)} frames, style {style}")])
+    progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, style {style}")])
     progress.begin("paint")
     for count, frame in enumerate(plate.frames, 1):
         stop.check()

@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import OpenImageIO as oiio
 
 from engine.color import ColorConfig
 from engine.device import resolve_device
 from engine.errors import ImageError, InputError, NoPermissionError, OutputError
 from engine.frames import SequencePath
+from engine.keys import check_exposure
 from engine.provenance import FORMATS
 from engine.shot import Keyframe, Plate, refuse_overwriting
 from engine.temporaries import output_error
@@ -28,6 +30,7 @@ __all__ = [
     "check_paintings_kept",
     "check_plate",
     "check_spaces",
+    "check_view",
     "prepare_folder",
 ]
 
@@ -146,6 +149,18 @@ def check_spaces(config: ColorConfig, names: Iterable[str | None]) -> None:
     for name in names:
         if name is not None:
             config.resolve(name)
+
+
+def check_view(config: ColorConfig, display: str | None, view: str | None, exposure: float) -> None:
+    """OCIO knows this display and view, None being the default one, and the exposure is one.
+
+    Raises:
+        InputError: an exposure out of range.
+        ColorError: the display or view is unknown.
+    """
+    check_exposure(exposure)
+    display, default_view = config.default_display_view(display)
+    config.view_forward(np.zeros((1, 1, 3), np.float32), display, view or default_view)
 
 
 def check_device(device: str) -> None:

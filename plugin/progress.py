@@ -33,6 +33,7 @@ __all__ = [
     "OpenJobProgress",
     "Phase",
     "Progress",
+    "counted_frames",
     "duration",
     "open_progress",
     "quiet_errors",
@@ -85,6 +86,11 @@ class Progress(Protocol):
 
     def close(self) -> None:
         """Leave the terminal as it was found. May be called twice."""
+
+
+def counted_frames(count: int) -> str:
+    """``1 frame``, ``11 frames``."""
+    return f"{count} frame{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -22,7 +22,7 @@ from plugin.options import (
     add_work,
 )
 from plugin.preflight import check_device, check_out, check_spaces
-from plugin.progress import Phase, Progress, duration
+from plugin.progress import Phase, Progress, counted_frames, duration
 from plugin.request import look_from, out_from, shot_from, sidecars_from
 from plugin.stop import StopRequest
 
@@ -72,8 +72,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
 
 def render_phase(shot: Shot, options: Options) -> Phase:
     """The part that rendering has in a plan."""
-    count = len(shot.plate.frames)
-    frames = f"{count} frame{'s' if count > 1 else ''}"
+    frames = counted_frames(len(shot.plate.frames))
     return Phase("render", f"Rendering {frames} through {look_from(options, shot).name}", 3.0)
 
 

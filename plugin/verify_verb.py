@@ -19,7 +19,7 @@ from plugin.options import (
     add_verification,
     add_work,
 )
-from plugin.progress import Phase, Progress
+from plugin.progress import Phase, Progress, counted_frames
 from plugin.request import frames_from, look_from, out_from, plate_from, sidecars_from
 from plugin.stop import StopRequest
 
@@ -95,4 +95,4 @@ def verify_frames(
 
     with stop.cooperative():
         verify(look, frames, out, settings, plate=plate, work=work, progress=count, stop=stop)
-    progress.note(f"{out}: {len(frames)} frames verified", {"verified": len(frames)})
+    progress.note(f"{out}: {counted_frames(len(frames))} verified", {"verified": len(frames)})

@@ -126,8 +126,10 @@ def test_damaged_and_newer_sidecars_are_refused(config, tmp_path):
     sidecar.write_text(json.dumps({**document, "version": 2}))
     with pytest.raises(ImageError, match="version 2"):
         keys.find_key_transform(tmp_path / "k.png")
-    del document["view"]
-    for text in (json.dumps(document), "{", "[]"):
+    lacking = {name: value for name, value in document.items() if name != "view"}
+    wrong = [{**document, "exposure": value} for value in (float("nan"), float("inf"), 21.0, "1")]
+    wrong += [lacking, {**document, "round_trip": float("nan")}]
+    for text in (*map(json.dumps, wrong), "{", "[]"):
         sidecar.write_text(text)
         with pytest.raises(ImageError, match="damaged"):
             keys.find_key_transform(tmp_path / "k.png")

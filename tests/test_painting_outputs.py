@@ -64,3 +64,28 @@ def test_paint_keeps_every_image_that_is_there(cli: Cli) -> None:
     assert cli("paint", *PLATE, "--frame", "2", "--out", "b.%04d.png", "--overwrite").code == 0
     assert Path("b.0002.png").read_bytes() != before
     assert images.read("b.0002.png").rgb.shape == images.read("plate.0002.png").rgb.shape
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("--exposure", "nan"), ["an exposure of nan stops is out of range", "give -20 to 20 stops"]),
+        (("--exposure", "inf"), ["an exposure of inf stops is out of range"]),
+        (("--exposure", "1e9"), ["an exposure of 1e+09 stops is out of range"]),
+        (("--exposure", "-20.5"), ["an exposure of -20.5 stops is out of range"]),
+        (("--out", "k.%04d.exr"), ["a key is exported as .png, .tif or .jpg", "k.%04d.exr", "choose another --out"]),
+        (("--display", "Nope"), ["unknown display 'Nope'", "choose one of"]),
+        (("--view", "Nope"), ["unknown view 'Nope'", "choose one of"]),
+    ],
+)
+def test_wrong_options_of_key_are_found_before_it_begins(cli: Cli, words: tuple[str, ...], parts: list[str]) -> None:
+    said = cli(*EXPORT, "--frames", "0-1", *words)
+    assert (said.code, said.out) == (2, "") and len(said.err.splitlines()) == 1
+    for part in parts:
+        assert part in said.err
+    assert not list(cli.folder.glob("k.*"))
+
+
+def test_one_frame_is_one_frame(cli: Cli) -> None:
+    assert "Exporting 1 frame for painting" in cli(*EXPORT, "--frame", "0").out
+    assert "Painting 1 frame, style oil" in cli("paint", *PLATE, "--frame", "0", "--out", "b.%04d.png").out
