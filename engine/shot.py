@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -92,8 +93,8 @@ class Shot:
     """Everything that a job needs to know; checked where it is built.
 
     Raises:
-        InputError: a keyframe outside the range or given twice, both a budget and steps, or an output that would
-            overwrite the plate or a painting.
+        InputError: a keyframe outside the range or given twice, both a budget and steps, a number that is not finite
+            or too small, or an output that would overwrite the plate or a painting.
     """
 
     plate: Plate
@@ -133,10 +134,10 @@ class Shot:
                 )
         if self.budget_s is not None and self.steps is not None:
             raise InputError("both a budget and steps are given", remedy="keep one of them")
-        for name, least in (("budget_s", 0), ("steps", 1), ("tile", 0), ("workers", 1)):
+        for name, least in (("budget_s", 0), ("steps", 1), ("seed", 0), ("tile", 0), ("workers", 1)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"{name} is {value}, at least {least} is needed")
+            if value is not None and not least <= value < math.inf:
+                raise InputError(f"{name} is {value}, a finite number of at least {least} is needed")
         if self.out is not None:
             refuse_overwriting(self.out, self.plate, self.keyframes)
 

@@ -157,7 +157,7 @@ def _length(options: Options, file: Shot | None) -> tuple[float | None, int | No
     budget_s, steps = options.budget, options.steps
     if budget_s is None and steps is None and file is not None:
         budget_s, steps = file.budget_s, file.steps
-    if budget_s is not None and budget_s < MINIMUM_BUDGET_S:
+    if budget_s is not None and not budget_s >= MINIMUM_BUDGET_S:
         raise InputError(
             f"a budget of {budget_s:g} s is too small to train anything", remedy=f"give {MINIMUM_BUDGET_S:g} s or more"
         )

@@ -69,6 +69,9 @@ def test_impossible_values_are_refused() -> None:
         Shot(plate(), budget_s=60, steps=100)
     with pytest.raises(InputError, match="workers is 0"):
         Shot(plate(), workers=0)
+    for value in (float("nan"), float("inf"), -1.0):
+        with pytest.raises(InputError, match=f"budget_s is {value}, a finite number of at least 0 is needed"):
+            Shot(plate(), budget_s=value)
 
 
 def full_shot(folder: Path) -> Shot:
@@ -121,6 +124,8 @@ def test_a_minimal_file_serves(tmp_path: Path) -> None:
         (MINIMAL + 'colourspace = "x"\n', 'no setting "colourspace" … did you mean colorspace'),
         (MINIMAL + '[[keyframes]]\nframe = 1\npaint = "x"\n', 'no setting "paint" … did you mean painting'),
         ('seed = "x"\n' + MINIMAL, "of the wrong kind"),
+        ("seed = -1\n" + MINIMAL, "seed is -1, a finite number of at least 0 is needed"),
+        ("budget_s = nan\n" + MINIMAL, "budget_s is nan"),
         ("steps = true\n" + MINIMAL, "of the wrong kind"),
         ("seed = 3\n", 'lacks "plate"'),
         ("[plate]\n", 'lacks "path"'),
