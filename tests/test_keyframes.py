@@ -134,7 +134,7 @@ def test_a_missing_matte_and_one_of_another_size(shot: ProceduralShot) -> None:
     assert "no.png" in refused(shot.job(keyframes=(shot.keyframe(matte=shot.folder / "no.png"),)), ImageError)
     path = write_matte(shot, np.ones((10, 20)))
     line = refused(shot.job(keyframes=(shot.keyframe(matte=path),)), ImageError)
-    assert "the matte is 20x10, its plate frame 96x72" in line
+    assert "the matte is 20x10, its plate frame 96x72" in line and f"({path})" in line
 
 
 def test_a_matte_weighs_pixels(shot: ProceduralShot) -> None:

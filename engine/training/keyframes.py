@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -128,7 +129,7 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
         )
         painting = config.to_working(painted.rgb, paint_space)
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
-    painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe)
+    painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe.painting)
     weight = covered.astype(np.float32)
     # An alpha that is the same everywhere says nothing (some applications write 0), but an empty layer is no painting.
     empty = painted.alpha is not None and not painted.alpha.any() and not painted.rgb.any()
@@ -137,7 +138,8 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     if keyframe.matte is not None:
         matte = images.read_matte(keyframe.matte, frame=frame)
         wrong = f"frame {frame}: the matte is {matte.shape[1]}x{matte.shape[0]}"
-        shaped, inside = _fit(np.repeat(matte[..., None], 3, 2), plate_image.header, job.fit_paintings, wrong, keyframe)
+        planes = np.repeat(matte[..., None], 3, 2)
+        shaped, inside = _fit(planes, plate_image.header, job.fit_paintings, wrong, keyframe.matte)
         weight *= shaped[..., 0] * inside
     weight = np.clip(weight, 0, 1)
     weight[weight < PAINTED] = 0
@@ -160,7 +162,7 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
 
 
 def _fit(
-    pixels: Floats, header: Header, resample: bool, wrong: str, keyframe: KeyframeJob
+    pixels: Floats, header: Header, resample: bool, wrong: str, path: Path
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Pixels (h, w, 3) of the display or data window as the data window, and where they cover it."""
     if _known_size(pixels, header):
@@ -169,7 +171,7 @@ def _fit(
     if not resample:
         raise ImageError(
             f"{wrong}, its plate frame {width}x{height}",
-            path=keyframe.painting,
+            path=path,
             remedy=f"resize it to {width}x{height}, or pass --fit-paintings to have it resampled",
         )
     return fit_to_data_window(_resized(pixels, width, height), header)
