@@ -156,8 +156,11 @@ def test_further_layers_of_a_file_are_ignored(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused(content: bytes, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"wrong{suffix}"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="cannot load feature weights"):
+    with pytest.raises(InputError) as caught:
         load_features(str(path), DEEP_LAYERS)
+    assert str(caught.value) == (
+        f"not a weights file ({path}); give a .safetensors or .pth file of VGG-16 or VGG-19, or leave --features out"
+    )
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -133,7 +133,13 @@ def load_features(source: str, layers: tuple[str, ...]) -> DeepFeatures:
             state = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
         remedy = "give a .safetensors or .pth file of VGG-16 or VGG-19, or leave --features out"
-        raise InputError(f"cannot load feature weights {source}: {error}", remedy=remedy) from error
+        if source in DOWNLOADS:
+            raise InputError(f"cannot fetch the feature weights {source}: {error}", remedy=remedy) from error
+        if isinstance(error, OSError):
+            why = f"cannot load feature weights: {error.strerror or 'no such file'}"
+            raise InputError(why, path=source, remedy=remedy) from error
+        # What torch says of such a file is a page of advice on how to load it all the same.
+        raise InputError("not a weights file", path=source, remedy=remedy) from error
     if not isinstance(state, dict):
         raise InputError(f"no VGG in {source}: it holds no named weights", remedy=REMEDY)
     if any(key.startswith("features.") for key in state):
