@@ -212,15 +212,23 @@ def main() -> int:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     lock = threading.Lock()
+    orphaned = threading.Event()
 
     def say(message: dict[str, Any]) -> None:
         with lock:
-            answers.write(json.dumps(message) + "\n")
+            try:
+                answers.write(json.dumps(message) + "\n")
+            except OSError:
+                # The parent is gone. What is still buffered must not complain when Python shuts down.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
+                orphaned.set()
 
     logging.getLogger().addHandler(_Relay(say))
-    setup = json.loads(sys.stdin.readline())
+    first = sys.stdin.readline()
+    if not first:
+        return 1
+    setup = json.loads(first)
     frames: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    orphaned = threading.Event()
     threading.Thread(target=_read_frames, args=(frames, orphaned), daemon=True).start()
     try:
         pipeline = Pipeline(Job.from_json(setup["job"]), threads=setup["threads"], memory_bytes=setup["memory_bytes"])
