@@ -27,12 +27,15 @@ from engine.errors import InputError, Interrupted, PaintoverError
 from plugin.progress import Progress, duration
 from plugin.stop import StopRequest
 
-__all__ = ["COMMAND", "TrainedLook", "TrainingJob", "TrainingKeyframe", "require_training", "train"]
+__all__ = ["CHECKPOINT", "COMMAND", "TrainedLook", "TrainingJob", "TrainingKeyframe", "require_training", "train"]
 
 _LOG = logging.getLogger(__name__)
 
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.training.train")
 """What is started, before ``--job FILE``."""
+
+CHECKPOINT = "checkpoint.safetensors"
+"""What training leaves in the work folder to continue from."""
 
 _STDERR_LINES = 60
 _EXPORT_GRACE_S = 4.0
@@ -147,16 +150,17 @@ def train(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug: boo
     job_path.write_text(job.to_json(), encoding="utf-8")
     child = _Child([*COMMAND, "--job", str(job_path)], debug=debug)
     with stop.cooperative(child.on_signal, child.kill):
-        return _follow(child, progress, stop)
+        return _follow(child, progress, stop, Path(job.work) / CHECKPOINT)
 
 
-def _follow(child: _Child, progress: Progress, stop: StopRequest) -> TrainedLook:
+def _follow(child: _Child, progress: Progress, stop: StopRequest, checkpoint: Path) -> TrainedLook:
     done: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     preview: object = None
     for event in child.events():
         kind = event.get("event")
         if kind == "step":
+            child.has_stepped = True
             facts = {name: value for name, value in event.items() if name not in ("event", "progress")}
             progress.update(_number(event.get("progress")) or 0.0, _step_text(event), {**facts, "preview": preview})
         elif kind == "preview":
@@ -172,9 +176,13 @@ def _follow(child: _Child, progress: Progress, stop: StopRequest) -> TrainedLook
     code = child.wait()
     if stop():
         message = "training stopped on request"
+        remedy = "no look is written yet, run it again"
         if done is not None:
             message += f" after {done.get('steps')} steps, the best look so far is {done.get('look')}"
-        raise Interrupted(message, exit_code=stop.exit_code, remedy="--resume continues from the last checkpoint")
+            remedy = ""
+        if checkpoint.is_file():
+            remedy = "--resume continues from the last checkpoint"
+        raise Interrupted(message, exit_code=stop.exit_code, remedy=remedy)
     if error is not None:
         exit_code = int(error.get("exit_code") or code or 1)
         raise TrainingFailed(str(error.get("message", "training failed")), exit_code=exit_code)
@@ -220,6 +228,7 @@ class _Child:
 
     def __init__(self, command: Sequence[str], *, debug: bool) -> None:
         self._debug = debug
+        self.has_stepped = False
         self._signals = 0
         self._tail: collections.deque[str] = collections.deque(maxlen=_STDERR_LINES)
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -286,7 +295,8 @@ class _Child:
         if self._signals == 1:
             self._send(signum)
             if signum in (signal.SIGINT, getattr(signal, "SIGBREAK", None)):
-                sys.stderr.write("paintover: stopping, the best look so far is exported; Ctrl-C again leaves at once\n")
+                kept = ", the best look so far is exported" if self.has_stepped else ""
+                sys.stderr.write(f"paintover: stopping{kept}; Ctrl-C again leaves at once\n")
                 sys.stderr.flush()
             else:
                 timer = threading.Timer(_EXPORT_GRACE_S, self.kill)

@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from engine.errors import InputError
+from engine.errors import InputError, Interrupted
 from plugin import training_process
 from plugin.progress import NoProgress
 from plugin.stop import StopRequest
@@ -192,6 +193,7 @@ class Driven:
 @posix
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_one_signal_to_the_whole_group_reaches_the_child_once(tmp_path: Path, signum: int, code: int) -> None:
+    (tmp_path / training_process.CHECKPOINT).touch()
     driven = Driven(tmp_path, FAKE_TRAINING="slow", FAKE_TRAINING_EXPORT_S="0.5")
     os.killpg(driven.process.pid, signum)
     returned, stderr, seconds = driven.end(10)
@@ -226,7 +228,32 @@ def test_sigterm_leaves_within_five_seconds_whatever_the_child_does(tmp_path: Pa
     returned, stderr, seconds = driven.end(10)
     assert returned == 143
     assert seconds < 5
-    assert stderr == "paintover: training stopped on request; --resume continues from the last checkpoint\n"
+    assert stderr == "paintover: training stopped on request; no look is written yet, run it again\n"
+
+
+def test_the_checkpoint_has_the_name_that_training_gives_it() -> None:
+    pytest.importorskip("safetensors", reason="the training extra is not installed")
+    from engine.training import checkpoint
+
+    assert checkpoint.NAME == training_process.CHECKPOINT
+
+
+@posix
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_a_training_stopped_before_its_first_step_claims_no_look(
+    fake: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], checkpoint: bool
+) -> None:
+    endless = "import signal, time; signal.signal(2, lambda *_: exit(130)); print(flush=True); time.sleep(60)"
+    fake.setattr(training_process, "COMMAND", (sys.executable, "-c", endless))
+    if checkpoint:
+        (tmp_path / training_process.CHECKPOINT).touch()
+    stop = StopRequest()
+    with stop, pytest.raises(Interrupted) as caught:
+        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        train(job(tmp_path), Recorder(), stop)
+    remedy = "--resume continues from the last checkpoint" if checkpoint else "no look is written yet, run it again"
+    assert str(caught.value) == f"training stopped on request; {remedy}"
+    assert capfd.readouterr().err == "paintover: stopping; Ctrl-C again leaves at once\n"
 
 
 @posix
