@@ -172,7 +172,8 @@ def open_look(path: str | Path) -> LookFile:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise LookError(f"cannot read the look: {error.strerror or error}", path=path) from error
+        remedy = "give the .onnx file that training wrote" if path.is_dir() else "check --look, or train it first"
+        raise LookError(f"cannot read the look: {error.strerror or error}", path=path, remedy=remedy) from error
     try:
         return _examine(path, data)
     except LookError as error:

@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 __all__ = [
@@ -58,10 +59,15 @@ class PaintoverError(Exception):
         parts = [self.message]
         if self.frame is not None and f"frame {self.frame}" not in self.message:
             parts.insert(0, f"frame {self.frame}:")
-        if self.path is not None and str(self.path) not in self.message:
+        if self.path is not None and not _names(self.message, str(self.path)):
             parts.append(f"({self.path})")
         line = " ".join(parts)
         return " ".join((f"{line}; {self.remedy}" if self.remedy else line).split())
+
+
+def _names(message: str, path: str) -> bool:
+    """Whether the message has the path as a word of its own: ``a`` stands in every other message."""
+    return re.search(rf"(?<![\w./\\-]){re.escape(path)}(?![\w/\\-]|\.\w)", message) is not None
 
 
 class InputError(PaintoverError):

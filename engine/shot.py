@@ -80,6 +80,11 @@ class Keyframe:
             equals = ""
             frame = 0
         words = _OPTION.split(rest)
+        unknown = re.search(r",(\w+)=", words[0])
+        if unknown is not None and not Path(words[0]).exists():
+            close = difflib.get_close_matches(unknown[1], ("matte", "colorspace"), n=1, cutoff=0.5)
+            if close:
+                raise InputError(f'"{text}" has no option "{unknown[1]}"', remedy=f"did you mean {close[0]}=?")
         painting, names, values = words[0].strip(), words[1::2], words[2::2]
         options = {name: value.strip() for name, value in zip(names, values, strict=True)}
         if not equals or not painting or len(options) < len(names) or not all(options.values()):
@@ -152,7 +157,8 @@ class Shot:
         try:
             data = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
         except OSError as error:
-            raise InputError(f"cannot read the shot: {error.strerror or error}", path=path) from error
+            why = f"cannot read the shot: {error.strerror or error}"
+            raise InputError(why, path=path, remedy="give a shot.toml, or options instead") from error
         except (TOMLKitError, UnicodeDecodeError) as error:
             raise InputError(f"the shot file is not TOML: {error}", path=path) from error
         try:

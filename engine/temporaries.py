@@ -48,6 +48,9 @@ def output_error(path: Path, error: OSError) -> OutputError:
         return NoPermissionError(
             f"no permission to write here: {error.strerror}", path=path, remedy="choose another output folder"
         )
+    if error.errno == errno.EISDIR:
+        remedy = "remove it, or choose another output"
+        return NoPermissionError("a folder stands where the file should go", path=path, remedy=remedy)
     if error.errno == errno.ENOENT:
         return OutputError("the output folder does not exist", path=path, remedy="create it first")
     return OutputError(f"cannot write: {error.strerror or error}", path=path)

@@ -6,6 +6,7 @@ Every function raises a :class:`PaintoverError` with the frame, the path and wha
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -61,10 +62,13 @@ def check_keyframes(keyframes: Sequence[Keyframe]) -> None:
     """Paintings and mattes exist.
 
     Raises:
-        ImageError: one is missing.
+        ImageError: one is missing, or a folder.
     """
     for keyframe in keyframes:
         for path, what in ((keyframe.painting, "painting"), (keyframe.matte, "matte")):
+            if path is not None and path.is_dir():
+                message = f"the {what} of keyframe {keyframe.frame} is a folder"
+                raise ImageError(message, frame=keyframe.frame, path=path, remedy="name the image in it")
             if path is not None and not path.is_file():
                 message = f"the {what} of keyframe {keyframe.frame} is missing"
                 raise ImageError(message, frame=keyframe.frame, path=path, remedy="check its path")
@@ -117,6 +121,8 @@ def check_look_output(look: Path) -> None:
     if look.is_dir():
         raise InputError("a folder stands where the look should go", path=look, remedy="choose another --look")
     prepare_folder(look.parent)
+    if look.exists() and not os.access(look, os.W_OK):
+        raise NoPermissionError("this look may not be replaced", path=look, remedy="choose another --look")
 
 
 def prepare_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column
 
-from engine.errors import InputError, PaintoverError
+from engine.errors import FrameFailures, InputError, PaintoverError
 
 __all__ = [
     "MODES",
@@ -336,13 +336,15 @@ class JsonProgress(NoProgress):
 
     def fail(self, error: PaintoverError) -> None:
         """Send a ``failed`` event with the message and its facts."""
-        facts = {
+        facts: dict[str, object] = {
             "message": str(error),
             "exit_code": error.exit_code,
             "frame": error.frame,
             "path": None if error.path is None else str(error.path),
             "kind": type(error).__name__,
         }
+        if isinstance(error, FrameFailures):
+            facts["frames"] = {str(frame): " ".join(why.split()) for frame, why in sorted(error.failures.items())}
         with self._state.lock:
             self._send("failed", facts)
 
