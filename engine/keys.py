@@ -7,7 +7,6 @@ reproduce is measured on the actual frame and said.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -22,6 +21,7 @@ from engine.color import ColorConfig
 from engine.errors import ImageError, InputError
 from engine.header import Header
 from engine.images import Image
+from engine.provenance import file_sha256
 from engine.temporaries import replacing
 
 __all__ = [
@@ -188,7 +188,7 @@ def export_key(
         exposure=exposure,
         frame=frame,
         plate=plate_path.name,
-        plate_sha256=_sha256(plate_path),
+        plate_sha256=file_sha256(plate_path),
         bit_depth=depth,
         width=plate.header.display[2],
         height=plate.header.display[3],
@@ -207,7 +207,7 @@ def export_key(
         alpha = np.clip(plate.header.to_display(alpha), 0.0, 1.0)
         alpha = alpha if float(np.ptp(alpha)) > 0.0 else None
     images.write(out_path, shown, alpha=alpha, bit_depth=depth)
-    transform = replace(transform, image_sha256=_sha256(out_path))
+    transform = replace(transform, image_sha256=file_sha256(out_path))
     document = json.dumps({"version": FORMAT_VERSION, **asdict(transform)}, indent=2, sort_keys=True, allow_nan=False)
     with replacing(_sidecar(out_path)) as temporary:
         temporary.write_text(document + "\n", encoding="utf-8")
@@ -273,7 +273,7 @@ def is_untouched_export(image: Path | str) -> bool:
     image = Path(image)
     try:
         stored = json.loads(_sidecar(image).read_text(encoding="utf-8"))
-        return bool(stored["image_sha256"] == _sha256(image))
+        return bool(stored["image_sha256"] == file_sha256(image))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -314,14 +314,6 @@ def _warning(transform: KeyTransform, error: Floats, plate: Image, config: Color
 
 def _sidecar(image: Path) -> Path:
     return image.with_name(image.name + SUFFIX)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _quantized(rgb: Floats, bit_depth: str) -> Floats:

@@ -7,7 +7,6 @@ and writing hide behind inference without queues between stages, and a frame tha
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import queue
@@ -28,6 +27,7 @@ from engine.footprint import free_bytes
 from engine.frames import FrameRange, SequencePath
 from engine.header import Header
 from engine.look import Look
+from engine.provenance import file_sha256
 from engine.settings import RenderSettings
 from engine.shot import Plate
 from engine.sidecar import find_sidecars, read_sidecars, sidecars_sha256
@@ -243,7 +243,7 @@ class Pipeline:
         self._from_look(styled.rgb, wanted)
         extra = {"paintover.carried": styled.carried} if job.settings.carried_layer else None
         facts |= {"version": __version__, "tile": str(styled.tile)}
-        if _stamp(job.look) != self._stamp and _file_sha256(job.look) != self.look.sha256:
+        if _stamp(job.look) != self._stamp and file_sha256(job.look) != self.look.sha256:
             raise _changed(job.look)
         images.write(
             target,
@@ -335,7 +335,7 @@ def plate_sha256(plate: SequencePath, frame: int) -> str:
     """
     path = plate.path(frame)
     try:
-        return f"{_movies.sha256(path)}#{frame}" if plate.is_movie else _file_sha256(path)
+        return f"{_movies.sha256(path)}#{frame}" if plate.is_movie else file_sha256(path)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         what = "the plate's frame is missing" if missing else f"cannot read the plate: {error.strerror or error}"
@@ -354,19 +354,11 @@ class _Movies:
             status = path.stat()
             key = (path, (status.st_size, status.st_mtime_ns))
             if key not in self.known:
-                self.known[key] = _file_sha256(path)
+                self.known[key] = file_sha256(path)
             return self.known[key]
 
 
 _movies = _Movies()
-
-
-def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

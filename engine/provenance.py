@@ -10,6 +10,7 @@ Where it is kept, chosen by what was measured to survive a write and a read:
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import struct
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import OpenImageIO as oiio
 
-__all__ = ["FORMATS", "attach", "detach", "read_provenance", "stamp_dpx"]
+__all__ = ["FORMATS", "attach", "detach", "file_sha256", "read_provenance", "stamp_dpx"]
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,15 @@ FORMATS = frozenset(_BY_ATTRIBUTE | _BY_DESCRIPTION | {"dpx"})
 _DPX_IMAGE_OFFSET, _DPX_USER_SIZE, _DPX_FILE_NAME, _DPX_CREATED, _DPX_USER = 4, 32, 36, 136, 2048
 _DPX_FILE_NAME_SIZE, _DPX_CREATED_SIZE, _DPX_USER_ID_SIZE = 100, 24, 32
 _DPX_USER_ID = b"paintover"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal; read in blocks, so that a movie does not have to fit into memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def attach(spec: oiio.ImageSpec, file_format: str, facts: Mapping[str, str]) -> None:

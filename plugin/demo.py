@@ -7,7 +7,6 @@ would: everything after the painting is ``paintover run``. What is already done 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import shutil
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from engine import images, movies, sheets
 from engine.errors import InputError, PaintoverError
 from engine.paint import PRESETS, paint_file
+from engine.provenance import file_sha256
 
 __all__ = ["DemoSettings", "fetch_clip", "main"]
 
@@ -163,7 +163,7 @@ def _demo(options: argparse.Namespace) -> int:
             paint_file(_numbered(plate, keyframe), painted, settings.style, 0, keyframe)
 
     command = _run_command(plate, out, painted, settings, options.budget, folder / "work")
-    made_from = f"{options.budget} {hashlib.sha256(painted.read_bytes()).hexdigest()}"
+    made_from = f"{options.budget} {file_sha256(painted)}"
     if record.rendered == made_from and all(_numbered(out, number).is_file() for number in numbers):
         steps.skipped("Look and rendered frames")
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine import __version__
 from engine.frames import FrameRange, SequencePath
+from engine.provenance import file_sha256
 from engine.temporaries import replacing
 from plugin.training_process import TrainingJob
 
@@ -43,7 +44,7 @@ def is_current(job: TrainingJob, inputs: str) -> bool:
     """Whether the look on disk is the one that a finished training of these inputs wrote."""
     try:
         record = json.loads((Path(job.work) / _NAME).read_text(encoding="utf-8"))
-        look = hashlib.sha256(Path(job.look).read_bytes()).hexdigest()
+        look = file_sha256(Path(job.look))
     except (OSError, ValueError):
         return False
     return isinstance(record, dict) and record.get("inputs") == inputs and record.get("look_sha256") == look
@@ -51,7 +52,7 @@ def is_current(job: TrainingJob, inputs: str) -> bool:
 
 def remember(job: TrainingJob, inputs: str) -> None:
     """Record that the look on disk came from these inputs."""
-    record = {"inputs": inputs, "look_sha256": hashlib.sha256(Path(job.look).read_bytes()).hexdigest()}
+    record = {"inputs": inputs, "look_sha256": file_sha256(Path(job.look))}
     with replacing(Path(job.work) / _NAME) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

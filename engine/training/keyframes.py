@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from engine.frames import FrameRange, SequencePath
 from engine.header import Header
 from engine.images import Image
 from engine.keys import find_key_transform, fit_to_data_window
+from engine.provenance import file_sha256
 from engine.training.config import KeyframeJob, TrainingJob
 from engine.training.patches import MARGIN, Pair
 
@@ -157,7 +157,7 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
             remedy="paint some coverage into it, or leave the matte out",
         )
     painting = np.where(weight[..., None] > 0, painting, np.float32(0))
-    digest = hashlib.sha256(keyframe.painting.read_bytes()).hexdigest()
+    digest = file_sha256(keyframe.painting)
     return Keyframe(frame, plate, painting, weight, digest, plate_space, paint_space)
 
 
