@@ -42,7 +42,7 @@ def estimate(a: Bytes, b: Bytes, start: Floats | None = None) -> Floats:
     height, width = a.shape
     if min(height, width) < _SMALLEST_SIDE:
         return np.zeros((height, width, 2), np.float32) if start is None else start.copy()
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = dis.calc(a, b, None if start is None else np.ascontiguousarray(start.copy()))
     return np.asarray(flow, np.float32)
 
@@ -57,7 +57,8 @@ def _grid(height: int, width: int) -> tuple[Floats, Floats]:
 def pull(image: npt.NDArray[Any], flow: Floats, *, border: int = cv2.BORDER_REPLICATE) -> npt.NDArray[Any]:
     """``image`` at p + flow(p), bilinear: (H, W) or (H, W, C) of any size, seen from the flow's frame."""
     x, y = _grid(*flow.shape[:2])
-    sampled: npt.NDArray[Any] = cv2.remap(image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=border)
+    to_x, to_y = x + flow[..., 0], y + flow[..., 1]
+    sampled: npt.NDArray[Any] = cv2.remap(image, to_x, to_y, cv2.INTER_LINEAR, borderMode=border)
     return sampled
 
 

@@ -1,0 +1,110 @@
+"""One keyframe followed through a shot: where each pixel of a frame was in the keyframe, and how sure that is.
+
+A track is carried on frame by frame. Each frame starts from the chained flow and is then matched with the keyframe
+directly, which takes out the drift; pixel by pixel the better of the two goes on. Confidence has no memory: it judges
+the pixel's present match, so that what was hidden and comes back is carried again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engine import shaper
+from engine.motion import Bytes, Floats, compose, estimate, inside, luma8, pull
+
+__all__ = ["Track", "View", "advance", "begin", "view"]
+
+_DETAIL = 1.5
+"""Sigma, pixels, of the window in which a match is judged."""
+_SURROUND = 10.0
+"""Sigma, pixels, of the surround whose brightness may differ: exposure and light change."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a plate's frame is to the tracker."""
+
+    gray: Bytes
+    """(H, W), for flow."""
+    color: Floats
+    """(H, W, 3), working encoding, 0..1."""
+    detail: Floats
+    """(H, W, 3): color less its surround."""
+    contrast: Floats
+    """(H, W): how much detail there is around each pixel."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """The keyframe as seen from one frame."""
+
+    to_key: Floats
+    """(H, W, 2) flow, pixels: from this frame to the keyframe."""
+    from_key: Floats
+    """(H, W, 2) flow, pixels: from the keyframe to this frame."""
+    confidence: Floats
+    """(H, W) in 0..1."""
+
+
+def view(linear: Floats) -> View:
+    """Prepare a plate's frame (H, W, 3), scene-linear working colorspace."""
+    color = np.clip(shaper.encode(linear), 0.0, 1.0)
+    detail = color - _blur(color, _SURROUND)
+    contrast = np.sqrt(_blur(np.square(detail).mean(axis=2), 2 * _DETAIL))
+    return View(luma8(color), color, detail, contrast)
+
+
+def begin(key: View) -> Track:
+    """The keyframe itself: every pixel at its place, fully sure."""
+    height, width = key.gray.shape
+    still = np.zeros((height, width, 2), np.float32)
+    return Track(still, still, np.ones((height, width), np.float32))
+
+
+def advance(previous: Track, step_back: Floats, step_forth: Floats, frame: View, key: View) -> Track:
+    """From one frame's track to its neighbor's.
+
+    Args:
+        previous: the track of the frame nearer to the keyframe.
+        step_back: flow from the new frame to the previous one.
+        step_forth: flow from the previous frame to the new one.
+        frame, key: the new frame and the keyframe.
+    """
+    chained = compose(step_back, previous.to_key)
+    chained_from = compose(previous.from_key, step_forth)
+    direct = estimate(frame.gray, key.gray, chained)
+    direct_from = estimate(key.gray, frame.gray, chained_from)
+    to_key, mismatch = _better(chained, direct, frame, key)
+    from_key, _ = _better(chained_from, direct_from, key, frame)
+    return Track(to_key, from_key, _confidence(to_key, from_key, mismatch, frame, key))
+
+
+def _better(first: Floats, second: Floats, here: View, there: View) -> tuple[Floats, Floats]:
+    """Of two flows the one that matches better, pixel by pixel, and its mismatch."""
+    one, two = _mismatch(first, here, there), _mismatch(second, here, there)
+    # A narrow blend: where both fit alike, switching from pixel to pixel would tear.
+    share = np.clip(_blur((one - two) * 20 + 0.5, 2.0), 0, 1)[..., None]
+    flow = np.asarray(first + share * (second - first), np.float32)
+    return flow, np.minimum(one, two)
+
+
+def _mismatch(flow: Floats, here: View, there: View) -> Floats:
+    """(H, W): difference of detail after following ``flow``, relative to the contrast that there is."""
+    difference = np.abs(here.detail - pull(there.detail, flow)).mean(axis=2)
+    scale = 0.02 + 0.7 * np.maximum(here.contrast, pull(there.contrast, flow))
+    return np.asarray(_blur(difference / scale, _DETAIL), np.float32)
+
+
+def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: View, key: View) -> Floats:
+    round_trip = np.sqrt(np.square(to_key + pull(from_key, to_key)).sum(axis=2))
+    tone = np.abs(_blur(frame.color, 4.0) - _blur(pull(key.color, to_key), 4.0)).mean(axis=2)
+    sure = np.exp(-np.square(mismatch / 1.2)) * np.exp(-np.square(round_trip / 3.0)) * np.exp(-np.square(tone / 0.2))
+    sure *= inside(to_key)
+    return np.clip(_blur(sure.astype(np.float32), 1.0), 0, 1)
+
+
+def _blur(image: Floats, sigma: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
