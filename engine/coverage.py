@@ -26,7 +26,17 @@ from engine.footprint import cpu_count
 from engine.motion import Bytes, Floats, compose, estimate, pull, reliability
 from engine.sidecar import find_sidecars, read_sidecars
 
-__all__ = ["LEAST_GAIN", "WORKING_WIDTH_PX", "Plan", "Suggestion", "agreement", "one_thread", "sidecar_maps", "suggest"]
+__all__ = [
+    "LEAST_GAIN",
+    "WORKING_WIDTH_PX",
+    "Neighborhood",
+    "Plan",
+    "Suggestion",
+    "next_painting",
+    "one_thread",
+    "sidecar_maps",
+    "suggest",
+]
 
 WORKING_WIDTH_PX = 320
 """Flow is estimated on plates of at most this width."""
@@ -96,6 +106,22 @@ class Plan:
         return tuple(float(share) for share in self.carried.mean(axis=(1, 2)) / 255.0)
 
 
+@dataclass(frozen=True)
+class Neighborhood:
+    """Where another painting would help most, by indexes into the shot's frames."""
+
+    index: int
+    """The frame to paint."""
+    first: int
+    """The neighborhood: frames it reaches at half strength or better that lack at least half as much as it does."""
+    last: int
+    """The last of them."""
+    uncarried: float
+    """Share of these frames that rides on no painting, 0..1."""
+    gain: float
+    """Share of the whole shot that the painting would add, 0..1."""
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """OpenCV on one thread inside, as it was after: the same bytes whatever the machine's number of cores."""
@@ -105,23 +131,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def agreement(pulled: Bytes, here: Bytes, weight: Floats | None = None) -> Floats:
-    """How far two plates look alike, (H, W) in 0..1: 1 within noise, 0 for something else.
-
-    Args:
-        pulled: (H, W) uint8, display codes, the other frame as seen from this one.
-        here: (H, W) uint8, this frame.
-        weight: (H, W) in 0..1; where given, a change of exposure of what weighs over 0.25 counts as no difference.
-    """
-    difference = cv2.blur(pulled.astype(np.float32), (3, 3)) - cv2.blur(here.astype(np.float32), (3, 3))
-    if weight is not None:
-        sure = difference[weight > 0.25]
-        if sure.size:
-            difference -= np.median(sure)
-    excess = np.maximum(np.abs(difference) - _ALIKE, 0.0) / _UNLIKE
-    return np.asarray(np.exp(-np.square(excess)), np.float32)
 
 
 def suggest(
@@ -176,6 +185,37 @@ def sidecar_maps(
         if planes is not None:
             maps[index] = _as_map(planes[..., 2], height, width)
     return maps
+
+
+def next_painting(uncarried: Sequence[float], retention: Sequence[float]) -> Neighborhood | None:
+    """Where one more painting would carry most of what no painting carries; None without frames.
+
+    A painting of one frame reaches another as far as the steps between them keep the picture (the product of their
+    retentions); what it would carry there is that frame's uncarried share times that.
+
+    Args:
+        uncarried: share of each frame that rides on no painting, 0..1.
+        retention: share of the picture that is still there after the step that follows each frame, 0..1; one fewer
+            than frames. Under ``0.3`` the step is a cut.
+    """
+    missing = np.asarray(uncarried, np.float64)
+    if not missing.size:
+        return None
+    kept = np.asarray([share if share >= _CUT else 0.0 for share in retention], np.float64)
+    best, most, reach = 0, -1.0, np.zeros_like(missing)
+    for index in range(len(missing)):
+        after, before = np.cumprod(kept[index:]), np.cumprod(kept[:index][::-1])[::-1]
+        weights = np.concatenate([before, [1.0], after])
+        gain = float((missing * weights).sum())
+        if gain > most + 1e-9:
+            best, most, reach = index, gain, weights
+    inside = (reach >= 0.5) & (missing >= 0.5 * missing[best])
+    first = last = best
+    while first > 0 and inside[first - 1]:
+        first -= 1
+    while last + 1 < len(inside) and inside[last + 1]:
+        last += 1
+    return Neighborhood(best, first, last, float(missing[first : last + 1].mean()), most / len(missing))
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +335,7 @@ def _refine(
 def _step(earlier: Bytes, later: Bytes) -> _Step:
     forth, back = estimate(earlier, later), estimate(later, earlier)
     forth_trust, back_trust = reliability(forth, back), reliability(back, forth)
-    alike = agreement(pull(earlier, back), later)
+    alike = _agreement(pull(earlier, back), later)
     return _Step(
         forth.astype(np.float16),
         back.astype(np.float16),
@@ -322,12 +362,29 @@ def _carry(luma: Sequence[Bytes], steps: Sequence[_Step], key: int, height: int,
             moved = np.minimum(np.sqrt(np.square(flow).sum(axis=2)), 1.0)
             chain = pull(chain, flow, border=cv2.BORDER_CONSTANT) * trust * (1.0 - _DECAY * moved)
             to_key = compose(flow, to_key)
-            alike = agreement(pull(luma[key], to_key), luma[index], chain)
+            alike = _agreement(pull(luma[key], to_key), luma[index], chain)
             maps[index] = _as_map(chain * alike, height, width)
             if not maps[index].any():
                 break
             index += direction
     return maps
+
+
+def _agreement(pulled: Bytes, here: Bytes, weight: Floats | None = None) -> Floats:
+    """How far two plates look alike, (H, W) in 0..1: 1 within noise, 0 for something else.
+
+    Args:
+        pulled: (H, W) uint8, display codes, the other frame as seen from this one.
+        here: (H, W) uint8, this frame.
+        weight: (H, W) in 0..1; where given, a change of exposure of what weighs over 0.25 counts as no difference.
+    """
+    difference = cv2.blur(pulled.astype(np.float32), (3, 3)) - cv2.blur(here.astype(np.float32), (3, 3))
+    if weight is not None:
+        sure = difference[weight > 0.25]
+        if sure.size:
+            difference -= np.median(sure)
+    excess = np.maximum(np.abs(difference) - _ALIKE, 0.0) / _UNLIKE
+    return np.asarray(np.exp(-np.square(excess)), np.float32)
 
 
 def _gain(carried: Bytes, own: Bytes) -> float:
