@@ -27,7 +27,9 @@ __all__ = [
     "add_painting_out",
     "add_plate",
     "add_rendering",
+    "add_report",
     "add_reporting",
+    "add_suggestion",
     "add_training",
     "add_verification",
     "add_view",
@@ -78,6 +80,8 @@ class Options(argparse.Namespace):
     display: str | None = None
     view: str | None = None
     exposure: float | None = None
+    count: int | None = None
+    page: str | None = None
     style: str | None = None
     json: bool = False
     progress: str = "auto"
@@ -386,6 +390,26 @@ def add_machine(parser: Parser) -> None:
         metavar="N",
         help="CPU threads (default: all cores); a rendered frame does not depend on it",
     )
+
+
+def add_suggestion(parser: Parser) -> None:
+    """``--count --out --json``."""
+    group = parser.add_argument_group("the suggestion")
+    group.add_argument(
+        "--count",
+        type=_counted("--count", 1, "ask for 1 or more"),
+        metavar="K",
+        help="how many frames to paint at most (default: 3)",
+    )
+    group.add_argument("--out", metavar="PATH", help="the picture (default: suggest.png in the work folder)")
+    group.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_report(parser: Parser) -> None:
+    """``--page --json``."""
+    group = parser.add_argument_group("the report")
+    group.add_argument("--page", metavar="PATH", help="the HTML page (default: report.html in the work folder)")
+    group.add_argument("--json", action="store_true", help="print JSON as well")
 
 
 def add_inspected(parser: Parser) -> None:

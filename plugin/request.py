@@ -14,7 +14,17 @@ from engine.frames import FrameRange, SequencePath
 from engine.shot import Keyframe, Plate, Shot
 from plugin.options import DEFAULT_BUDGET_S, MINIMUM_BUDGET_S, Options
 
-__all__ = ["frames_from", "look_from", "out_from", "plate_from", "shot_from", "sidecars_from", "still", "work_from"]
+__all__ = [
+    "frames_from",
+    "look_from",
+    "out_from",
+    "painted_from",
+    "plate_from",
+    "shot_from",
+    "sidecars_from",
+    "still",
+    "work_from",
+]
 
 _DEFAULT_WORK = Path("work")
 _DEFAULT_LOOK = "look.onnx"
@@ -140,11 +150,19 @@ def still(plate: Plate, frame: int) -> Iterator[Path]:
         yield movies.extract(plate.path.path(frame), str(Path(folder) / "plate.%d.png"), [frame])[0]
 
 
-def _keyframes(options: Options, file: Shot | None) -> tuple[Keyframe, ...]:
+def painted_from(options: Options, shot: Shot | None) -> tuple[Keyframe, ...]:
+    """The keyframes of a verb that can do without.
+
+    Raises:
+        InputError: one is not written as a keyframe.
+    """
     if options.keyframes:
-        painted = tuple(Keyframe.parse(text) for text in options.keyframes)
-    else:
-        painted = file.keyframes if file else ()
+        return tuple(Keyframe.parse(text) for text in options.keyframes)
+    return shot.keyframes if shot else ()
+
+
+def _keyframes(options: Options, file: Shot | None) -> tuple[Keyframe, ...]:
+    painted = painted_from(options, file)
     if not painted:
         raise InputError("no keyframe given", remedy="paint a frame and add --keyframe FRAME=PAINTING")
     if options.paint_colorspace is None:
