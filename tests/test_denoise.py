@@ -43,7 +43,7 @@ class _Scene:
         self.noisy = [c + noise * rng.standard_normal(c.shape, np.float32) for c in self.clean]
 
     def image(self, frame: int) -> Floats:
-        return self.noisy[frame]
+        return np.asarray(self.noisy[frame], np.float32)
 
     def flow(self, near: int, far: int) -> Floats:
         exact = np.zeros((HEIGHT, WIDTH, 2), np.float32)
@@ -117,7 +117,8 @@ def test_impossible_settings_and_frames_are_refused() -> None:
 
 
 def _plate(frame: int) -> Floats:
-    return np.asarray(cv2.imread(str(ORACLE / f"plate.{frame:04d}.png")), np.float32) / 255
+    picture = np.asarray(cv2.imread(str(ORACLE / f"plate.{frame:04d}.png")), np.float32)
+    return np.asarray(picture / 255, np.float32)
 
 
 def _published_flow(near: int, far: int) -> Floats:
