@@ -7,6 +7,7 @@ the pixel's present match, so that what was hidden and comes back is carried aga
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import cv2
@@ -64,7 +65,9 @@ def begin(key: View) -> Track:
     return Track(still, still, np.ones((height, width), np.float32))
 
 
-def advance(previous: Track, step_back: Floats, step_forth: Floats, frame: View, key: View) -> Track:
+def advance(
+    previous: Track, step_back: Floats, step_forth: Floats, frame: View, key: View, pool: Executor | None = None
+) -> Track:
     """From one frame's track to its neighbor's.
 
     Args:
@@ -72,14 +75,18 @@ def advance(previous: Track, step_back: Floats, step_forth: Floats, frame: View,
         step_back: flow from the new frame to the previous one.
         step_forth: flow from the previous frame to the new one.
         frame, key: the new frame and the keyframe.
+        pool: where one of the two directions may be computed meanwhile.
     """
-    chained = compose(step_back, previous.to_key)
     chained_from = compose(previous.from_key, step_forth)
-    direct = estimate(frame.gray, key.gray, chained)
-    direct_from = estimate(key.gray, frame.gray, chained_from)
-    to_key, mismatch = _better(chained, direct, frame, key)
-    from_key, _ = _better(chained_from, direct_from, key, frame)
+    other = None if pool is None else pool.submit(_matched, chained_from, key, frame)
+    to_key, mismatch = _matched(compose(step_back, previous.to_key), frame, key)
+    from_key, _ = _matched(chained_from, key, frame) if other is None else other.result()
     return Track(to_key, from_key, _confidence(to_key, from_key, mismatch, frame, key))
+
+
+def _matched(chained: Floats, here: View, there: View) -> tuple[Floats, Floats]:
+    """The chained flow or the direct match that starts from it, whichever is better, and its mismatch."""
+    return _better(chained, estimate(here.gray, there.gray, chained), here, there)
 
 
 def _better(first: Floats, second: Floats, here: View, there: View) -> tuple[Floats, Floats]:

@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     from engine.color import ColorConfig
+    from engine.training.carry_graph import StoredExemplar
     from engine.training.config import Settings
     from engine.training.export import build_look
     from engine.training.network import Architecture, Translator
@@ -65,7 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
             "plate_colorspace": config.working,
             "paint_colorspace": config.working,
         }
-        model = build_look(net, [exemplar], card)  # type: ignore[arg-type]
+        stored = StoredExemplar(exemplar, np.ones(EXEMPLAR, np.float32), exemplar)
+        model = build_look(net, [stored], card)  # type: ignore[arg-type]
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
     return 0
 

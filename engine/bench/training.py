@@ -96,7 +96,7 @@ def _throughput(plan: Plan, machine: Machine, begin: Callable[[str, int], Recipe
 def _races(
     plan: Plan, machine: Machine, keyframes: list[Keyframe], begin: Callable[[str, int], Recipe], facts: str
 ) -> Table:
-    pair = keyframes[0].pair(machine.device, 4)
+    pair = keyframes[0].pair(machine.device, 8)
     limit_s = QUICK_LIMIT_S if plan.quick else LIMIT_S
     runs: dict[str, list[Race]] = {name: [] for name in RECIPES}
     for seed in range(plan.rounds(RACES, QUICK_RACES)):

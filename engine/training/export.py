@@ -2,9 +2,9 @@
 
 ::
 
-    plate (N,3,H,W) -> shaper -> pad edge to the multiple, and by a margin -> network -> crop --+
-    stmap (N,3K,H,W) -> sample each exemplar, merge by confidence -> carried, its share --------+-> blend
-                                                                          styled (N,3,H,W) <- inverse shaper
+    plate (N,3,H,W) -> shaper ----------------------------------+
+    stmap (N,3K,H,W) -> sample each exemplar, merge by confidence +-> pad edge to the multiple, and by a margin
+                                          styled (N,3,H,W) <- inverse shaper <- crop <- network <-+
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from engine import shaper
 from engine.card import CARD_KEY, FORMAT, weights_sha256
 from engine.errors import ExportError
 from engine.temporaries import replacing
+from engine.training.carry import Exemplar, sample
+from engine.training.carry_graph import CarriedNames, StoredExemplar, emit_sampled
 from engine.training.graph import GraphWriter
 from engine.training.patches import MARGIN
 
@@ -44,30 +46,32 @@ class LookNetwork(Protocol):
 
     reach: int
     multiple: int
-
-    def emit(self, g: GraphWriter, x: str) -> str: ...
-
-    def __call__(self, x: Tensor) -> Tensor: ...
+    takes_carried: bool
+    """Whether exemplars enter the network; one that knows only the plate has them blended over its result."""
 
 
-def build_look(net: LookNetwork, exemplars: Sequence[NDArray[np.float32]], card: Mapping[str, Any]) -> onnx.ModelProto:
+def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapping[str, Any]) -> onnx.ModelProto:
     """The look's graph.
 
     Args:
-        net: in evaluation mode.
-        exemplars: per keyframe the painting (H, W, 3), scene-linear working colorspace; or (H, W, 4), where the fourth
-            channel is the coverage of a partial painting, 0..1: what is not painted is not carried.
+        net: in evaluation mode; its ``emit`` takes the names of the padded plate and, where it takes them, of the
+            carried exemplars.
+        exemplars: per keyframe; what is not painted is not carried.
         card: facts to store; format, shaper, halo, multiple, exemplar sizes and versions are filled in here.
     """
     g = GraphWriter()
     encoded = _emit_encode(g, "plate")
-    padded = _emit_pad(g, encoded, net.multiple)
-    plain = _emit_crop(g, net.emit(g, padded))
-    carried_color, carried = _emit_carry(g, exemplars)
-    one = g.constant(1.0)
-    kept = g.op("Mul", plain, g.op("Sub", one, carried))
-    blended = g.op("Add", kept, g.op("Mul", carried_color, carried))
-    _emit_decode(g, blended, "styled")
+    arrived = emit_sampled(g, exemplars)
+    stacked = _emit_pad(g, g.op("Concat", encoded, arrived.stacked(g), axis=1), net.multiple)
+    padded = g.slice(stacked, [0], [3], [1])
+    arrived = CarriedNames(*(g.slice(stacked, [a], [b], [1]) for a, b in ((3, 6), (6, 9), (9, 10))))
+    if net.takes_carried:
+        result, gate = net.emit(g, padded, arrived)  # type: ignore[attr-defined]
+    else:
+        plain, gate = net.emit(g, padded), arrived.share  # type: ignore[attr-defined]
+        result = g.op("Add", plain, g.op("Mul", gate, g.op("Sub", arrived.painting, plain)))
+    _emit_decode(g, _emit_crop(g, result), "styled")
+    g.op("Identity", _emit_crop(g, gate), output="carried")
     k = 3 * len(exemplars)
     model = g.model(
         {"plate": ("n", 3, "h", "w"), "stmap": ("n", k, "h", "w")},
@@ -138,63 +142,53 @@ def _emit_crop(g: GraphWriter, y: str) -> str:
     return g.op("Slice", y, start, g.op("Add", size, start), axes)
 
 
-def _emit_carry(g: GraphWriter, exemplars: Sequence[NDArray[np.float32]]) -> tuple[str, str]:
-    """Sample the exemplars through ``stmap`` and merge them by confidence: color (N,3,H,W), share (N,1,H,W).
-
-    STMaps are Nuke's: u to the right and v upwards in 0..1, pixel centers at (i + 0.5) / size, so that u of the
-    sampler, -1..1 with corners not aligned, is 2u - 1 and its v is 1 - 2v.
-    """
-    flip = g.constant(np.array([2.0, -2.0]).reshape(1, 2, 1, 1))
-    shift = g.constant(np.array([-1.0, 1.0]).reshape(1, 2, 1, 1))
-    zero, one = g.constant(0.0), g.constant(1.0)
-    batch = g.slice(g.op("Shape", "stmap"), [0], [1], [0])
-    repeat = g.op("Concat", batch, g.constant([1, 1, 1], np.int64), axis=0)
-    colors, shares = [], []
-    for index, exemplar in enumerate(exemplars):
-        stored = shaper.encode(exemplar[..., :3])
-        partial = exemplar.shape[2] == 4
-        if partial:
-            # Premultiplied, so that no unpainted color bleeds in at a soft edge.
-            coverage = exemplar[..., 3:]
-            stored = np.concatenate([stored * coverage, coverage], axis=2)
-        image = g.op("Cast", g.constant(stored.transpose(2, 0, 1)[None], np.float16), to=onnx.TensorProto.FLOAT)
-        image = g.op("Expand", image, repeat)
-        uv = g.slice("stmap", [3 * index], [3 * index + 2], [1])
-        grid = g.op("Add", g.op("Mul", uv, flip), shift)
-        grid = g.op("Transpose", grid, perm=[0, 2, 3, 1])
-        color = g.op("GridSample", image, grid, mode="linear", padding_mode="border", align_corners=0)
-        confidence = g.op("Clip", g.slice("stmap", [3 * index + 2], [3 * index + 3], [1]), zero, one)
-        share = confidence
-        if partial:
-            share = g.op("Mul", g.slice(color, [3], [4], [1]), confidence)
-            color = g.slice(color, [0], [3], [1])
-        colors.append(g.op("Mul", color, confidence))
-        shares.append(share)
-    if len(exemplars) == 1:
-        total = carried = shares[0]
-        color = colors[0]
-    else:
-        total, color = g.op("Sum", *shares), g.op("Sum", *colors)
-        carried = g.op("Max", *shares)
-    color = g.op("Div", color, g.op("Max", total, g.constant(1e-6)))
-    return color, g.op("Identity", carried, output="carried")
-
-
 @torch.no_grad()
-def reference(net: nn.Module, plate: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The network's own answer for a plate (H, W, 3) without carrying, in the working encoding (H, W, 3)."""
+def reference(
+    net: nn.Module,
+    plate: NDArray[np.float32],
+    exemplars: Sequence[StoredExemplar] = (),
+    stmap: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """The network's own answer for a plate (H, W, 3), in the working encoding (H, W, 3).
+
+    Args:
+        stmap: (H, W, 3K) for the exemplars; None for the plain translator.
+    """
     multiple = int(net.multiple)  # type: ignore[arg-type]
     height, width = plate.shape[:2]
     device = next(net.parameters()).device
-    x = torch.from_numpy(shaper.encode(plate)).permute(2, 0, 1)[None].to(device)
+    x = torch.from_numpy(shaper.encode(plate)).permute(2, 0, 1)[None]
     padding = (MARGIN, MARGIN + -width % multiple, MARGIN, MARGIN + -height % multiple)
-    x = torch.nn.functional.pad(x, padding, mode="replicate")
-    y = net(x)[..., MARGIN : MARGIN + height, MARGIN : MARGIN + width]
+    x = torch.nn.functional.pad(x, padding, mode="replicate").to(device)
+    carried = None
+    if stmap is not None:
+        maps = torch.from_numpy(np.ascontiguousarray(stmap.transpose(2, 0, 1)[None]))
+        arrived = sample([_as_exemplar(e) for e in exemplars], maps).stacked
+        carried = torch.nn.functional.pad(arrived, padding, mode="replicate").to(device)
+    if carried is None:
+        y = net(x)
+    elif net.takes_carried:
+        y = net(x, carried)
+    else:
+        y = torch.lerp(net(x), carried[:, :3], carried[:, 6:])
+    y = y[..., MARGIN : MARGIN + height, MARGIN : MARGIN + width]
     return y[0].permute(1, 2, 0).float().cpu().numpy()
 
 
-def check_look(model: bytes, net: nn.Module, plate: NDArray[np.float32], keyframes: int) -> float:
+def _as_exemplar(stored: StoredExemplar) -> Exemplar:
+    """As the look holds it: encoded, in half floats."""
+
+    def half(image: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(image.astype(np.float16).astype(np.float32)).permute(2, 0, 1)
+
+    coverage = stored.coverage[..., None]
+    return Exemplar(half(shaper.encode(stored.painting) * coverage), half(coverage), half(shaper.encode(stored.plate)))
+
+
+def check_look(model: bytes, net: nn.Module, plate: NDArray[np.float32], exemplars: Sequence[StoredExemplar]) -> float:
     """Largest difference between a look in onnxruntime and the network in torch, working encoding, on a real frame.
+
+    It is checked as the plain translator, and with the exemplars carried by maps that wander.
 
     Args:
         plate: (H, W, 3) scene-linear; a frame over a megapixel is checked on its central part.
@@ -206,22 +200,38 @@ def check_look(model: bytes, net: nn.Module, plate: NDArray[np.float32], keyfram
         plate = plate[top : top + rows, left : left + columns]
     # A look holds its result to half floats, which the network overshoots at a clipped highlight.
     limit = shaper.encode(np.array(shaper.LIMIT, np.float32))
-    expected = np.clip(reference(net, plate), -limit, limit)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    feed = {
-        "plate": np.ascontiguousarray(plate.transpose(2, 0, 1)[None]),
-        "stmap": np.zeros((1, 3 * keyframes, *plate.shape[:2]), np.float32),
-    }
-    styled, carried = session.run(["styled", "carried"], feed)
-    if not np.isfinite(styled).all() or carried.any():
-        return float("inf")
-    return float(np.abs(shaper.encode(styled[0].transpose(1, 2, 0)) - expected).max())
+    largest = 0.0
+    for stmap in (None, _wandering_maps(plate.shape[0], plate.shape[1], len(exemplars))):
+        expected = np.clip(reference(net, plate, exemplars, stmap), -limit, limit)
+        maps = np.zeros((*plate.shape[:2], 3 * len(exemplars)), np.float32) if stmap is None else stmap
+        feed = {"plate": _batch(plate), "stmap": _batch(maps)}
+        styled, carried = session.run(["styled", "carried"], feed)
+        if not np.isfinite(styled).all() or (stmap is None and carried.any()):
+            return float("inf")
+        largest = max(largest, float(np.abs(shaper.encode(styled[0].transpose(1, 2, 0)) - expected).max()))
+    return largest
+
+
+def _batch(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(image.transpose(2, 0, 1)[None])
+
+
+def _wandering_maps(height: int, width: int, count: int) -> NDArray[np.float32]:
+    """(H, W, 3 count): STMaps that bend smoothly, with confidence from 0 to 1."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    u, v = (x + 0.5) / width, 1 - (y + 0.5) / height
+    planes: list[NDArray[np.float32]] = []
+    for index in range(count):
+        confidence = np.clip(0.5 + 0.8 * np.sin(9 * u + 5 * v + index), 0, 1)
+        planes += [u + 0.02 * np.sin(6 * v + index), v + 0.02 * np.cos(7 * u), confidence]
+    return np.stack(planes, axis=2).astype(np.float32)
 
 
 def write_look(
     path: Path,
     net: nn.Module,
-    exemplars: Sequence[NDArray[np.float32]],
+    exemplars: Sequence[StoredExemplar],
     card: Mapping[str, Any],
     plate: NDArray[np.float32],
 ) -> float:
@@ -241,7 +251,7 @@ def write_look(
         OutputError: it cannot be written.
     """
     model = build_look(net, exemplars, card).SerializeToString()  # type: ignore[arg-type]
-    difference = check_look(model, net, plate, len(exemplars))
+    difference = check_look(model, net, plate, exemplars)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"the exported look differs from the trained network by {difference:.2g}, more than {TOLERANCE:g}",

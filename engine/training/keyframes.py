@@ -19,6 +19,7 @@ from engine.header import Header
 from engine.images import Image
 from engine.keys import find_key_transform, fit_to_data_window
 from engine.provenance import file_sha256
+from engine.training.carry_graph import StoredExemplar
 from engine.training.config import KeyframeJob, TrainingJob
 from engine.training.patches import MARGIN, Pair
 
@@ -49,11 +50,9 @@ class Keyframe:
     paint_colorspace: str
 
     @property
-    def exemplar(self) -> Floats:
-        """The painting for a look: (H, W, 3), or with its coverage (H, W, 4) where it is partial."""
-        if (self.weight >= 1).all():
-            return self.painting
-        return np.concatenate([self.painting, self.weight[..., None]], axis=2)
+    def exemplar(self) -> StoredExemplar:
+        """What a look stores of it."""
+        return StoredExemplar(self.painting, self.weight, self.plate)
 
     def pair(self, device: torch.device, multiple: int) -> Pair:
         """The keyframe encoded, padded and on the device."""
@@ -63,8 +62,9 @@ class Keyframe:
             return pad_to_multiple(x, multiple, "replicate").to(device)
 
         height, width = self.weight.shape
-        weight = pad_to_multiple(torch.from_numpy(self.weight)[None], multiple, "constant").to(device)
-        return Pair(self.frame, encoded(self.plate), encoded(self.painting), weight, height, width)
+        single = torch.from_numpy(self.weight)[None]
+        weight, coverage = (pad_to_multiple(single, multiple, how).to(device) for how in ("constant", "replicate"))
+        return Pair(self.frame, encoded(self.plate), encoded(self.painting), weight, coverage, height, width)
 
 
 def pad_to_multiple(x: torch.Tensor, multiple: int, mode: str) -> torch.Tensor:

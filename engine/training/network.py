@@ -2,15 +2,17 @@
 
 ::
 
-    encoded plate (B, 3, H, W)
-      -> space to depth 2            (B, 12, H/2, W/2) ---------------------------+--- skip k3 ---+
-      -> stem k3                     (B, h, H/2, W/2) -----------------+          |               |
-      -> down k3 s2                  (B, w, H/4, W/4)                  |          |               |
-      -> blocks x (k3, k1, add)      (B, w, H/4, W/4)                  |          |               |
-      -> lateral k1, nearest x2      (B, f, H/2, W/2) -- concatenate --+----------+               |
-      -> fuse k3, k3, head k3        (B, 12, H/2, W/2) -------------------------------- add ------+
-      -> depth to space 2            (B, 3, H, W)
+    encoded plate, carried exemplar (B, 3 + 7, H, W)
+      -> space to depth 2            (B, 12 + 28, H/2, W/2) ----------------------+--- skip k3 (plate) ---+
+      -> stem k3                     (B, h, H/2, W/2) -----------------+          |                       |
+      -> down k3 s2                  (B, w, H/4, W/4)                  |          |                       |
+      -> blocks x (k3, k1, add)      (B, w, H/4, W/4)                  |          |                       |
+      -> lateral k1, nearest x2      (B, f, H/2, W/2) -- concatenate --+----------+                       |
+      -> fuse k3, k3, head k3        (B, 12 + 4, H/2, W/2)                                                |
+      -> depth to space 2            correction (B, 3, H, W), gate (B, 1, H, W)                           |
+      -> skip (1 - gate) + exposed exemplar gate + correction <-------------------------------------------+
 
+The gate never exceeds the exemplar's share, and where that is 0 the exemplar's channels are 0: the plain translator.
 There is no clamp on the way out and nothing depends on the whole image, so tiles equal the full frame. The skip is a
 plain linear filter whose best value is known before training starts: see :func:`fit_skip`.
 """
@@ -25,9 +27,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engine.training.carry import CELL, Carried, exposed
+from engine.training.carry_graph import CarriedNames, emit_exposed
 from engine.training.graph import GraphWriter
 
 __all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
+
+GATE_START = 2.0
+"""Logit of the gate before training: an exemplar is trusted until experience says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Architecture:
     skip_kernel: int = 3
     """Side of the linear skip filter, in half-resolution pixels."""
 
-    multiple: int = 4
+    multiple: int = CELL
     """Origins of tiles must be multiples of this many pixels."""
 
     @property
@@ -49,8 +56,9 @@ class Architecture:
         """How far, in pixels, an output pixel looks: an upper bound, tight to the multiple."""
         half_resolution = 2 * (1 + 1 + 1 + 1 + 1)  # stem, down, fuse twice, head
         quarter_resolution = 4 * self.blocks
-        block_alignment = self.multiple
-        return half_resolution + quarter_resolution + block_alignment
+        block_alignment = 4
+        exposure = CELL * (1 + 2 + 1)  # its own cell, two of the filter, one of the interpolation
+        return max(half_resolution + quarter_resolution + block_alignment, exposure)
 
 
 def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -113,24 +121,28 @@ class Residual(nn.Module):
 
 
 class Translator(nn.Module):
-    """Encoded plate (B, 3, H, W), H and W multiples of 4 -> encoded result (B, 3, H, W); see the module's picture."""
+    """Encoded plate (B, 3, H, W) and carried exemplar -> encoded result (B, 3, H, W); see the module's picture."""
+
+    takes_carried = True
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
         wide = architecture.width
         half, fuse = wide // 2, wide * 2 // 3
-        self.stem = ConvNorm(12, half, leak=0.2)
+        self.stem = ConvNorm(12 + 28, half, leak=0.2)
         self.down = ConvNorm(half, wide, stride=2, leak=0.2)
         self.body = nn.Sequential(*[Residual(wide) for _ in range(architecture.blocks)])
         self.lateral = nn.Conv2d(wide, fuse, 1)
-        self.fuse = nn.Sequential(ConvNorm(fuse + half + 12, fuse), ConvNorm(fuse, fuse))
-        self.head = nn.Conv2d(fuse, 12, 3, padding=1)
+        self.fuse = nn.Sequential(ConvNorm(fuse + half + 12 + 28, fuse), ConvNorm(fuse, fuse))
+        self.head = nn.Conv2d(fuse, 12 + 4, 3, padding=1)
         self.skip = nn.Conv2d(12, 12, architecture.skip_kernel, padding=architecture.skip_kernel // 2)
-        # Training starts from the skip alone, whatever the rest was drawn as.
+        # Training starts from the skip and the exemplar alone, whatever the rest was drawn as.
         with torch.no_grad():
             for start in (self.head.weight, *(b for b in (self.head.bias, self.skip.bias) if b is not None)):
                 start.zero_()
+            if self.head.bias is not None:
+                self.head.bias[12:] = GATE_START
         nn.init.dirac_(self.skip.weight)
 
     @property
@@ -141,39 +153,69 @@ class Translator(nn.Module):
     def multiple(self) -> int:
         return self.architecture.multiple
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, carried: Tensor | None = None) -> Tensor:
+        """Translate; H and W are multiples of 8. ``carried`` is :attr:`Carried.stacked` (B, 7, H, W)."""
+        if carried is None:
+            carried = x.new_zeros(x.shape[0], 7, *x.shape[2:])
+        arrived = Carried(carried[:, :3], carried[:, 3:6], carried[:, 6:])
+        share = arrived.share
+        hint = torch.cat([(arrived.painting * 2 - 1) * share, (x - arrived.plate) * (2 * share), share], 1)
         z = F.pixel_unshuffle(x * 2 - 1, 2)  # (B, 12, H/2, W/2)
-        fine = self.stem(z)  # (B, h, H/2, W/2)
+        both = torch.cat([z, F.pixel_unshuffle(hint, 2)], 1)  # (B, 40, H/2, W/2)
+        fine = self.stem(both)  # (B, h, H/2, W/2)
         deep = self.body(self.down(fine))  # (B, w, H/4, W/4)
         deep = F.interpolate(self.lateral(deep), scale_factor=2.0, mode="nearest")  # (B, f, H/2, W/2)
-        y = self.head(self.fuse(torch.cat([deep, fine, z], 1))) + self.skip(z)  # (B, 12, H/2, W/2)
-        return (F.pixel_shuffle(y, 2) + 1) / 2
+        head = self.head(self.fuse(torch.cat([deep, fine, both], 1))).float()  # (B, 16, H/2, W/2)
+        plain = F.pixel_shuffle(self.skip(z).float(), 2)
+        gate = share * torch.sigmoid(F.pixel_shuffle(head[:, 12:], 2))  # (B, 1, H, W)
+        painted = exposed(x, arrived) * 2 - 1
+        y = plain + gate * (painted - plain) + F.pixel_shuffle(head[:, :12], 2)
+        return (y + 1) / 2
 
-    def emit(self, g: GraphWriter, x: str) -> str:
-        """Write this network's nodes; ``x`` is the encoded plate (N, 3, H, W) with H and W multiples of 4."""
+    def emit(self, g: GraphWriter, x: str, carried: CarriedNames) -> tuple[str, str]:
+        """Write this network's nodes; ``x`` is the encoded plate (N, 3, H, W) with H and W multiples of 8.
+
+        Returns:
+            The result (N, 3, H, W), encoded, and the gate (N, 1, H, W).
+        """
         two, one = g.constant(2.0), g.constant(1.0)
-        z = space_to_depth(g, g.op("Sub", g.op("Mul", x, two), one))
-        fine = self.stem.emit(g, z)
+        share = carried.share
+        color = g.op("Mul", g.op("Sub", g.op("Mul", carried.painting, two), one), share)
+        difference = g.op("Mul", g.op("Sub", x, carried.plate), g.op("Mul", share, two))
+        hint = space_to_depth(g, g.op("Concat", color, difference, share, axis=1), 7)
+        z = space_to_depth(g, g.op("Sub", g.op("Mul", x, two), one), 3)
+        both = g.op("Concat", z, hint, axis=1)
+        fine = self.stem.emit(g, both)
         deep = self.down.emit(g, fine)
         for block in self.body:
             deep = block.emit(g, deep)  # type: ignore[operator]
         deep = upsample_nearest(g, g.conv(deep, *folded(self.lateral, None)))
-        y = g.op("Concat", deep, fine, z, axis=1)
+        y = g.op("Concat", deep, fine, both, axis=1)
         for layer in self.fuse:
             y = layer.emit(g, y)  # type: ignore[operator]
         # The way from -1..1 to 0..1 is linear, so the last convolutions take it along.
-        head, head_bias = folded(self.head, None)
+        weight, bias = folded(self.head, None)
         skip, skip_bias = folded(self.skip, None)
-        y = g.conv(y, head * np.float32(0.5), (head_bias + skip_bias + 1) * np.float32(0.5))
-        y = g.op("Add", y, g.conv(z, skip * np.float32(0.5)))
-        return g.op("DepthToSpace", y, blocksize=2, mode="CRD")
+        scale = np.where(np.arange(16) < 12, np.float32(0.5), np.float32(1))
+        head = g.conv(y, weight * scale[:, None, None, None], bias * scale)
+        correction = depth_to_space(g, g.slice(head, [0], [12], [1]))
+        gate = g.op("Mul", share, g.op("Sigmoid", depth_to_space(g, g.slice(head, [12], [16], [1]))))
+        plain = depth_to_space(g, g.conv(z, skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)))
+        painted = emit_exposed(g, x, carried)
+        y = g.op("Add", plain, g.op("Mul", gate, g.op("Sub", painted, plain)))
+        return g.op("Add", y, correction), gate
 
 
-def space_to_depth(g: GraphWriter, x: str) -> str:
+def space_to_depth(g: GraphWriter, x: str, channels: int) -> str:
     """Emit ``pixel_unshuffle(x, 2)``: the operator's block-major channels, put in the framework's order."""
-    y = g.op("SpaceToDepth", x, blocksize=2)  # (N, 4 * 3, H/2, W/2), channel = block * 3 + color
-    order = [block * 3 + color for color in range(3) for block in range(4)]
+    y = g.op("SpaceToDepth", x, blocksize=2)  # (N, 4 * C, H/2, W/2), channel = block * C + channel
+    order = [block * channels + channel for channel in range(channels) for block in range(4)]
     return g.op("Gather", y, g.constant(order, np.int64), axis=1)
+
+
+def depth_to_space(g: GraphWriter, x: str) -> str:
+    """Emit ``pixel_shuffle(x, 2)``."""
+    return g.op("DepthToSpace", x, blocksize=2, mode="CRD")
 
 
 def upsample_nearest(g: GraphWriter, x: str) -> str:

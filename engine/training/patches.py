@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.training.carry import Exemplar, Spoiler, brightened
+
 __all__ = ["MARGIN", "Batch", "Pair", "PatchSampler"]
 
 MARGIN = 8
@@ -34,10 +36,17 @@ class Pair:
     """(3, H, W) float32, working encoding; zero where nothing is painted."""
     weight: Tensor
     """(1, H, W) float32 in 0..1: how much each pixel counts; zero in the padding and outside the matte."""
+    coverage: Tensor
+    """(1, H, W) float32 in 0..1: ``weight`` with its edge repeated in the padding, as a look sees its exemplar."""
     height: int
     """Rows before padding."""
     width: int
     """Columns before padding."""
+
+    @property
+    def exemplar(self) -> Exemplar:
+        """What a look carries of it."""
+        return Exemplar(self.painting * self.coverage, self.coverage, self.plate)
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ class Batch:
     """(B, 3, h, w)."""
     weight: Tensor
     """(B, 1, h, w) in 0..1; zero where the crop's border would be seen."""
+    carried: Tensor
+    """(B, 7, h, w): the exemplar as it might arrive, :attr:`engine.training.carry.Carried.stacked`."""
     corners: tuple[tuple[int, int], ...]
     """Per crop, top and left of the part without artificial borders; at the frame's border it reaches the border."""
     size: tuple[int, int]
@@ -75,6 +86,8 @@ class PatchSampler:
         self.batch = batch
         self.rng = rng
         self._turn = 0
+        self._spoiler = Spoiler(rng)
+        self._exemplars = [pair.exemplar for pair in pairs]
         self._cells = [self._painted_cells(pair) for pair in pairs]
         self._queues: list[list[int]] = [[] for _ in pairs]
 
@@ -100,21 +113,27 @@ class PatchSampler:
         height, width = pair.plate.shape[-2:]
         rows, columns = min(self.crop, height), min(self.crop, width)
         inner = tuple(n - 2 * self.halo if n > 2 * self.halo + CELL else n for n in (rows, columns))
-        plates, paintings, weights, corners = [], [], [], []
+        plates: list[Tensor] = []
+        paintings: list[Tensor] = []
+        weights, carried, corners = [], [], []
         for _ in range(self.batch):
             top, left = self._origin(index, height, width, rows, columns)
             window = (slice(None), slice(top, top + rows), slice(left, left + columns))
             weight = pair.weight[window].clone()
             self._hide_borders(weight, top, left, height, width)
-            plates.append(pair.plate[window])
-            paintings.append(pair.painting[window])
+            light = self._spoiler.light(rows, columns)
+            for crops, image in ((plates, pair.plate[window]), (paintings, pair.painting[window])):
+                crops.append(image if light is None else brightened(image, light.to(image.device)))
             weights.append(weight)
+            spoiled = self._spoiler.crop(self._exemplars[index], top, left, rows, columns)
+            carried.append(spoiled.to(weight.device))
             corners.append((self._corner(top, rows, inner[0], height), self._corner(left, columns, inner[1], width)))
         layout = torch.channels_last
         return Batch(
             torch.stack(plates).contiguous(memory_format=layout),
             torch.stack(paintings).contiguous(memory_format=layout),
             torch.stack(weights),
+            torch.stack(carried),
             tuple(corners),
             (inner[0], inner[1]),
         )

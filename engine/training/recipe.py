@@ -87,7 +87,7 @@ class PaintoverRecipe:
         self._set_rate(progress)
         batch = self.sampler.next()
         with self.machine.autocast():
-            result = self.net(batch.plate)  # (B, 3, h, w)
+            result = self.net(batch.plate, batch.carried)  # (B, 3, h, w)
         shown, wanted = self._judged(batch, result)
         discriminator_loss = self._train_discriminator(shown.detach(), wanted)
         losses = self._generator_losses(batch, result, shown, wanted)

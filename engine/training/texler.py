@@ -51,6 +51,7 @@ class GeneratorJ(nn.Module):
 
     reach = 76
     multiple = 4
+    takes_carried = False
 
     def __init__(self, blocks: int = 7) -> None:
         super().__init__()

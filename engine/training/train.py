@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 
 Emit = Callable[[dict[str, Any]], None]
 
+PADDING = 8
+"""Keyframes are padded to multiples of this; it serves every recipe."""
 REPORT_EVERY_S = 0.5
 PREVIEW_EVERY_S = 8.0
 CHECKPOINT_EVERY_S = 20.0
@@ -209,7 +211,7 @@ def build_recipe(
     emit: Emit,
 ) -> Recipe:
     """The recipe that a job names, with its keyframes on the device."""
-    pairs = [k.pair(machine.device, 4) for k in keyframes]
+    pairs = [k.pair(machine.device, PADDING) for k in keyframes]
     deep = load_features(job.features, DEEP_LAYERS) if job.features else None
     if job.recipe == "paintover":
         if deep is None:
@@ -264,7 +266,7 @@ class _Run:
         self.preview = Preview(self.job.work / "preview.png", self.keyframes[0], self.probe, self.config)
         self.guard = WashoutGuard()
         self.kept: dict[str, Tensor] | None = None
-        first = self.keyframes[0].pair(torch.device("cpu"), 4)
+        first = self.keyframes[0].pair(torch.device("cpu"), PADDING)
         self.exemplar_energy = texture_energy(first.painting[None], first.weight[None])
         self._next_guard = GUARD_FROM
 

@@ -1,0 +1,348 @@
+"""Makes STMap sidecars: for each keyframe and frame where every pixel was in the keyframe, and how sure that is.
+
+::
+
+    work/stmap/key_0001/0007.exr    R = u, G = v (Nuke's: 0..1, origin lower left), A = confidence; float
+    work/stmap/key_0001/after.npz   where the chain towards later frames stands, to go on from after a stop
+    work/stmap/key_0001/before.npz  the same towards earlier frames
+
+A sidecar carries the hash of every plate frame that its chain went through, so it is made again exactly when one of
+them changed. One that carries no hash was put there by somebody, who knows better than flow: it stays. The same plate
+gives the same bytes, alone, in parallel, or after a stop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import OpenImageIO as oiio
+
+from engine import images, movies
+from engine.color import ColorConfig
+from engine.errors import ImageError, InputError, Interrupted
+from engine.motion import Floats, estimate
+from engine.pipeline import plate_sha256
+from engine.shot import Plate
+from engine.sidecar import read_sidecars, sidecar_path
+from engine.temporaries import clean_temporaries, replacing
+from engine.track import Track, View, advance, begin, view
+
+__all__ = ["HASH_ATTRIBUTE", "Prepared", "Vectors", "flow_to_stmap", "prepare_sidecars", "stmap_to_flow", "write_sidecar"]
+
+log = logging.getLogger(__name__)
+
+HASH_ATTRIBUTE = "paintover/stmap"
+METHOD = "track-1"
+"""Changes when the same plate would give another map."""
+
+
+class Vectors(Protocol):
+    """Motion between neighbors from elsewhere, such as a renderer; see :mod:`engine.flow_files`."""
+
+    def forward(self, frame: int) -> Floats:
+        """(H, W, 2) flow from a frame to the next one, pixels."""
+        ...
+
+    def backward(self, frame: int) -> Floats:
+        """(H, W, 2) flow from a frame to the one before, pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What became of the sidecars."""
+
+    made: int
+    kept: int
+    """Were right already."""
+    foreign: tuple[Path, ...]
+    """Put there by somebody else, and left alone."""
+
+
+def flow_to_stmap(flow: Floats, height: int, width: int) -> tuple[Floats, Floats]:
+    """u and v, (H, W) each, of a flow (H, W, 2) in pixels into an image of this size."""
+    rows, columns = np.mgrid[0 : flow.shape[0], 0 : flow.shape[1]].astype(np.float32)
+    u = (columns + flow[..., 0] + 0.5) / np.float32(width)
+    v = 1 - (rows + flow[..., 1] + 0.5) / np.float32(height)
+    return u.astype(np.float32), v.astype(np.float32)
+
+
+def stmap_to_flow(u: Floats, v: Floats, height: int, width: int) -> Floats:
+    """The inverse of :func:`flow_to_stmap`."""
+    rows, columns = np.mgrid[0 : u.shape[0], 0 : u.shape[1]].astype(np.float32)
+    return np.stack([u * width - 0.5 - columns, (1 - v) * height - 0.5 - rows], axis=2).astype(np.float32)
+
+
+def write_sidecar(path: Path, flow: Floats, confidence: Floats, size: tuple[int, int], digest: str = "") -> None:
+    """Write a sidecar, atomically.
+
+    Args:
+        flow: (H, W, 2) pixels, from the frame to the keyframe.
+        confidence: (H, W) in 0..1.
+        size: rows and columns of the keyframe.
+        digest: of what it was made from.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    u, v = flow_to_stmap(flow, *size)
+    pixels = np.stack([u, v, np.zeros_like(u), confidence], axis=2)
+    spec = oiio.ImageSpec(u.shape[1], u.shape[0], 4, oiio.FLOAT)
+    spec.attribute("compression", "zips:2")
+    # The alpha is no coverage: nobody may multiply or divide the coordinates by it.
+    spec.attribute("oiio:UnassociatedAlpha", 1)
+    if digest:
+        spec.attribute(HASH_ATTRIBUTE, digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        writer = oiio.ImageOutput.create(str(temporary))
+        if writer is None or not writer.open(str(temporary), spec):
+            raise OSError(f"cannot write EXR: {oiio.geterror()}")
+        wrote = writer.write_image(np.ascontiguousarray(pixels))
+        said = writer.geterror()
+        if not writer.close() or not wrote:
+            raise OSError(said or "the EXR could not be finished")
+
+
+def prepare_sidecars(
+    plate: Plate,
+    keys: Sequence[int],
+    work: Path,
+    *,
+    vectors: Vectors | None = None,
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Prepared:
+    """Make the sidecars that are missing or no longer right.
+
+    Memory does not grow with the number of frames: a chain holds the keyframe, two frames and their flows.
+
+    Args:
+        plate: the frames to map; chains run through all of them.
+        keys: keyframes, each one of the plate's frames.
+        work: the work folder.
+        vectors: flow between neighbors; None to estimate it.
+        threads: computing side by side; None for the machine's cores. Never changes a byte.
+        overwrite: make every sidecar again, except those that somebody put there.
+        progress: receives sidecars done, all of them, and a text.
+        stop: asked between frames.
+
+    Raises:
+        InputError: a keyframe that is not in the range; vectors, with a range that leaves frames out.
+        ImageError: a frame is missing, damaged, or of another size than its keyframe.
+        OutputError: a sidecar cannot be written.
+        Interrupted: ``stop`` said so; what is done stays.
+    """
+    for key in keys:
+        if key not in plate.frames:
+            raise InputError(f"keyframe {key} is outside the frame range {plate.frames}", remedy="widen --frames")
+    frames = plate.frames.frames
+    if vectors is not None and frames[-1] - frames[0] + 1 != len(frames):
+        remedy = "prepare every frame, and render those that you need"
+        raise InputError(f"motion vectors join neighboring frames, but {plate.frames} leaves some out", remedy=remedy)
+    job = _Job(plate, Path(work), ColorConfig.active(), vectors, overwrite, stop or (lambda: False))
+    chains = [_Chain(job, key, towards) for key in keys for towards in (1, -1)]
+    total = sum(len(chain.frames) for chain in chains)
+    results: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
+    made = kept = done = 0
+    foreign: list[Path] = []
+    failed = threading.Event()
+    count = max(1, threads or os.cpu_count() or 1)
+    with _single_threaded_opencv(), ThreadPoolExecutor(count, thread_name_prefix="flow") as flows:
+        with ThreadPoolExecutor(max(1, min(count, len(chains))), thread_name_prefix="track") as pool:
+            pending = {pool.submit(chain.run, flows, results, failed) for chain in chains}
+            error: BaseException | None = None
+            while pending or not results.empty():
+                finished: set[Future[None]] = set()
+                if pending:
+                    finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    problem = future.exception()
+                    if problem is not None:
+                        failed.set()
+                        # The first real error explains the others.
+                        error = problem if error is None or isinstance(error, Interrupted) else error
+                while not results.empty():
+                    what, path = results.get()
+                    done += 1
+                    made, kept = made + (what == "made"), kept + (what == "kept")
+                    if what == "foreign":
+                        foreign.append(path)
+                    if progress is not None:
+                        progress(done, total, f"{path.parent.name}, frame {int(path.stem)}")
+            if error is not None:
+                raise error
+    return Prepared(made, kept, tuple(sorted(foreign)))
+
+
+@dataclass(frozen=True)
+class _Job:
+    plate: Plate
+    work: Path
+    config: ColorConfig
+    vectors: Vectors | None
+    overwrite: bool
+    stop: Callable[[], bool]
+
+    def view(self, frame: int) -> View:
+        path = self.plate.path.path(frame)
+        movie = self.plate.path.is_movie
+        image = movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
+        space = self.plate.colorspace or self.config.guess(image.header, path)
+        return view(self.config.to_working(image.rgb, self.config.resolve(space)))
+
+
+class _Chain:
+    """One keyframe followed in one direction; its frames depend on each other, in order."""
+
+    def __init__(self, job: _Job, key: int, towards: int) -> None:
+        self.job, self.key, self.towards = job, key, towards
+        frames = job.plate.frames.frames
+        place = frames.index(key)
+        # The keyframe's own sidecar belongs to the chain towards later frames.
+        self.path = frames[place:] if towards > 0 else frames[place::-1]
+        self.frames = self.path if towards > 0 else self.path[1:]
+        self.state = sidecar_path(job.work, key, 0).parent / ("after.npz" if towards > 0 else "before.npz")
+
+    def run(
+        self, flows: ThreadPoolExecutor, results: queue.SimpleQueue[tuple[str, Path]], failed: threading.Event
+    ) -> None:
+        """Make what is missing."""
+        job = self.job
+        clean_temporaries(self.state.parent)
+        digests = self._digests()
+        states = {frame: self._state_of(frame, digests[frame]) for frame in self.frames}
+        for frame, state in states.items():
+            if state != "missing":
+                results.put((state, sidecar_path(job.work, self.key, frame)))
+        missing = [frame for frame in self.frames if states[frame] == "missing"]
+        if not missing:
+            return
+        last = max(missing, key=self.path.index)
+        key = job.view(self.key)
+        size = key.gray.shape
+        track, start = self._resume(digests, self.path.index(missing[0]), size)
+        if track is None:
+            track, start = begin(key), 0
+            if states.get(self.key) == "missing":
+                self._write(self.key, track, size, digests[self.key])
+                results.put(("made", sidecar_path(job.work, self.key, self.key)))
+        previous = key if start == 0 else job.view(self.path[start])
+        for index in range(start + 1, self.path.index(last) + 1):
+            if job.stop() or failed.is_set():
+                raise Interrupted("stopped on request", remedy="run again to prepare the rest")
+            frame = self.path[index]
+            current = job.view(frame)
+            if current.gray.shape != size:
+                raise ImageError(
+                    f"this frame is {current.gray.shape[1]}x{current.gray.shape[0]}, keyframe {self.key} is "
+                    f"{size[1]}x{size[0]}",
+                    frame=frame,
+                    path=job.plate.path.path(frame),
+                    remedy="one shot has one size; leave the frame out of --frames",
+                )
+            back, forth = self._steps(self.path[index - 1], frame, previous, current, flows)
+            track = advance(track, back, forth, current, key, flows)
+            if states[frame] == "missing":
+                self._write(frame, track, size, digests[frame])
+                self._save(digests[frame], track)
+                results.put(("made", sidecar_path(job.work, self.key, frame)))
+            previous = current
+
+    def _steps(
+        self, before: int, frame: int, previous: View, current: View, flows: ThreadPoolExecutor
+    ) -> tuple[Floats, Floats]:
+        """Flow from the new frame to the previous one, and the other way."""
+        vectors = self.job.vectors
+        if vectors is None:
+            forth = flows.submit(estimate, previous.gray, current.gray)
+            return estimate(current.gray, previous.gray), forth.result()
+        pair = (vectors.backward(frame), vectors.forward(before))
+        if self.towards < 0:
+            pair = (vectors.forward(frame), vectors.backward(before))
+        for flow in pair:
+            if flow.shape[:2] != current.gray.shape:
+                raise ImageError(
+                    f"the motion vectors are {flow.shape[1]}x{flow.shape[0]} and the plate "
+                    f"{current.gray.shape[1]}x{current.gray.shape[0]}",
+                    frame=frame,
+                    remedy="write them in the plate's size",
+                )
+        return pair
+
+    def _digests(self) -> dict[int, str]:
+        """For each frame a hash over the plate from the keyframe to it."""
+        found: dict[int, str] = {}
+        source = "dis" if self.job.vectors is None else f"vectors {self.job.vectors!r}"
+        running = hashlib.sha256(f"{METHOD} {source} {self.job.plate.colorspace} {self.job.config.working}".encode())
+        for frame in self.path:
+            running.update(plate_sha256(self.job.plate.path, frame).encode())
+            found[frame] = running.copy().hexdigest()
+        return found
+
+    def _state_of(self, frame: int, digest: str) -> str:
+        """missing, kept or foreign."""
+        path = sidecar_path(self.job.work, self.key, frame)
+        if not path.is_file():
+            return "missing"
+        source = oiio.ImageInput.open(str(path))
+        if source is None:
+            oiio.geterror()
+            return "missing"
+        spec = source.spec()
+        source.close()
+        written = spec.get_string_attribute(HASH_ATTRIBUTE)
+        if not written:
+            return "foreign"
+        if written != digest or self.job.overwrite:
+            return "missing"
+        try:
+            read_sidecars([path], spec.height, spec.width, frame=frame)
+        except ImageError:
+            return "missing"
+        return "kept"
+
+    def _write(self, frame: int, track: Track, size: tuple[int, ...], digest: str) -> None:
+        path = sidecar_path(self.job.work, self.key, frame)
+        write_sidecar(path, track.to_key, track.confidence, (size[0], size[1]), digest)
+
+    def _save(self, digest: str, track: Track) -> None:
+        with replacing(self.state) as temporary, temporary.open("wb") as file:
+            np.savez(file, digest=np.array(digest), to_key=track.to_key, from_key=track.from_key)
+
+    def _resume(self, digests: dict[int, str], first: int, size: tuple[int, ...]) -> tuple[Track | None, int]:
+        """The saved track, if it stands right before the first missing frame or at an earlier one; and where."""
+        try:
+            with np.load(self.state, allow_pickle=False) as saved:
+                digest, to_key, from_key = str(saved["digest"]), saved["to_key"], saved["from_key"]
+        except (OSError, ValueError, KeyError, EOFError):
+            return None, 0
+        for index, frame in enumerate(self.path[:first]):
+            if digests[frame] == digest and to_key.shape == from_key.shape == (*size, 2):
+                return Track(to_key, from_key, np.zeros(size, np.float32)), index
+        return None, 0
+
+
+@contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """OpenCV's flow depends on its number of threads; ours are frames and directions instead."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

@@ -1,0 +1,193 @@
+"""Carrying exemplars: what the network is told about them, and how training spoils them so that it cannot just copy.
+
+Sampled through a frame's STMap, an exemplar arrives with small errors, holes and another exposure. The network gets the
+sampled painting, the difference between the frame and the equally sampled keyframe plate, and the confidence; from the
+difference it sees where the track is wrong. On the keyframe itself every map is the identity, so training makes maps
+with such errors on purpose.
+
+The look's graph does the same as :func:`sample` and :func:`exposed`; see :mod:`engine.training.carry_graph`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine import shaper
+
+__all__ = ["CELL", "SHARPNESS", "Carried", "Exemplar", "Spoiler", "brightened", "exposed", "sample"]
+
+SHARPNESS = 24.0
+"""How decidedly the surest of several exemplars wins a pixel: two sharp paintings averaged would be a ghost."""
+CELL = 8
+"""Side, pixels, of the cells in which the change of exposure is measured; tiles start on multiples of it."""
+STEADY = 0.05
+"""Working encoding: keeps the measured change at none where there is nothing to measure."""
+LARGEST_CHANGE = 3.0
+"""Largest factor, in the encoding, by which the exposure is followed: about three and a half stops."""
+BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """A keyframe as a look holds it."""
+
+    painting: Tensor
+    """(3, H, W) working encoding, times the coverage."""
+    coverage: Tensor
+    """(1, H, W) in 0..1."""
+    plate: Tensor
+    """(3, H, W) working encoding."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """An exemplar, or the merge of several, as it arrives at a frame."""
+
+    painting: Tensor
+    """(B, 3, H, W) working encoding."""
+    plate: Tensor
+    """(B, 3, H, W) working encoding: the keyframe's plate, sampled alike."""
+    share: Tensor
+    """(B, 1, H, W) in 0..1: confidence times coverage."""
+
+    @property
+    def stacked(self) -> Tensor:
+        """(B, 7, H, W), in the order of the fields."""
+        return torch.cat([self.painting, self.plate, self.share], 1)
+
+
+def sample(exemplars: Sequence[Exemplar], stmap: Tensor) -> Carried:
+    """Exemplars through an STMap (B, 3K, H, W) of u, v, confidence for each; merged where there are several."""
+    paintings, plates, shares = [], [], []
+    for index, exemplar in enumerate(exemplars):
+        u, v, confidence = stmap[:, 3 * index : 3 * index + 3].split(1, 1)
+        grid = torch.cat([2 * u - 1, 1 - 2 * v], 1).permute(0, 2, 3, 1)
+        stack = torch.cat([exemplar.painting, exemplar.coverage, exemplar.plate])[None].expand(len(stmap), -1, -1, -1)
+        got = F.grid_sample(stack, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        coverage = got[:, 3:4]
+        paintings.append(got[:, :3] / coverage.clamp_min(1e-3))
+        plates.append(got[:, 4:])
+        shares.append(coverage * confidence.clamp(0, 1))
+    if len(exemplars) == 1:
+        return Carried(paintings[0], plates[0], shares[0])
+    stacked = torch.stack(shares)  # (K, B, 1, H, W)
+    weight = stacked * torch.exp(SHARPNESS * (stacked - stacked.amax(0)))
+    weight = weight / weight.sum(0).clamp_min(1e-6)
+    painting, plate, share = ((torch.stack(each) * weight).sum(0) for each in (paintings, plates, shares))
+    return Carried(painting, plate, share)
+
+
+def exposed(plate: Tensor, carried: Carried) -> Tensor:
+    """The carried painting under the frame's own light, (B, 3, H, W).
+
+    The change of exposure is the ratio of local means, over some forty pixels and weighted by the share, between the
+    frame and the keyframe's plate as carried. In the sRGB part of the encoding a gain of the light is a factor on
+    (y + 0.055); above it a summand.
+
+    Args:
+        plate: (B, 3, H, W) working encoding, H and W multiples of ``CELL``.
+    """
+    both = torch.cat([_bright(plate), _bright(carried.plate)], 1) * carried.share
+    means = F.avg_pool2d(both, CELL)
+    kernel = torch.tensor(BINOMIAL, device=plate.device, dtype=means.dtype) / sum(BINOMIAL)
+    means = F.conv2d(means, torch.outer(kernel, kernel).expand(6, 1, 5, 5), padding=2, groups=6)
+    here, there = means.split(3, 1)
+    change = ((here + STEADY) / (there + STEADY)).clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)
+    change = F.interpolate(change, scale_factor=CELL, mode="bilinear", align_corners=False)
+    return carried.painting + _bright(carried.painting) * (change - 1)
+
+
+def brightened(encoded: Tensor, factor: Tensor | float) -> Tensor:
+    """An encoded image after its light changed; ``factor`` is on the encoding's (y + 0.055), as in :func:`exposed`."""
+    return encoded + _bright(encoded) * (factor - 1)
+
+
+def _bright(y: Tensor) -> Tensor:
+    """What a factor on the light multiplies: y + 0.055, brought to 0 at black, and held above white."""
+    return y.clamp(0, 1) + (y * (10 * shaper.OFFSET)).clamp(0, shaper.OFFSET)
+
+
+class Spoiler:
+    """Draws carried exemplars for training crops with the errors that tracks have.
+
+    A crop's exemplar is sampled through a smooth random displacement, mostly under a pixel or two; blobs and sides of
+    it are holes of little confidence; small blobs are wrong at full confidence, for the network to find out; and some
+    crops get nothing, which is the plain translator.
+    """
+
+    PLAIN = 0.3
+    """Share of the crops without an exemplar."""
+    LARGEST_PX = 5.0
+    RELIT = 0.3
+    """Share of the crops under another exposure."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+
+    def light(self, rows: int, columns: int) -> Tensor | None:
+        """Factor (1, rows, columns) on the encoding by which a crop is relit, or None."""
+        if self.rng.random() >= self.RELIT:
+            return None
+        stops = self.rng.uniform(-1, 1) + 0.4 * self._smooth(rows, columns, 64)[0]
+        return torch.from_numpy(np.exp2(stops / shaper.GAMMA).astype(np.float32))[None]
+
+    def crop(self, exemplar: Exemplar, top: int, left: int, rows: int, columns: int) -> Tensor:
+        """(7, rows, columns) as :attr:`Carried.stacked`, for the crop at (top, left) of the exemplar's own frame."""
+        if self.rng.random() < self.PLAIN:
+            return torch.zeros(7, rows, columns)
+        rng = self.rng
+        size = math.exp(rng.uniform(math.log(0.15), math.log(self.LARGEST_PX)))
+        shift = self._smooth(rows, columns, int(rng.choice([16, 32, 64])), 2) * size * 0.6
+        shift += rng.normal(0, 0.3, (2, 1, 1))
+        # Higher than the crop's other errors: what is seen is another place altogether.
+        hole, wrong = self._holes(rows, columns), self._smooth(rows, columns, 24)[0] > rng.uniform(1.8, 3.5)
+        away = rng.uniform(-60, 60, (2, 1, 1))
+        lost = np.clip(hole + wrong, 0, 1)
+        shift = shift * (1 - lost) + away * lost
+        length = np.sqrt(np.square(shift).sum(0))
+        share = np.exp(-0.25 * np.abs(self._smooth(rows, columns, 16)[0]) * rng.uniform(0, 1) - np.square(length / 8))
+        share = np.where(wrong, rng.uniform(0.5, 1.0), share) * (1 - hole) + hole * rng.choice([0.0, 0.0, 0.15])
+        got = self._sampled(exemplar, top, left, shift)
+        coverage = got[3:4]
+        noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.015), (3, rows, columns)).astype(np.float32))
+        shares = torch.from_numpy(share.astype(np.float32))[None].clamp(0, 1) * coverage
+        return torch.cat([got[:3] / coverage.clamp_min(1e-3), got[4:] + noise, shares])
+
+    @staticmethod
+    def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray) -> Tensor:
+        height, width = exemplar.plate.shape[-2:]
+        _, rows, columns = shift.shape
+        y, x = np.mgrid[top : top + rows, left : left + columns].astype(np.float32)
+        grid = np.stack([(x + shift[0] + 0.5) / width * 2 - 1, (y + shift[1] + 0.5) / height * 2 - 1], 2)
+        stack = torch.cat([exemplar.painting, exemplar.coverage, exemplar.plate])
+        places = torch.from_numpy(grid[None].astype(np.float32)).to(stack.device)
+        return F.grid_sample(stack[None], places, padding_mode="border", align_corners=False)[0].cpu()
+
+    def _smooth(self, rows: int, columns: int, cell: int, count: int = 1) -> np.ndarray:
+        """(count, rows, columns) smooth noise, mean 0 and deviation about 1."""
+        lattice = self.rng.standard_normal((1, count, rows // cell + 4, columns // cell + 4)).astype(np.float32)
+        wide = F.interpolate(torch.from_numpy(lattice), scale_factor=float(cell), mode="bicubic")[0].numpy()
+        top, left = (int(v) for v in self.rng.integers(0, cell, 2))
+        found: np.ndarray = wide[:, cell + top : cell + top + rows, cell + left : cell + left + columns] * 1.3
+        return found
+
+    def _holes(self, rows: int, columns: int) -> np.ndarray:
+        """(rows, columns) in 0..1: 1 where the exemplar is hidden or left the frame."""
+        rng = self.rng
+        hole = np.zeros((rows, columns), np.float32)
+        if rng.random() < 0.6:
+            blobs = self._smooth(rows, columns, int(rng.choice([12, 24, 48])))[0]
+            hole = np.clip((blobs - rng.uniform(0.3, 2)) * 8, 0, 1)
+        if rng.random() < 0.3:
+            y, x = np.mgrid[0:rows, 0:columns]
+            angle = rng.uniform(0, 2 * math.pi)
+            along = (x - columns / 2) * math.cos(angle) + (y - rows / 2) * math.sin(angle)
+            hole = np.maximum(hole, np.clip((along - rng.uniform(-0.2, 0.6) * columns / 2) / 3, 0, 1))
+        return hole

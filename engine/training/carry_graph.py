@@ -1,0 +1,111 @@
+"""The nodes of a look that carry its exemplars: what :mod:`engine.training.carry` does in training, written to ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from engine import shaper
+from engine.training.carry import BINOMIAL, CELL, LARGEST_CHANGE, SHARPNESS, STEADY
+from engine.training.graph import GraphWriter
+
+__all__ = ["CarriedNames", "StoredExemplar", "emit_exposed", "emit_sampled"]
+
+
+@dataclass(frozen=True)
+class StoredExemplar:
+    """A keyframe as a look stores it, scene-linear working colorspace."""
+
+    painting: NDArray[np.float32]
+    """(H, W, 3)."""
+    coverage: NDArray[np.float32]
+    """(H, W) in 0..1."""
+    plate: NDArray[np.float32]
+    """(H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class CarriedNames:
+    """Names of graph values; see :class:`engine.training.carry.Carried`."""
+
+    painting: str
+    plate: str
+    share: str
+
+    def stacked(self, g: GraphWriter) -> str:
+        """Emit (N, 7, H, W)."""
+        return g.op("Concat", self.painting, self.plate, self.share, axis=1)
+
+
+def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar]) -> CarriedNames:
+    """Emit :func:`engine.training.carry.sample` of the input ``stmap``.
+
+    STMaps are Nuke's: u to the right and v upwards in 0..1, pixel centers at (i + 0.5) / size, so that u of the
+    sampler, -1..1 with corners not aligned, is 2u - 1 and its v is 1 - 2v.
+    """
+    flip = g.constant(np.array([2.0, -2.0]).reshape(1, 2, 1, 1))
+    shift = g.constant(np.array([-1.0, 1.0]).reshape(1, 2, 1, 1))
+    zero, one = g.constant(0.0), g.constant(1.0)
+    batch = g.slice(g.op("Shape", "stmap"), [0], [1], [0])
+    repeat = g.op("Concat", batch, g.constant([1, 1, 1], np.int64), axis=0)
+    paintings, plates, shares = [], [], []
+    for index, exemplar in enumerate(exemplars):
+        painting = shaper.encode(exemplar.painting)
+        coverage = exemplar.coverage[..., None]
+        partial = bool((coverage < 1).any())
+        # Premultiplied, so that no unpainted color bleeds in at a soft edge.
+        layers = [painting * coverage, shaper.encode(exemplar.plate)] + ([coverage] if partial else [])
+        stored = np.concatenate(layers, axis=2).transpose(2, 0, 1)[None]
+        image = g.op("Cast", g.constant(stored, np.float16), to=onnx.TensorProto.FLOAT)
+        image = g.op("Expand", image, repeat)
+        uv = g.slice("stmap", [3 * index], [3 * index + 2], [1])
+        grid = g.op("Transpose", g.op("Add", g.op("Mul", uv, flip), shift), perm=[0, 2, 3, 1])
+        got = g.op("GridSample", image, grid, mode="linear", padding_mode="border", align_corners=0)
+        color = g.slice(got, [0], [3], [1])
+        share = g.op("Clip", g.slice("stmap", [3 * index + 2], [3 * index + 3], [1]), zero, one)
+        if partial:
+            covered = g.slice(got, [6], [7], [1])
+            color = g.op("Div", color, g.op("Max", covered, g.constant(1e-3)))
+            share = g.op("Mul", share, covered)
+        paintings.append(color)
+        plates.append(g.slice(got, [3], [6], [1]))
+        shares.append(share)
+    if len(exemplars) == 1:
+        return CarriedNames(paintings[0], plates[0], shares[0])
+    largest, sharp = g.op("Max", *shares), g.constant(SHARPNESS)
+    weights = [g.op("Mul", s, g.op("Exp", g.op("Mul", sharp, g.op("Sub", s, largest)))) for s in shares]
+    total = g.op("Max", g.op("Sum", *weights), g.constant(1e-6))
+    weights = [g.op("Div", weight, total) for weight in weights]
+
+    def merged(each: list[str]) -> str:
+        return g.op("Sum", *[g.op("Mul", x, weight) for x, weight in zip(each, weights, strict=True)])
+
+    return CarriedNames(merged(paintings), merged(plates), merged(shares))
+
+
+def emit_exposed(g: GraphWriter, plate: str, carried: CarriedNames) -> str:
+    """Emit :func:`engine.training.carry.exposed`."""
+    both = g.op("Concat", _bright(g, plate), _bright(g, carried.plate), axis=1)
+    both = g.op("Mul", both, carried.share)
+    means = g.op("AveragePool", both, kernel_shape=[CELL] * 2, strides=[CELL] * 2)
+    line = np.array(BINOMIAL) / sum(BINOMIAL)
+    kernel = g.constant(np.tile(np.outer(line, line), (6, 1, 1, 1)))
+    means = g.op("Conv", means, kernel, kernel_shape=[5, 5], pads=[2] * 4, group=6)
+    here, there = g.slice(means, [0], [3], [1]), g.slice(means, [3], [6], [1])
+    steady, one = g.constant(STEADY), g.constant(1.0)
+    change = g.op("Div", g.op("Add", here, steady), g.op("Add", there, steady))
+    change = g.op("Clip", change, g.constant(1 / LARGEST_CHANGE), g.constant(LARGEST_CHANGE))
+    change = g.op("Sub", change, one)
+    scales = g.constant([1.0, 1.0, CELL, CELL])
+    change = g.op("Resize", change, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+    return g.op("Add", carried.painting, g.op("Mul", _bright(g, carried.painting), change))
+
+
+def _bright(g: GraphWriter, y: str) -> str:
+    zero = g.constant(0.0)
+    low = g.op("Clip", g.op("Mul", y, g.constant(10 * shaper.OFFSET)), zero, g.constant(shaper.OFFSET))
+    return g.op("Add", g.op("Clip", y, zero, g.constant(1.0)), low)
