@@ -24,19 +24,8 @@ from engine.errors import ImageError, InputError
 from engine.motion import Floats, reliability
 from engine.temporaries import replacing
 
-__all__ = [
-    "GuideSettings",
-    "Points",
-    "advance",
-    "advect_published",
-    "draw",
-    "follow",
-    "load",
-    "sample",
-    "save",
-    "scatter",
-    "scatter_published",
-]
+__all__ = ["GuideSettings", "Points", "advance", "advect_published", "distinct_colors", "draw", "follow", "load"]
+__all__ += ["sample", "save", "scatter", "scatter_published"]
 
 Ints = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
@@ -318,7 +307,7 @@ def _give_birth(
     born = _fill(bare, settings.radius_px, random)
     if not len(born):
         return points
-    color = _distinct_colors(born, points.xy[seen], points.color[seen], settings, random)
+    color = distinct_colors(born, points.xy[seen], points.color[seen], 2 * settings.radius_px, random)
     home = _homes(born, points.xy[seen], points.home[seen], back, settings.radius_px)
     return replace(
         points,
@@ -400,13 +389,14 @@ def _rotated(xy: Floats, turn: npt.NDArray[np.complex64]) -> Floats:
     return np.stack([turned.real, turned.imag], axis=-1)
 
 
-def _distinct_colors(
-    born: Floats, xy: Floats, color: Floats, settings: GuideSettings, random: np.random.Generator
-) -> Floats:
-    """A color for each new point, far in RGB from those of the points within two radii, new ones before it included."""
+def distinct_colors(born: Floats, xy: Floats, color: Floats, reach_px: float, random: np.random.Generator) -> Floats:
+    """Colors (M, 3), 0..1, for new points (M, 2), far in RGB from those of the points (N, 2) within reach.
+
+    New points count too, in their order.
+    """
     candidates = random.random((len(born), _CANDIDATES, 3), np.float32)
     everywhere, colors = np.concatenate([xy, born]), np.concatenate([color, candidates[:, 0]])
-    near = _neighbors(born, everywhere, 2 * settings.radius_px)
+    near = _neighbors(born, everywhere, reach_px)
     near[near >= len(xy) + np.arange(len(born))[:, None]] = -1
     for index, row in enumerate(near):
         known = colors[row[row >= 0]]

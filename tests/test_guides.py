@@ -7,10 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from engine.errors import ImageError, InputError
+from engine.guide_grid import (
+    Grid,
+    GridSettings,
+    advance_by_flow,
+    advance_by_matching,
+    as_points,
+    coordinates,
+    lattice,
+    regularize,
+)
 from engine.guides import (
     GuideSettings,
     Points,
@@ -23,7 +34,7 @@ from engine.guides import (
     scatter,
     scatter_published,
 )
-from engine.motion import Floats
+from engine.motion import Floats, pull
 
 HEIGHT, WIDTH = 120, 160
 WHOLE = np.ones((HEIGHT, WIDTH), np.float32)
@@ -230,3 +241,115 @@ def test_impossible_settings_are_refused() -> None:
             GuideSettings(**bad)
     with pytest.raises(InputError, match="shapes"):
         Points(0, 0, WHOLE[:3, :2], WHOLE[:3, :2], WHOLE[:3, :3], np.zeros(2, np.int32))
+
+
+# The rigid grid
+
+
+def _edges(grid: Grid) -> Floats:
+    """Lengths of the lattice's edges."""
+    return np.concatenate([np.linalg.norm(np.diff(grid.xy, axis=k), axis=2).ravel() for k in (0, 1)])
+
+
+def _luma(shift_x: float, shift_y: float) -> Floats:
+    noise = np.random.default_rng(2).random((HEIGHT + 80, WIDTH + 80), np.float32)
+    soft = cv2.GaussianBlur(noise, (0, 0), 2.5)
+    flow = np.full((HEIGHT + 80, WIDTH + 80, 2), (-shift_x, -shift_y), np.float32)
+    return np.ascontiguousarray(pull((soft - 0.5) / soft.std() * 0.1 + 0.5, flow)[40:-40, 40:-40])
+
+
+def test_a_rigid_grid_keeps_its_edges_under_noisy_pushes() -> None:
+    settings = GridSettings()
+    start = grid = lattice(WHOLE, 0, settings)
+    random, plain = np.random.default_rng(5), start.xy
+    for frame in range(1, 11):
+        noise = random.normal(0, 1.2, start.xy.shape).astype(np.float32)
+        plain = _turned(plain, 3.0) + noise
+        grid = regularize(grid, _turned(grid.xy, 3.0) + noise, np.ones_like(grid.sure), frame, settings=settings)
+    wanted = _turned(start.xy, 30.0)
+    advected = _edges(replace(start, xy=plain))
+    assert np.abs(advected / settings.spacing_px - 1).mean() > 0.25
+    stretch = np.abs(_edges(grid) / settings.spacing_px - 1)
+    assert stretch.mean() < 0.03
+    assert np.quantile(stretch, 0.99) < 0.09
+    assert np.linalg.norm(plain - wanted, axis=2).mean() > 3
+    assert np.linalg.norm(grid.xy - wanted, axis=2).mean() < 1.5
+
+
+def test_a_rigid_grid_follows_a_rotation_and_a_zoom() -> None:
+    settings = GridSettings()
+    start = grid = lattice(WHOLE, 0, settings)
+    for frame in range(1, 10):
+        grid = advance_by_flow(grid, _rotation(4.0), _rotation(-4.0), frame, settings=settings)
+    in_sight = as_points(grid, (HEIGHT, WIDTH)).seen.reshape(grid.sure.shape)
+    off = np.linalg.norm(grid.xy - _turned(start.xy, 36.0), axis=2)
+    assert off[in_sight].max() < 0.5
+    assert off.max() < 2.0, "points out of the frame ride on the others"
+
+    middle = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2], np.float32)
+    grid = start
+    for frame in range(1, 6):
+        pushed = (grid.xy - middle) * np.float32(1.03) + middle
+        grid = regularize(grid, pushed, np.ones_like(grid.sure), frame, settings=settings)
+    assert np.abs(grid.xy - ((start.xy - middle) * 1.03**5 + middle)).max() < 0.5
+
+
+def test_hidden_points_of_the_grid_ride_on_their_neighbors_and_are_not_drawn() -> None:
+    settings = GridSettings()
+    start = lattice(WHOLE, 0, settings)
+    targets = start.xy + np.array([3, -1], np.float32)
+    weight = np.ones_like(start.sure)
+    hidden, stray = (slice(3, 6), slice(4, 8)), (8, 10)
+    weight[hidden] = 0
+    targets[hidden] = 0
+    targets[stray] += 25
+    grid = regularize(start, targets, weight, 1, settings=settings)
+    assert np.abs(grid.xy - start.xy - (3, -1)).max() < 0.3
+    assert (grid.sure[hidden] == 0).all() and grid.sure[stray] < 0.01
+    assert as_points(grid, (HEIGHT, WIDTH)).seen.sum() <= grid.sure.size - 13
+
+
+@pytest.mark.parametrize("shift", [(1.5, -0.75), (17.0, 9.0)])
+def test_block_matching_finds_a_shift(shift: tuple[float, float]) -> None:
+    settings = GridSettings()
+    start = lattice(WHOLE, 0, settings)
+    grid = advance_by_matching(start, _luma(0, 0), _luma(*shift), 1, settings=settings)
+    inner = (slice(2, -3), slice(1, -3))
+    assert np.abs((grid.xy - start.xy)[inner] - shift).max() < 0.3
+
+
+def test_the_grid_covers_the_matte_and_empty_or_tiny_ones_do_no_harm() -> None:
+    settings = GridSettings(spacing_px=10)
+    matte = np.zeros((HEIGHT, WIDTH), np.float32)
+    matte[20:50, 20:50] = matte[80:100, 100:155] = 1
+    grid = lattice(matte, 3, settings)
+    assert grid.piece.max() == 2
+    found, sure = coordinates(grid, HEIGHT, WIDTH)
+    assert (sure[matte > 0.5] == 1).all()
+    y, x = np.nonzero(sure)
+    assert np.abs(found[y, x] - np.stack([x, y], axis=1)).max() < 1e-3
+    for height, width, value in ((1, 1, 1), (2, 30, 1), (30, 40, 0)):
+        flow = np.zeros((height, width, 2), np.float32)
+        small = lattice(np.full((height, width), value, np.float32), 0, settings)
+        small = advance_by_flow(small, flow, flow, 1, settings=settings)
+        small = advance_by_matching(small, flow[..., 0], flow[..., 0], 2, settings=settings)
+        assert np.isfinite(small.xy).all()
+        assert as_points(small, (height, width)).seen.any() == 0  # flat images tell nothing
+        assert coordinates(small, height, width)[0].shape == (height, width, 2)
+
+
+def test_dense_coordinates_undo_the_motion() -> None:
+    settings = GridSettings()
+    grid = advance_by_flow(lattice(WHOLE, 0, settings), _rotation(6.0), _rotation(-6.0), 1, settings=settings)
+    found, sure = coordinates(grid, HEIGHT, WIDTH)
+    y, x = np.nonzero(sure > 0.9)
+    wanted = _turned(np.stack([x, y], axis=1).astype(np.float32), -6.0)
+    assert len(y) > 0.6 * HEIGHT * WIDTH
+    assert np.linalg.norm(found[y, x] - wanted, axis=1).max() < 0.3
+
+
+def test_impossible_grids_are_refused() -> None:
+    bad: dict[str, Any]
+    for bad in ({"spacing_px": 1.0}, {"stiffness": 0.0}, {"rounds": 0}, {"seed": -1}):
+        with pytest.raises(InputError, match="guide's grid"):
+            GridSettings(**bad)
