@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 """Real footage and models, where the checkout has them beside it."""
 
-TINY = Settings(width=16, blocks=1, crop=64, batch=2, discriminator_width=8, warmup_steps=5)
+TINY = Settings(width=16, blocks=1, crop=80, batch=2, discriminator_width=8, warmup_steps=5)
 """A network that trains a step in some milliseconds; its reach is 18 pixels."""
 
 LINEAR = "scene_linear"

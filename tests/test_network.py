@@ -11,6 +11,7 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 
 from torch import nn  # noqa: E402
 
+from engine.training.carry_graph import CarriedNames  # noqa: E402
 from engine.training.config import Settings  # noqa: E402
 from engine.training.graph import GraphWriter  # noqa: E402
 from engine.training.network import Architecture, ConvNorm, Translator, fit_skip, folded  # noqa: E402
@@ -114,13 +115,22 @@ def test_a_folded_batch_norm_is_the_layer_in_evaluation() -> None:
 def test_the_emitted_network_is_the_network(make: object) -> None:
     net = shake(make())  # type: ignore[operator]
     g = GraphWriter()
-    g.op("Identity", net.emit(g, "x"), output="y")
-    model = g.model({"x": ("n", 3, "h", "w")}, {"y": ("n", 3, "h", "w")}, {})
-    x = torch.rand(2, 3, 32, 44, generator=torch.Generator().manual_seed(2)) * 3 - 1
+    x = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(2)) * 3 - 1
+    carried = torch.rand(2, 7, 32, 48, generator=torch.Generator().manual_seed(3)) * 1.4 - 0.2
+    carried[:, 6:].clamp_(0, 1)
+    inputs = {"x": x}
+    if net.takes_carried:
+        inputs |= {"painting": carried[:, :3], "plate": carried[:, 3:6], "share": carried[:, 6:]}
+        result, _ = net.emit(g, "x", CarriedNames("painting", "plate", "share"))
+    else:
+        result = net.emit(g, "x")
+    g.op("Identity", result, output="y")
+    shapes = {name: ("n", value.shape[1], "h", "w") for name, value in inputs.items()}
+    model = g.model(shapes, {"y": ("n", 3, "h", "w")}, {})
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"x": x.numpy()})
+    (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     with torch.no_grad():
-        expected = net(x).numpy()
+        expected = (net(x, carried) if net.takes_carried else net(x)).numpy()
     # Borders included: a norm folded through zero padding would show there.
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * max(1.0, float(np.abs(expected).max())))
     assert expected.std() > 0.01

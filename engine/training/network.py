@@ -57,7 +57,7 @@ class Architecture:
         half_resolution = 2 * (1 + 1 + 1 + 1 + 1)  # stem, down, fuse twice, head
         quarter_resolution = 4 * self.blocks
         block_alignment = 4
-        exposure = CELL * (1 + 2 + 1)  # its own cell, two of the filter, one of the interpolation
+        exposure = CELL * (1 + 2)  # one cell of the interpolation, two of the filter
         return max(half_resolution + quarter_resolution + block_alignment, exposure)
 
 

@@ -1,0 +1,94 @@
+"""Carried exemplars: sampling, merging, the change of light, and the errors that training makes on purpose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training is not installed")
+torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
+
+from procedural import painting_of, plate  # noqa: E402
+
+from engine import shaper  # noqa: E402
+from engine.training.carry import Carried, Exemplar, Spoiler, brightened, exposed, sample  # noqa: E402
+
+
+def exemplar(height: int = 64, width: int = 96, seed: int = 0) -> Exemplar:
+    scene = plate(height, width, seed=seed)
+
+    def encoded(image: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(shaper.encode(image)).permute(2, 0, 1)
+
+    return Exemplar(encoded(painting_of(scene)), torch.ones(1, height, width), encoded(scene))
+
+
+def maps(height: int, width: int, confidence: float, dx: float = 0.0) -> torch.Tensor:
+    u = ((torch.arange(width) + 0.5 + dx) / width).expand(height, width)
+    v = (1 - (torch.arange(height) + 0.5) / height)[:, None].expand(height, width)
+    return torch.stack([u, v, torch.full((height, width), confidence)])[None]
+
+
+def test_a_shifted_map_shows_the_shifted_exemplar() -> None:
+    key = exemplar()
+    got = sample([key], maps(64, 96, 0.6, dx=3))
+    assert torch.allclose(got.painting[0, :, :, :-3], key.painting[:, :, 3:], atol=1e-4)
+    assert torch.allclose(got.plate[0, :, :, :-3], key.plate[:, :, 3:], atol=1e-4)
+    assert torch.allclose(got.share, torch.tensor(0.6))
+
+
+def test_the_surer_of_two_exemplars_wins_without_a_ghost() -> None:
+    first, second = exemplar(seed=1), exemplar(seed=2)
+    got = sample([first, second], torch.cat([maps(64, 96, 0.9), maps(64, 96, 0.6)], 1))
+    apart = (first.painting - second.painting).abs().mean()
+    assert (got.painting[0] - first.painting).abs().mean() < 0.01 * apart
+    assert got.share.mean() == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize("stops", [-1.0, -0.3, 0.5, 1.0])
+def test_a_change_of_exposure_is_followed(stops: float) -> None:
+    key = exemplar()
+    scene = shaper.decode(key.plate.permute(1, 2, 0).numpy())
+    painting = shaper.decode(key.painting.permute(1, 2, 0).numpy())
+    there = Carried(key.painting[None], key.plate[None], torch.ones(1, 1, 64, 96))
+    here = torch.from_numpy(shaper.encode(scene * 2**stops)).permute(2, 0, 1)[None]
+    found = exposed(here, there)[0]
+    wanted = torch.from_numpy(shaper.encode(painting * 2**stops)).permute(2, 0, 1)
+    before = float((key.painting - wanted).abs().mean())
+    # The floor that steadies dark areas and the toe of the curve cost a little.
+    assert float((found - wanted).abs().mean()) < 0.15 * before
+
+
+def test_without_a_share_the_light_is_not_followed() -> None:
+    key = exemplar()
+    there = Carried(key.painting[None], key.plate[None], torch.zeros(1, 1, 64, 96))
+    assert torch.allclose(exposed(key.plate[None] * 0.5, there)[0], key.painting, atol=1e-5)
+
+
+def test_brightening_is_a_gain_of_light() -> None:
+    linear = np.array([[[0.02, 0.18, 0.45]]], np.float32)
+    found = brightened(torch.from_numpy(shaper.encode(linear)), 2 ** (1 / shaper.GAMMA)).numpy()
+    np.testing.assert_allclose(shaper.decode(found), linear * 2, rtol=0.08)
+
+
+def test_spoiled_exemplars_are_near_wrong_or_missing() -> None:
+    key = exemplar(192, 192)
+    spoiler = Spoiler(np.random.default_rng(0))
+    crops = torch.stack([spoiler.crop(key, 16, 16, 128, 128) for _ in range(60)])
+    share = crops[:, 6]
+    assert share.min() >= 0 and share.max() <= 1
+    empty = (share.amax((1, 2)) == 0).float().mean()
+    assert 0.15 < empty < 0.45, "some crops are the plain translator's"
+    trusted = share > 0.8
+    error = (crops[:, :3] - key.painting[None, :, 16:144, 16:144]).abs().mean(1)
+    assert 0.3 < trusted.float().mean() < 0.7
+    apart = (key.painting[:, 16:144, 16:144] - key.painting[:, 16:144, 16:144].flip(2)).abs().mean()
+    assert 0.0 < error[trusted].mean() < 0.5 * apart, "near, but never a copy"
+    assert (error[trusted] > apart).any(), "sometimes wrong at full confidence"
+
+
+def test_the_same_seed_spoils_alike() -> None:
+    key = exemplar(96, 96)
+    first, second = (Spoiler(np.random.default_rng(5)) for _ in range(2))
+    for _ in range(5):
+        assert torch.equal(first.crop(key, 0, 8, 64, 64), second.crop(key, 0, 8, 64, 64))
