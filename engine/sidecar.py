@@ -43,10 +43,12 @@ def sidecars_sha256(paths: Sequence[Path | None]) -> str:
 def read_sidecars(paths: Sequence[Path | None], height: int, width: int, *, frame: int) -> Floats | None:
     """(H, W, 3K): u, v and confidence for each keyframe, confidence 0 for one without a sidecar; None without any.
 
-    u and v are stored as they are, not multiplied by the alpha channel, which holds the confidence.
+    u and v lie in the channels R and G, or u and v, in any case, as they are: not multiplied by A, which holds the
+    confidence and is clipped to 0..1. A map without A, such as one made by hand in Nuke or Mocha, is sure wherever it
+    points into the picture.
 
     Raises:
-        ImageError: a sidecar is damaged, of another size than the plate, or lacks a channel.
+        ImageError: a sidecar is damaged, of another size than the plate, or has no coordinates.
     """
     if not any(paths):
         return None
@@ -66,8 +68,14 @@ def read_sidecars(paths: Sequence[Path | None], height: int, width: int, *, fram
                     path=path,
                     remedy="prepare again",
                 )
-            if not {"R", "G", "A"} <= set(names):
-                raise ImageError("the STMap sidecar lacks R, G or A", frame=frame, path=path, remedy="prepare again")
+            channels = _channels(names)
+            if channels is None:
+                raise ImageError(
+                    f"the STMap sidecar has neither R and G nor u and v, but {', '.join(names) or 'nothing'}",
+                    frame=frame,
+                    path=path,
+                    remedy="write u to R and v to G, or prepare again",
+                )
             pixels = source.read_image(oiio.FLOAT)
             if pixels is None or source.has_error:
                 raise ImageError(
@@ -76,12 +84,29 @@ def read_sidecars(paths: Sequence[Path | None], height: int, width: int, *, fram
         finally:
             source.close()
         picture = np.asarray(pixels, np.float32).reshape(height, width, len(names))
-        result[..., 3 * key : 3 * key + 3] = picture[..., [names.index(name) for name in "RGA"]]
-    # A vector that points nowhere carries nothing.
-    for key in range(len(paths)):
         planes = result[..., 3 * key : 3 * key + 3]
+        u, v, confidence = channels
+        planes[..., 0], planes[..., 1] = picture[..., u], picture[..., v]
+        planes[..., 2] = _inside(planes) if confidence is None else picture[..., confidence]
+        # A vector that points nowhere carries nothing.
         planes[~np.isfinite(planes).all(axis=2)] = 0.0
+        np.clip(planes[..., 2], 0.0, 1.0, out=planes[..., 2])
     return result
+
+
+def _channels(names: Sequence[str]) -> tuple[int, int, int | None] | None:
+    """Where u, v and confidence are, the last None where there is none; None without coordinates."""
+    lower = [name.lower() for name in names]
+    for u, v in (("r", "g"), ("u", "v")):
+        if u in lower and v in lower:
+            return lower.index(u), lower.index(v), lower.index("a") if "a" in lower else None
+    return None
+
+
+def _inside(planes: Floats) -> npt.NDArray[np.bool_]:
+    """(H, W): whether u and v point into the picture; NaN does not."""
+    u, v = planes[..., 0], planes[..., 1]
+    return np.asarray((u >= 0) & (u <= 1) & (v >= 0) & (v <= 1))
 
 
 def _reason() -> str:

@@ -26,7 +26,8 @@ from plugin.stop import StopRequest
 __all__ = ["VERBS", "main"]
 
 VERBS = {
-    "run": "the whole job on one machine: train, render, verify, contact sheet",
+    "run": "the whole job on one machine: prepare, train, render, verify, contact sheet",
+    "prepare": "follows painted frames through the shot, so that strokes are carried along",
     "train": "painted keyframes -> one look (.onnx)",
     "render": "look + plate -> frames; skips what is already valid",
     "verify": "every expected frame is there, whole, and made by this look",
@@ -127,6 +128,10 @@ def _verb(name: str) -> Verb:
         from plugin import run_verb
 
         return run_verb
+    if name == "prepare":
+        from plugin import prepare_verb
+
+        return prepare_verb
     if name == "train":
         from plugin import train_verb
 

@@ -26,11 +26,14 @@ __all__ = [
     "add_paint_style",
     "add_painting_out",
     "add_plate",
+    "add_preparation",
     "add_rendering",
     "add_report",
     "add_reporting",
     "add_suggestion",
+    "add_threads",
     "add_training",
+    "add_vectors",
     "add_verification",
     "add_view",
     "add_work",
@@ -45,7 +48,7 @@ RECIPES = ("paintover", "texler2020", "texler2020-fullframe")
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 # Options whose value may start with a minus: argparse would take "-5--2" for an option.
-_SIGNED = {"--frames": r"-\d[\d\s,:xy-]*", "--frame": r"-\d+", "--keyframe": r"-\d+=.*"}
+_SIGNED = {"--frames": r"-\d[\d\s,:xy-]*", "--frame": r"-\d+", "--keyframe": r"-\d+(=.*)?"}
 
 
 class Options(argparse.Namespace):
@@ -77,6 +80,9 @@ class Options(argparse.Namespace):
     tensorrt: bool = False
     overwrite: bool = False
     no_guides: bool = False
+    carried: bool = False
+    vectors: str | None = None
+    backward_vectors: str | None = None
     display: str | None = None
     view: str | None = None
     exposure: float | None = None
@@ -263,6 +269,30 @@ def add_keyframes(parser: Parser) -> None:
     )
 
 
+def add_preparation(parser: Parser) -> None:
+    """``--keyframe --overwrite`` where no painting is needed yet."""
+    group = parser.add_argument_group("the keyframes")
+    group.add_argument(
+        "--keyframe",
+        dest="keyframes",
+        action="append",
+        metavar="F[=PATH]",
+        help="frame number of a painting, which need not exist yet; repeat for more",
+    )
+    group.add_argument("--overwrite", action="store_true", help="make STMaps again that are already right")
+
+
+def add_vectors(parser: Parser) -> None:
+    """``--vectors --backward-vectors``."""
+    group = parser.add_argument_group("motion")
+    group.add_argument(
+        "--vectors",
+        metavar="P",
+        help="motion vectors to follow instead of estimated flow: EXR with Nuke's layers forward and backward, or .flo",
+    )
+    group.add_argument("--backward-vectors", metavar="P", help="those to the previous frame, where they lie apart")
+
+
 def add_paint_style(parser: Parser, styles: Sequence[str]) -> None:
     """``--style --seed``."""
     group = parser.add_argument_group("painting")
@@ -356,7 +386,7 @@ def add_rendering(parser: Parser) -> None:
 
 
 def add_verification(parser: Parser) -> None:
-    """``--tile --tensorrt --no-guides``: what frames were rendered with."""
+    """``--tile --tensorrt --no-guides --carried``: what frames were rendered with."""
     _add_verification(parser, "rendered with")
 
 
@@ -372,6 +402,9 @@ def _add_verification(parser: Parser, title: str) -> argparse._ArgumentGroup:
         "--tensorrt", action="store_true", help="through TensorRT; the first frame then waits for minutes"
     )
     group.add_argument("--no-guides", action="store_true", help="ignore STMap sidecars in the work folder")
+    group.add_argument(
+        "--carried", action="store_true", help="EXR frames also hold paintover.carried: how much rides on a painting"
+    )
     return group
 
 
@@ -384,11 +417,20 @@ def add_machine(parser: Parser) -> None:
         metavar="D",
         help="auto (a GPU if it works, else the CPU), cpu, or cuda:N (default: auto)",
     )
+    _add_threads(group, "a rendered frame does not depend on it")
+
+
+def add_threads(parser: Parser) -> None:
+    """``--threads``."""
+    _add_threads(parser.add_argument_group("machine"), "the result does not depend on it")
+
+
+def _add_threads(group: argparse._ArgumentGroup, promise: str) -> None:
     group.add_argument(
         "--threads",
         type=_counted("--threads", 1, "give 1 or more"),
         metavar="N",
-        help="CPU threads (default: all cores); a rendered frame does not depend on it",
+        help=f"CPU threads (default: all cores); {promise}",
     )
 
 

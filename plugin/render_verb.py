@@ -23,7 +23,7 @@ from plugin.options import (
 )
 from plugin.preflight import check_device, check_out, check_spaces
 from plugin.progress import Phase, Progress, counted_frames, duration
-from plugin.request import look_from, out_from, shot_from, sidecars_from
+from plugin.request import carried_from, look_from, out_from, shot_from, sidecars_from
 from plugin.stop import StopRequest
 
 __all__ = ["parser", "render_frames", "render_phase", "run", "settings_of"]
@@ -64,6 +64,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_device(shot.device)
     _check_any_frame(shot.plate)
     check_out(out_from(options, shot), shot.plate)
+    settings_of(shot, options)
     progress.plan([render_phase(shot, options)])
     render_frames(shot, options, progress, stop)
     progress.finish()
@@ -77,11 +78,16 @@ def render_phase(shot: Shot, options: Options) -> Phase:
 
 
 def settings_of(shot: Shot, options: Options) -> RenderSettings:
-    """How to render."""
+    """How to render.
+
+    Raises:
+        InputError: ``--carried`` with frames in a format without layers.
+    """
     return RenderSettings(
         tile=shot.tile,
         device=shot.device,
         out_colorspace=shot.out_colorspace,
+        carried_layer=carried_from(options, out_from(options, shot)),
         tensorrt=options.tensorrt,
         threads=options.threads,
     )

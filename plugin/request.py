@@ -15,6 +15,7 @@ from engine.shot import Keyframe, Plate, Shot
 from plugin.options import DEFAULT_BUDGET_S, MINIMUM_BUDGET_S, Options
 
 __all__ = [
+    "carried_from",
     "frames_from",
     "look_from",
     "out_from",
@@ -134,6 +135,17 @@ def look_from(options: Options, shot: Shot | None) -> Path:
 def sidecars_from(options: Options, shot: Shot | None) -> Path | None:
     """The folder to look for STMap sidecars in; None for the plain translator."""
     return None if options.no_guides or (shot and not shot.guides) else work_from(options, shot)
+
+
+def carried_from(options: Options, out: SequencePath) -> bool:
+    """Whether frames hold the layer of carried shares.
+
+    Raises:
+        InputError: asked for in a format without layers.
+    """
+    if options.carried and Path(out.text).suffix.lower() != ".exr":
+        raise InputError(f'"{out}" cannot hold the layer of --carried', remedy="write --out out.%04d.exr")
+    return options.carried
 
 
 @contextmanager

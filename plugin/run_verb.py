@@ -14,9 +14,11 @@ from plugin.options import (
     add_rendering,
     add_reporting,
     add_training,
+    add_vectors,
     add_work,
 )
 from plugin.preflight import check_out
+from plugin.prepare_verb import prepare_frames, prepare_phase, vectors_from
 from plugin.progress import Phase, Progress
 from plugin.render_verb import render_frames, render_phase, settings_of
 from plugin.report import write_sheet
@@ -36,8 +38,9 @@ def parser() -> Parser:
     """The options of ``paintover run``."""
     made = Parser(
         "run",
-        "The whole job on one machine: trains a look from painted keyframes, renders every frame, verifies them, and\n"
-        "ends with a contact sheet in the work folder. Run it again after a stop: what is done stays done.",
+        "The whole job on one machine: follows the painted keyframes through the shot, trains a look from them,\n"
+        "renders every frame, verifies them, and ends with a contact sheet in the work folder. Run it again after a\n"
+        "stop: what is done stays done.",
         examples=[
             "paintover run --plate plate.%04d.jpg --frames 0-10 --keyframe 0=painted.0000.jpg \\",
             "    --budget 60s --work work --out out.%04d.png",
@@ -51,6 +54,7 @@ def parser() -> Parser:
     add_frames_out(made, "rendered frames: out.%%04d.exr, .png, .tif, .jpg or .dpx")
     add_work(made)
     add_look(made, "look.onnx in the work folder")
+    add_vectors(made)
     add_training(made, fresh=True)
     add_rendering(made)
     add_color(made, paintings=True)
@@ -60,7 +64,7 @@ def parser() -> Parser:
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
-    """Train unless that is done, render what is missing, verify, and show."""
+    """Prepare and train unless that is done, render what is missing, verify, and show."""
     shot = shot_from(options, paintings=True)
     out = out_from(options, shot)
     config = check_training(shot, options)
@@ -68,16 +72,21 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     settings = settings_of(shot, options)
     job = job_from(shot, options)
     trained = not options.fresh and not options.resume and is_current(job, fingerprint(job))
+    work = sidecars_from(options, shot)
+    keys = [keyframe.frame for keyframe in shot.keyframes]
+    vectors = None if work is None else vectors_from(options, shot.plate.frames)
     phases = [render_phase(shot, options), VERIFY_PHASE, _SHEET_PHASE]
-    progress.plan(phases if trained else [training_phase(job), *phases])
+    phases = phases if trained else [training_phase(job), *phases]
+    progress.plan(phases if work is None else [prepare_phase(shot.plate, keys), *phases])
     look = look_from(options, shot)
+    if work is not None:
+        prepare_frames(shot.plate, keys, work, vectors, progress, stop, threads=options.threads)
     if trained:
         progress.note(f"{look}: already trained from these inputs; --fresh trains again")
     else:
         make_look(job, progress, stop, debug=options.debug)
     stop.check()
     render_frames(shot, options, progress, stop)
-    work = sidecars_from(options, shot)
     verify_frames(look, shot.plate.frames, out, settings, shot.plate, work, progress, stop)
     progress.begin("sheet")
     sheet = work_from(options, shot) / _SHEET

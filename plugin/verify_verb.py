@@ -20,7 +20,7 @@ from plugin.options import (
     add_work,
 )
 from plugin.progress import Phase, Progress, counted_frames
-from plugin.request import frames_from, look_from, out_from, plate_from, sidecars_from
+from plugin.request import carried_from, frames_from, look_from, out_from, plate_from, sidecars_from
 from plugin.stop import StopRequest
 
 __all__ = ["VERIFY_PHASE", "parser", "run", "verify_frames"]
@@ -63,6 +63,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     settings = RenderSettings(
         tile=file.tile if file and options.tile is None else options.tile,
         out_colorspace=file.out_colorspace if file else None,
+        carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
     )
     progress.plan([VERIFY_PHASE])

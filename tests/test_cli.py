@@ -98,7 +98,7 @@ def test_plain_command_is_friendly(cli: Cli) -> None:
     assert len(said.out.splitlines()) < 24
     for verb in VERBS:
         assert re.search(rf"^  {verb} ", said.out, re.MULTILINE)
-    for absent in ("prepare", "suggest", "report", "submit", "export"):
+    for absent in ("suggest", "report", "submit", "export"):
         assert re.search(rf"^  {absent} ", said.out, re.MULTILINE) is None
 
 
@@ -149,7 +149,8 @@ def test_run_trains_renders_verifies_and_shows(cli: Cli) -> None:
     said = cli(*RUN, "--budget", "60s")
     assert said.code == 0, said
     lines = said.out.splitlines()
-    assert lines[:2] == ["Training look.onnx, 1 min 00 s", "Progress: 0%"]
+    assert lines[:2] == ["Following 1 keyframe through 11 frames", "Progress: 0%"]
+    assert "work/stmap: STMaps, 11 made" in lines and "Training look.onnx, 1 min 00 s" in lines
     assert lines[-1] == "Progress: 100%"
     assert "out.%04d.png: 11 frames verified" in lines
     assert images.read("work/sheet.png").rgb.shape[1] > 1000

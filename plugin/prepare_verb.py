@@ -1,0 +1,192 @@
+"""``paintover prepare``: STMap sidecars, by which a rendered frame carries the painted strokes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.color import ColorConfig
+from engine.errors import InputError
+from engine.flow_files import FlowFiles
+from engine.frames import FrameRange, SequencePath
+from engine.provenance import file_sha256
+from engine.shot import Keyframe, Plate, Shot
+from engine.stmap import Prepared, prepare_sidecars
+from plugin.options import (
+    Options,
+    Parser,
+    add_color,
+    add_plate,
+    add_preparation,
+    add_reporting,
+    add_threads,
+    add_vectors,
+    add_work,
+)
+from plugin.preflight import check_plate, check_spaces, prepare_folder
+from plugin.progress import Phase, Progress, counted_frames
+from plugin.request import plate_from, work_from
+from plugin.stop import StopRequest
+
+__all__ = ["FileVectors", "parser", "prepare_frames", "prepare_phase", "run", "vectors_from"]
+
+
+def parser() -> Parser:
+    """The options of ``paintover prepare``."""
+    made = Parser(
+        "prepare",
+        "Follows keyframes through a shot and writes, for every frame, where each pixel was in the keyframe: STMaps\n"
+        "as in Nuke, with a confidence. A look trained from these keyframes then carries their strokes along. The\n"
+        "paintings need not exist yet. What is done stays done, and STMaps of your own are never touched.",
+        examples=[
+            "paintover prepare --plate plate.%04d.exr --frames 1001-1100 --keyframe 1001 --keyframe 1080 --work work",
+            "paintover prepare --plate plate.%04d.exr --keyframe 1001 --vectors motion.%04d.exr",
+            "paintover prepare shot.toml --overwrite",
+        ],
+        shot_file=True,
+    )
+    add_plate(made)
+    add_preparation(made)
+    add_vectors(made)
+    add_work(made)
+    add_color(made)
+    add_threads(made)
+    add_reporting(made)
+    return made
+
+
+def run(options: Options, progress: Progress, stop: StopRequest) -> int:
+    """Make the sidecars that are missing or no longer right."""
+    file = None if options.shot is None else Shot.load(options.shot)
+    plate = plate_from(options, file)
+    keys = _keys(options, file)
+    for key in keys:
+        if key not in plate.frames:
+            raise InputError(f"keyframe {key} is outside the frame range {plate.frames}", remedy="widen --frames")
+    work = work_from(options, file)
+    vectors = vectors_from(options, plate.frames)
+    check_spaces(ColorConfig.active(options.ocio), [plate.colorspace])
+    check_plate(plate)
+    prepare_folder(work)
+    progress.plan([prepare_phase(plate, keys)])
+    prepare_frames(plate, keys, work, vectors, progress, stop, threads=options.threads, overwrite=options.overwrite)
+    progress.finish()
+    return 0
+
+
+def prepare_phase(plate: Plate, keys: Sequence[int]) -> Phase:
+    """The part that preparing has in a plan."""
+    followed = f"{len(keys)} keyframe{'' if len(keys) == 1 else 's'}"
+    return Phase("prepare", f"Following {followed} through {counted_frames(len(plate.frames))}", 2.0)
+
+
+def prepare_frames(
+    plate: Plate,
+    keys: Sequence[int],
+    work: Path,
+    vectors: FileVectors | None,
+    progress: Progress,
+    stop: StopRequest,
+    *,
+    threads: int | None,
+    overwrite: bool = False,
+) -> Prepared:
+    """Make sidecars in the phase ``prepare`` of the plan.
+
+    Raises:
+        PaintoverError: see :func:`engine.stmap.prepare_sidecars`.
+        Interrupted: a stop was asked for; finished sidecars stay.
+    """
+    progress.begin("prepare")
+
+    def count(done: int, total: int, text: str) -> None:
+        progress.update(done / total, f"{done} of {total}: {text}", {"count": done, "total": total})
+
+    with stop.cooperative():
+        prepared = prepare_sidecars(
+            plate, keys, work, vectors=vectors, threads=threads, overwrite=overwrite, progress=count, stop=stop
+        )
+    facts = {"made": prepared.made, "kept": prepared.kept, "foreign": [str(path) for path in prepared.foreign]}
+    progress.note(_summary(work, prepared), facts)
+    return prepared
+
+
+def vectors_from(options: Options, frames: FrameRange) -> FileVectors | None:
+    """The motion vectors of ``--vectors`` and ``--backward-vectors``; None to estimate motion.
+
+    Raises:
+        InputError: backward vectors alone, no frame number in a pattern, or no file on disk for these frames.
+    """
+    if options.vectors is None:
+        if options.backward_vectors is not None:
+            raise InputError("--backward-vectors needs --vectors", remedy="name the forward vectors as well")
+        return None
+    backward = None if options.backward_vectors is None else SequencePath.parse(options.backward_vectors)
+    return FileVectors(FlowFiles(SequencePath.parse(options.vectors), backward), frames)
+
+
+class FileVectors:
+    """Motion vectors from files, known by their content: other vectors make other sidecars.
+
+    Raises:
+        InputError: none of the files is there.
+    """
+
+    def __init__(self, files: FlowFiles, frames: FrameRange) -> None:
+        self._files = files
+        digest = hashlib.sha256(f"{files.y_up} {files.scale}".encode())
+        found = 0
+        for path in filter(None, (files.forward_path, files.backward_path)):
+            digest.update(b"sequence")
+            for frame in frames:
+                # The last frame has no next one, hence no vectors to it.
+                if path.path(frame).is_file():
+                    found += 1
+                    digest.update(f"{frame} {file_sha256(path.path(frame))}".encode())
+        if not found:
+            raise InputError(
+                "there are no motion vectors", path=files.forward_path.text, remedy="check --vectors and --frames"
+            )
+        self._digest = digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"FileVectors({self._digest})"
+
+    def forward(self, frame: int) -> npt.NDArray[np.float32]:
+        """(H, W, 2) flow from a frame to the next one, pixels; raises as :class:`FlowFiles`."""
+        return self._files.forward(frame)
+
+    def backward(self, frame: int) -> npt.NDArray[np.float32]:
+        """(H, W, 2) flow from a frame to the one before, pixels; raises as :class:`FlowFiles`."""
+        return self._files.backward(frame)
+
+
+def _keys(options: Options, shot: Shot | None) -> tuple[int, ...]:
+    if options.keyframes:
+        keys = [_key(text) for text in options.keyframes]
+    else:
+        keys = [] if shot is None else [keyframe.frame for keyframe in shot.keyframes]
+    if not keys:
+        raise InputError("no keyframe given", remedy="say which frames are painted, such as --keyframe 1001")
+    return tuple(sorted(set(keys)))
+
+
+def _key(text: str) -> int:
+    """``1001``, or ``1001=painting.png`` as the other verbs take it."""
+    try:
+        return int(text)
+    except ValueError:
+        return Keyframe.parse(text).frame
+
+
+def _summary(work: Path, prepared: Prepared) -> str:
+    parts = [f"{prepared.made} made"]
+    if prepared.kept:
+        parts.append(f"{prepared.kept} were already right")
+    if prepared.foreign:
+        parts.append(f"{len(prepared.foreign)} of your own left alone")
+    return f"{work / 'stmap'}: STMaps, {', '.join(parts)}"
