@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import OpenImageIO as oiio
 import pytest
+from procedural import SHARED
 
 from engine.errors import ImageError, InputError, NoPermissionError, OutputError
 from engine.flow_files import FlowFiles, read_flow, write_flow
 from engine.frames import SequencePath
 from engine.motion import reliability
-from tests.procedural import SHARED
 
 MARPLE = SHARED / "shots" / "marple"
 

@@ -13,13 +13,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from procedural import plate  # noqa: E402
+
 from engine import images  # noqa: E402
 from engine.errors import InputError  # noqa: E402
 from engine.flow_files import FlowFiles, read_flow, write_flow  # noqa: E402
 from engine.frames import SequencePath  # noqa: E402
 from engine.training import raft  # noqa: E402
 from engine.training.raft_network import LARGE, SMALL, CorrelationPyramid, Raft, load_raft, upsample  # noqa: E402
-from tests.procedural import plate  # noqa: E402
 
 
 def network(made: object = SMALL, seed: int = 0) -> Raft:
