@@ -20,7 +20,7 @@ def exemplar(height: int = 64, width: int = 96, seed: int = 0) -> Exemplar:
     def encoded(image: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(shaper.encode(image)).permute(2, 0, 1)
 
-    return Exemplar(encoded(painting_of(scene)), torch.ones(1, height, width), encoded(scene))
+    return Exemplar.of(encoded(painting_of(scene)), torch.ones(1, height, width), encoded(scene))
 
 
 def maps(height: int, width: int, confidence: float, dx: float = 0.0) -> torch.Tensor:
@@ -32,37 +32,37 @@ def maps(height: int, width: int, confidence: float, dx: float = 0.0) -> torch.T
 def test_a_shifted_map_shows_the_shifted_exemplar() -> None:
     key = exemplar()
     got = sample([key], maps(64, 96, 0.6, dx=3))
-    assert torch.allclose(got.painting[0, :, :, :-3], key.painting[:, :, 3:], atol=1e-4)
-    assert torch.allclose(got.plate[0, :, :, :-3], key.plate[:, :, 3:], atol=1e-4)
+    assert torch.allclose(got.painting[0, :, :, :-3], key.stack[:3][:, :, 3:], atol=1e-4)
+    assert torch.allclose(got.plate[0, :, :, :-3], key.stack[4:][:, :, 3:], atol=1e-4)
     assert torch.allclose(got.share, torch.tensor(0.6))
 
 
 def test_the_surer_of_two_exemplars_wins_without_a_ghost() -> None:
     first, second = exemplar(seed=1), exemplar(seed=2)
     got = sample([first, second], torch.cat([maps(64, 96, 0.9), maps(64, 96, 0.6)], 1))
-    apart = (first.painting - second.painting).abs().mean()
-    assert (got.painting[0] - first.painting).abs().mean() < 0.01 * apart
+    apart = (first.stack[:3] - second.stack[:3]).abs().mean()
+    assert (got.painting[0] - first.stack[:3]).abs().mean() < 0.01 * apart
     assert got.share.mean() == pytest.approx(0.9, abs=0.01)
 
 
 @pytest.mark.parametrize("stops", [-1.0, -0.3, 0.5, 1.0])
 def test_a_change_of_exposure_is_followed(stops: float) -> None:
     key = exemplar()
-    scene = shaper.decode(key.plate.permute(1, 2, 0).numpy())
-    painting = shaper.decode(key.painting.permute(1, 2, 0).numpy())
-    there = Carried(key.painting[None], key.plate[None], torch.ones(1, 1, 64, 96))
+    scene = shaper.decode(key.stack[4:].permute(1, 2, 0).numpy())
+    painting = shaper.decode(key.stack[:3].permute(1, 2, 0).numpy())
+    there = Carried(key.stack[:3][None], key.stack[4:][None], torch.ones(1, 1, 64, 96))
     here = torch.from_numpy(shaper.encode(scene * 2**stops)).permute(2, 0, 1)[None]
     found = exposed(here, there)[0]
     wanted = torch.from_numpy(shaper.encode(painting * 2**stops)).permute(2, 0, 1)
-    before = float((key.painting - wanted).abs().mean())
+    before = float((key.stack[:3] - wanted).abs().mean())
     # The floor that steadies dark areas and the toe of the curve cost a little.
     assert float((found - wanted).abs().mean()) < 0.15 * before
 
 
 def test_without_a_share_the_light_is_not_followed() -> None:
     key = exemplar()
-    there = Carried(key.painting[None], key.plate[None], torch.zeros(1, 1, 64, 96))
-    assert torch.allclose(exposed(key.plate[None] * 0.5, there)[0], key.painting, atol=1e-5)
+    there = Carried(key.stack[:3][None], key.stack[4:][None], torch.zeros(1, 1, 64, 96))
+    assert torch.allclose(exposed(key.stack[4:][None] * 0.5, there)[0], key.stack[:3], atol=1e-5)
 
 
 def test_brightening_is_a_gain_of_light() -> None:
@@ -80,9 +80,9 @@ def test_spoiled_exemplars_are_near_wrong_or_missing() -> None:
     empty = (share.amax((1, 2)) == 0).float().mean()
     assert 0.15 < empty < 0.45, "some crops are the plain translator's"
     trusted = share > 0.8
-    error = (crops[:, :3] - key.painting[None, :, 16:144, 16:144]).abs().mean(1)
+    error = (crops[:, :3] - key.stack[:3][None, :, 16:144, 16:144]).abs().mean(1)
     assert 0.3 < trusted.float().mean() < 0.7
-    apart = (key.painting[:, 16:144, 16:144] - key.painting[:, 16:144, 16:144].flip(2)).abs().mean()
+    apart = (key.stack[:3][:, 16:144, 16:144] - key.stack[:3][:, 16:144, 16:144].flip(2)).abs().mean()
     assert 0.0 < error[trusted].mean() < 0.5 * apart, "near, but never a copy"
     assert (error[trusted] > apart).any(), "sometimes wrong at full confidence"
 

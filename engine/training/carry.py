@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -38,12 +39,13 @@ BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
 class Exemplar:
     """A keyframe as a look holds it."""
 
-    painting: Tensor
-    """(3, H, W) working encoding, times the coverage."""
-    coverage: Tensor
-    """(1, H, W) in 0..1."""
-    plate: Tensor
-    """(3, H, W) working encoding."""
+    stack: Tensor
+    """(7, H, W) working encoding: painting times coverage, coverage in 0..1, plate."""
+
+    @classmethod
+    def of(cls, painting: Tensor, coverage: Tensor, plate: Tensor) -> Exemplar:
+        """From painting (3, H, W), coverage (1, H, W) and plate (3, H, W)."""
+        return cls(torch.cat([painting * coverage, coverage, plate]))
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def sample(exemplars: Sequence[Exemplar], stmap: Tensor) -> Carried:
     for index, exemplar in enumerate(exemplars):
         u, v, confidence = stmap[:, 3 * index : 3 * index + 3].split(1, 1)
         grid = torch.cat([2 * u - 1, 1 - 2 * v], 1).permute(0, 2, 3, 1)
-        stack = torch.cat([exemplar.painting, exemplar.coverage, exemplar.plate])[None].expand(len(stmap), -1, -1, -1)
+        stack = exemplar.stack[None].expand(len(stmap), -1, -1, -1)
         got = F.grid_sample(stack, grid, mode="bilinear", padding_mode="border", align_corners=False)
         coverage = got[:, 3:4]
         paintings.append(got[:, :3] / coverage.clamp_min(1e-3))
@@ -162,20 +164,21 @@ class Spoiler:
 
     @staticmethod
     def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray) -> Tensor:
-        height, width = exemplar.plate.shape[-2:]
+        height, width = exemplar.stack.shape[-2:]
         _, rows, columns = shift.shape
         y, x = np.mgrid[top : top + rows, left : left + columns].astype(np.float32)
         grid = np.stack([(x + shift[0] + 0.5) / width * 2 - 1, (y + shift[1] + 0.5) / height * 2 - 1], 2)
-        stack = torch.cat([exemplar.painting, exemplar.coverage, exemplar.plate])
-        places = torch.from_numpy(grid[None].astype(np.float32)).to(stack.device)
-        return F.grid_sample(stack[None], places, padding_mode="border", align_corners=False)[0].cpu()
+        places = torch.from_numpy(grid[None].astype(np.float32)).to(exemplar.stack.device)
+        return F.grid_sample(exemplar.stack[None], places, padding_mode="border", align_corners=False)[0].cpu()
 
     def _smooth(self, rows: int, columns: int, cell: int, count: int = 1) -> np.ndarray:
         """(count, rows, columns) smooth noise, mean 0 and deviation about 1."""
-        lattice = self.rng.standard_normal((1, count, rows // cell + 4, columns // cell + 4)).astype(np.float32)
-        wide = F.interpolate(torch.from_numpy(lattice), scale_factor=float(cell), mode="bicubic")[0].numpy()
         top, left = (int(v) for v in self.rng.integers(0, cell, 2))
-        found: np.ndarray = wide[:, cell + top : cell + top + rows, cell + left : cell + left + columns] * 1.3
+        found = np.empty((count, rows, columns), np.float32)
+        for plane in found:
+            lattice = self.rng.standard_normal((rows // cell + 4, columns // cell + 4)).astype(np.float32) * 1.3
+            wide = cv2.resize(lattice, (0, 0), fx=cell, fy=cell, interpolation=cv2.INTER_CUBIC)
+            plane[...] = wide[cell + top : cell + top + rows, cell + left : cell + left + columns]
         return found
 
     def _holes(self, rows: int, columns: int) -> np.ndarray:

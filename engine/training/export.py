@@ -182,7 +182,8 @@ def _as_exemplar(stored: StoredExemplar) -> Exemplar:
         return torch.from_numpy(image.astype(np.float16).astype(np.float32)).permute(2, 0, 1)
 
     coverage = stored.coverage[..., None]
-    return Exemplar(half(shaper.encode(stored.painting) * coverage), half(coverage), half(shaper.encode(stored.plate)))
+    painting, plate = shaper.encode(stored.painting) * coverage, shaper.encode(stored.plate)
+    return Exemplar(torch.cat([half(painting), half(coverage), half(plate)]))
 
 
 def check_look(model: bytes, net: nn.Module, plate: NDArray[np.float32], exemplars: Sequence[StoredExemplar]) -> float:

@@ -46,7 +46,7 @@ class Pair:
     @property
     def exemplar(self) -> Exemplar:
         """What a look carries of it."""
-        return Exemplar(self.painting * self.coverage, self.coverage, self.plate)
+        return Exemplar.of(self.painting, self.coverage, self.plate)
 
 
 @dataclass(frozen=True)
