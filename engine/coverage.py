@@ -10,7 +10,7 @@ Memory does not depend on the plate's size, and on the number of frames only whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,8 +187,10 @@ def sidecar_maps(
     return maps
 
 
-def next_painting(uncarried: Sequence[float], retention: Sequence[float]) -> Neighborhood | None:
-    """Where one more painting would carry most of what no painting carries; None without frames.
+def next_painting(
+    uncarried: Sequence[float], retention: Sequence[float], taken: Collection[int] = ()
+) -> Neighborhood | None:
+    """Where one more painting would carry most of what no painting carries; None where every frame is taken.
 
     A painting of one frame reaches another as far as the steps between them keep the picture (the product of their
     retentions); what it would carry there is that frame's uncarried share times that.
@@ -197,18 +199,19 @@ def next_painting(uncarried: Sequence[float], retention: Sequence[float]) -> Nei
         uncarried: share of each frame that rides on no painting, 0..1.
         retention: share of the picture that is still there after the step that follows each frame, 0..1; one fewer
             than frames. Under ``0.3`` the step is a cut.
+        taken: indexes of frames that are painted already.
     """
     missing = np.asarray(uncarried, np.float64)
-    if not missing.size:
-        return None
     kept = np.asarray([share if share >= _CUT else 0.0 for share in retention], np.float64)
-    best, most, reach = 0, -1.0, np.zeros_like(missing)
-    for index in range(len(missing)):
+    best, most, reach = -1, -1.0, np.zeros_like(missing)
+    for index in sorted(set(range(len(missing))) - set(taken)):
         after, before = np.cumprod(kept[index:]), np.cumprod(kept[:index][::-1])[::-1]
         weights = np.concatenate([before, [1.0], after])
         gain = float((missing * weights).sum())
         if gain > most + 1e-9:
             best, most, reach = index, gain, weights
+    if best < 0:
+        return None
     inside = (reach >= 0.5) & (missing >= 0.5 * missing[best])
     first = last = best
     while first > 0 and inside[first - 1]:
