@@ -33,6 +33,7 @@ __all__ = [
     "add_suggestion",
     "add_threads",
     "add_training",
+    "add_tuning",
     "add_vectors",
     "add_verification",
     "add_view",
@@ -86,6 +87,11 @@ class Options(argparse.Namespace):
     display: str | None = None
     view: str | None = None
     exposure: float | None = None
+    reference: str | None = None
+    reference_colorspace: str | None = None
+    seconds: int | None = None
+    settings: str | None = None
+    full_grid: bool = False
     count: int | None = None
     page: str | None = None
     style: str | None = None
@@ -342,6 +348,38 @@ def add_training(parser: Parser, *, fresh: bool = False) -> None:
     group.add_argument("--resume", action="store_true", help="continue from the checkpoint in the work folder")
     if fresh:
         group.add_argument("--fresh", action="store_true", help="train again even if nothing changed since")
+
+
+def add_tuning(parser: Parser, seconds: int) -> None:
+    """``--reference --reference-colorspace --seconds --settings --full-grid --features --seed --no-guides``."""
+    group = parser.add_argument_group("the search")
+    group.add_argument(
+        "--reference", metavar="P", help="frames to come close to: ref.%%04d.png; those with a painting do not count"
+    )
+    group.add_argument(
+        "--reference-colorspace", metavar="NAME", help="colorspace of the reference (default: guessed as the plate's)"
+    )
+    group.add_argument(
+        "--seconds",
+        type=_counted("--seconds", round(MINIMUM_BUDGET_S), f"{seconds} is a good start"),
+        metavar="N",
+        help=f"training time of each setting (default: {seconds})",
+    )
+    group.add_argument(
+        "--settings",
+        metavar="FILE.toml",
+        help="lists named batch, patch, blocks, learning_rate (default: half and twice of each default)",
+    )
+    group.add_argument(
+        "--full-grid", action="store_true", help="every combination (default: one parameter at a time, 9 settings)"
+    )
+    group.add_argument(
+        "--features",
+        metavar="PATH",
+        help="VGG weights, vgg16 or vgg19: for the losses, and to rank by their distance (default: by mean error)",
+    )
+    _add_seed(group, "same for every setting (default: 0)")
+    group.add_argument("--no-guides", action="store_true", help="ignore STMap sidecars in the work folder")
 
 
 def add_look(parser: Parser, default: str) -> None:

@@ -29,6 +29,8 @@ from engine.training.config import Settings  # noqa: E402
 from engine.training.tune import MAX_SCORED, Search, run_setting, scored_frames, search  # noqa: E402
 from engine.training.tune_grid import Setting, settings_of  # noqa: E402
 from engine.training.tune_plot import draw_plot  # noqa: E402
+from plugin import tune_verb  # noqa: E402
+from plugin.cli import main  # noqa: E402
 
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
@@ -317,3 +319,65 @@ def test_the_picture_marks_the_best(tmp_path: Path) -> None:
     assert int((found > 60).sum()) == 4  # one dot in each panel
     draw_plot(results[:1], results[0][0], tmp_path / "one.png", title="One", measure="error")
     assert (tmp_path / "one.png").is_file()
+
+
+# The verb
+
+
+class Verb:
+    """Runs ``paintover tune`` on the shot, with the fake in the place of each setting's process."""
+
+    def __init__(self, shot: ProceduralShot, fake: tuple[str, ...], capsys: Any, monkeypatch: Any) -> None:
+        driver = shot.folder / "fake_search.py"
+        driver.write_text(
+            "import sys\nfrom engine.training import tune\nreal = tune.search\n"
+            f"tune.search = lambda *words: real(*words, command={fake!r})\nsys.exit(tune.main(sys.argv[1:]))\n"
+        )
+        monkeypatch.setattr(tune_verb, "COMMAND", (sys.executable, str(driver)))
+        monkeypatch.chdir(shot.folder)
+        self._capsys, self._grid = capsys, grid(shot)
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        shot_words = ["--plate", "plate.%04d.exr", "--frames", "0-3", "--keyframe", "0=painted.0000.exr"]
+        code = main(["tune", *shot_words, "--settings", self._grid, "--device", "cpu", *words])
+        said = self._capsys.readouterr()
+        return code, said.out, said.err
+
+
+@pytest.fixture
+def verb(
+    shot: ProceduralShot, fake: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Verb:
+    return Verb(shot, fake, capsys, monkeypatch)
+
+
+def test_the_verb_ends_with_a_table_the_best_first(verb: Verb, shot: ProceduralShot) -> None:
+    code, out, err = verb("--reference", "ref.%04d.exr", "--progress", "lines", "--seconds", "7")
+    assert (code, err) == (0, "")
+    table = out[out.index("\n batch") + 1 :].splitlines()
+    assert table[0].split() == ["batch", "patch", "blocks", "rate", "steps", "mae"]
+    assert table[1].split() == ["3", "192", "9", "0.001", "7", "0.1000", "best"]
+    assert [float(line.split()[5]) for line in table[1:6]] == [0.1, 0.13, 0.16, 0.17, 0.19]
+    assert "next: paintover render --look work/tune/best.onnx" in out and "Progress: 100%" in out
+    assert (shot.folder / "work" / "tune" / "tune.png").is_file()
+    assert json.loads((shot.folder / "work" / "tune" / "job.json").read_text())["budget_s"] == 7.0
+    code, out, _ = verb("--reference", "ref.%04d.exr", "--progress", "json", "--seconds", "7")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and len(ran(shot)) == 5 and events[-1]["event"] == "finished"
+    assert [event["best"]["setting"]["blocks"] for event in events if "best" in event] == [9]
+
+
+def test_what_the_verb_refuses(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*words: str) -> str:
+        code, _, err = verb(*words, "--progress", "none")
+        assert code == 2 and err.count("\n") == 1, err
+        return err
+
+    assert "--reference is missing" in refused()
+    assert "names no frame number" in refused("--reference", "ref.exr")
+    assert "is a movie" in refused("--reference", "ref.mov")
+    assert "the reference is not on disk" in refused("--reference", "absent.%04d.exr")
+    assert "the settings file is missing" in refused("--reference", "ref.%04d.exr", "--settings", "absent.toml")
+    assert "--seconds 4 is too small" in refused("--reference", "ref.%04d.exr", "--seconds", "4")
+    monkeypatch.setenv("FAKE_SETTING", "input")
+    assert "frame 0: empty matte" in refused("--reference", "ref.%04d.exr")

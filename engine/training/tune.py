@@ -41,6 +41,7 @@ from engine.frames import FrameRange, SequencePath
 from engine.provenance import file_sha256
 from engine.render import RenderSettings, render
 from engine.shot import Plate
+from engine.sidecar import find_sidecars, sidecars_sha256
 from engine.temporaries import clean_temporaries, output_error, replacing
 from engine.training.config import Settings, TrainingJob
 from engine.training.tune_grid import Setting, settings_of
@@ -129,12 +130,16 @@ def fingerprint(job: TrainingJob, search: Search, frames: Sequence[int]) -> str:
     facts = {name: value for name, value in asdict(job).items() if name not in _INDIFFERENT}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     reference = SequencePath.parse(search.reference)
-    files = [keyframe.painting for keyframe in job.keyframes] + [reference.path(frame) for frame in frames]
-    for path in files:
+    paintings = [path for keyframe in job.keyframes for path in (keyframe.painting, keyframe.matte) if path]
+    for path in (*paintings, *(reference.path(frame) for frame in frames)):
         if not path.is_file():
             raise ImageError("this image is missing", path=path, remedy="check its path")
         digest.update(file_sha256(path).encode())
-    digest.update(f"{search.reference_colorspace} {search.guides}".encode())
+    digest.update(f"{search.reference_colorspace}".encode())
+    keys = [keyframe.frame for keyframe in job.keyframes]
+    for frame in frames:
+        sidecars = find_sidecars(job.work if search.guides else None, keys, frame)
+        digest.update(sidecars_sha256(sidecars).encode())
     return digest.hexdigest()
 
 
