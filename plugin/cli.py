@@ -29,11 +29,14 @@ VERBS = {
     "run": "the whole job on one machine: prepare, train, render, verify, contact sheet",
     "prepare": "follows painted frames through the shot, so that strokes are carried along",
     "train": "painted keyframes -> one look (.onnx)",
+    "tune": "which settings come closest to a reference sequence in a fixed time",
     "render": "look + plate -> frames; skips what is already valid",
     "verify": "every expected frame is there, whole, and made by this look",
     "inspect": "what a look or a rendered frame says about itself",
     "key": "exports frames through the display view, for painting",
     "paint": "paints a frame itself, for people who have no painting yet",
+    "suggest": "which frames to paint, by how much of the shot each would carry",
+    "report": "one HTML page: what rides on a painting, what flickers, what to paint next",
     "doctor": "versions, GPU, color, codecs: the first line of every bug report",
 }
 
@@ -136,6 +139,10 @@ def _verb(name: str) -> Verb:
         from plugin import train_verb
 
         return train_verb
+    if name == "tune":
+        from plugin import tune_verb
+
+        return tune_verb
     if name == "render":
         from plugin import render_verb
 
@@ -156,6 +163,14 @@ def _verb(name: str) -> Verb:
         from plugin import paint_verb
 
         return paint_verb
+    if name == "suggest":
+        from plugin import suggest_verb
+
+        return suggest_verb
+    if name == "report":
+        from plugin import report_verb
+
+        return report_verb
     if name == "doctor":
         from plugin import doctor
 
