@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from torch import nn
 
 from engine import images, shaper
 from engine.color import ColorConfig
+from engine.training.carry_graph import StoredExemplar
 from engine.training.export import reference
 from engine.training.keyframes import Keyframe
 
@@ -28,21 +30,38 @@ BACKGROUND = 0.12
 class Preview:
     """Draws and writes the strip; each image is shown through the config's sRGB display."""
 
-    def __init__(self, path: Path, keyframe: Keyframe, probe: Floats, config: ColorConfig) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keyframe: Keyframe,
+        probe: Floats,
+        config: ColorConfig,
+        exemplars: Sequence[StoredExemplar] = (),
+        stmap: Floats | None = None,
+    ) -> None:
+        """
+        Args:
+            keyframe: the painted frame to show.
+            probe: (H, W, 3) scene-linear, an unpainted frame.
+            exemplars, stmap: what is carried to the probe, (H, W, 3K); None for nothing.
+        """
         self.path = path
         self._config = config
+        self._exemplars = exemplars
+        self._stmap = None if stmap is None else _center(stmap)
         self._keyframe_plate = _center(keyframe.plate)
         self._probe = _center(probe)
         painting = np.where(keyframe.weight[..., None] > 0, keyframe.painting, np.float32(BACKGROUND))
         self._fixed = [self._shown(self._keyframe_plate), self._shown(_center(painting))]
 
     def probe_result(self, net: nn.Module) -> Floats:
-        """The network's result on the unpainted frame's center, working encoding (h, w, 3)."""
+        """The plain translator's result on the unpainted frame's center, working encoding (h, w, 3)."""
         return reference(net, self._probe)
 
     def write(self, net: nn.Module) -> None:
         """Refresh the strip on disk, atomically."""
-        results = [self._shown(shaper.decode(reference(net, plate))) for plate in (self._keyframe_plate, self._probe)]
+        made = (reference(net, self._keyframe_plate), reference(net, self._probe, self._exemplars, self._stmap))
+        results = [self._shown(shaper.decode(result)) for result in made]
         height = min([STRIP_HEIGHT, *[p.shape[0] for p in self._fixed]])
         gap = np.full((height, GAP, 3), BACKGROUND, np.float32)
         columns: list[Floats] = []

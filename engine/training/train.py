@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from engine.color import ColorConfig
 from engine.errors import Interrupted, PaintoverError
 from engine.frames import FrameRange
+from engine.sidecar import find_sidecars, read_sidecars
 from engine.temporaries import clean_temporaries
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
 from engine.training.config import Settings, TrainingJob
@@ -169,7 +170,8 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
     probe_frame = unpainted_frame(job)
     probe = keyframes[0].plate if probe_frame is None else load_plate(job, probe_frame, config)[0]
     emit({"event": "start", "steps": job.steps, "budget_s": job.budget_s, "look": str(job.look)})
-    run = _Run(job, recipe, machine, keyframes, probe, config, emit, clock, folder, inputs_sha256, rng)
+    maps = carried_to(job, keyframes, probe_frame, probe.shape[:2])
+    run = _Run(job, recipe, machine, keyframes, probe, maps, config, emit, clock, folder, inputs_sha256, rng)
     if state is not None:
         run.restore(state)
     stopped = run.loop(stop)
@@ -245,6 +247,16 @@ def unpainted_frame(job: TrainingJob) -> int | None:
     return max(frames, key=lambda f: min(abs(f - p) for p in painted)) if frames else None
 
 
+def carried_to(
+    job: TrainingJob, keyframes: list[Keyframe], frame: int | None, size: tuple[int, ...]
+) -> np.ndarray | None:
+    """The STMaps (H, W, 3K) of an unpainted frame, as rendering would read them; None where there are none."""
+    if frame is None:
+        return None
+    sidecars = find_sidecars(job.work, [k.frame for k in keyframes], frame)
+    return read_sidecars(sidecars, size[0], size[1], frame=frame)
+
+
 @dataclass
 class _Run:
     """The loop's state."""
@@ -254,6 +266,7 @@ class _Run:
     machine: Machine
     keyframes: list[Keyframe]
     probe: np.ndarray
+    probe_stmap: np.ndarray | None
     config: ColorConfig
     emit: Emit
     clock: Clock
@@ -263,7 +276,9 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.losses: dict[str, float] = {}
-        self.preview = Preview(self.job.work / "preview.png", self.keyframes[0], self.probe, self.config)
+        exemplars = [k.exemplar for k in self.keyframes]
+        path = self.job.work / "preview.png"
+        self.preview = Preview(path, self.keyframes[0], self.probe, self.config, exemplars, self.probe_stmap)
         self.guard = WashoutGuard()
         self.kept: dict[str, Tensor] | None = None
         first = self.keyframes[0].pair(torch.device("cpu"), PADDING)
