@@ -26,7 +26,7 @@ from plugin.options import (
     add_work,
 )
 from plugin.preflight import prepare_folder
-from plugin.progress import Phase, Progress, duration
+from plugin.progress import Phase, Progress, counted_frames, duration
 from plugin.request import shot_from, work_from
 from plugin.stop import StopRequest
 from plugin.train_verb import check_training, job_from
@@ -133,7 +133,7 @@ def _search(
             kind = event.get("event")
             if kind == "start":
                 total = int(event["settings"])
-                progress.note(f"{total} settings, scored on {len(event['frames'])} frames of the reference")
+                progress.note(f"{total} settings, scored on {counted_frames(len(event['frames']))} of the reference")
             elif kind == "setting":
                 finished, name = int(event["index"]), str(event["name"])
                 if event["state"] != "started":

@@ -63,7 +63,8 @@ FAKE = textwrap.dedent(
         sys.exit(1)
     loss = 0.1 + abs(setting.blocks - 9) / 100 + abs(setting.batch - 3) / 50
     inputs = fingerprint(job, wanted, scored_frames(job, SequencePath.parse(wanted.reference)))
-    facts = dict(inputs=inputs, setting=asdict(setting), loss=loss, mae=loss, deep=None, steps=7, seconds=5.0)
+    steps = 5 if how == "short" else 700
+    facts = dict(inputs=inputs, setting=asdict(setting), loss=loss, mae=loss, deep=None, steps=steps, seconds=5.0)
     (job.work / "tune" / (setting.name + ".onnx")).write_bytes(setting.name.encode())
     (job.work / "tune" / (setting.name + ".json")).write_text(json.dumps(facts))
     """
@@ -268,6 +269,20 @@ def test_wrong_input_ends_the_search_at_once(
         search(job_path, search_path, lambda event: None, command=(sys.executable, "-c", "import sys; sys.exit(3)"))
 
 
+def test_losses_of_hardly_trained_settings_come_with_a_warning(
+    shot: ProceduralShot, fake: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_path, search_path = files(shot, grid=grid(shot))
+    (shot.folder / "grid.toml").write_text("batch = 3\n")
+    events: list[dict[str, Any]] = []
+    monkeypatch.setenv("FAKE_SETTING", "short")
+    search(job_path, search_path, events.append, command=fake)
+    assert [event["message"] for event in events if event["event"] == "warning"] == [
+        "1 of 1 settings made fewer than 100 steps, such as b3_p192_n6_lr0.001; "
+        "their losses say little, give each setting more time"
+    ]
+
+
 @posix
 def test_a_stop_loses_only_the_setting_in_flight(shot: ProceduralShot, fake: tuple[str, ...]) -> None:
     job_path, search_path = files(shot, grid=grid(shot))
@@ -356,7 +371,7 @@ def test_the_verb_ends_with_a_table_the_best_first(verb: Verb, shot: ProceduralS
     assert (code, err) == (0, "")
     table = out[out.index("\n batch") + 1 :].splitlines()
     assert table[0].split() == ["batch", "patch", "blocks", "rate", "steps", "mae"]
-    assert table[1].split() == ["3", "192", "9", "0.001", "7", "0.1000", "best"]
+    assert table[1].split() == ["3", "192", "9", "0.001", "700", "0.1000", "best"]
     assert [float(line.split()[5]) for line in table[1:6]] == [0.1, 0.13, 0.16, 0.17, 0.19]
     assert "next: paintover render --look work/tune/best.onnx" in out and "Progress: 100%" in out
     assert (shot.folder / "work" / "tune" / "tune.png").is_file()

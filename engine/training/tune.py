@@ -54,6 +54,8 @@ Emit = Callable[[dict[str, Any]], None]
 
 MAX_SCORED = 24
 """Most frames that a setting is scored on, spread evenly over those of the reference."""
+ENOUGH_STEPS = 100
+"""With fewer a network still shows how it began, which has a small mean error and no texture."""
 DEEP_LAYERS = ("relu1_2", "relu2_2", "relu3_3")
 TRAINING_SHARE = 0.9
 """Of a setting's progress; the rest is rendering and scoring."""
@@ -294,6 +296,10 @@ def search(
         emit({**place, "state": state, "loss": result.loss, "mae": result.mae, "deep": result.deep})
     if not results:
         raise PaintoverError(f"no setting could be trained; {failures[0]}")
+    short = [result.setting.name for result in results if result.steps < ENOUGH_STEPS]
+    if short:
+        why = f"{len(short)} of {len(results)} settings made fewer than {ENOUGH_STEPS} steps, such as {short[0]}"
+        emit({"event": "warning", "message": f"{why}; their losses say little, give each setting more time"})
     best = min(results, key=lambda result: result.loss)
     keep_best(folder, best)
     draw_plot([(asdict(r.setting), r.loss) for r in results], asdict(best.setting), folder / "tune.png",

@@ -98,9 +98,7 @@ def _panel(points: Sequence[tuple[float, float]], best: float, limits: tuple[flo
     return canvas
 
 
-def _write(
-    canvas: Pixels8, words: str, at: tuple[int, int], *, color: Color = _INK, at_right: bool = False
-) -> None:
+def _write(canvas: Pixels8, words: str, at: tuple[int, int], *, color: Color = _INK, at_right: bool = False) -> None:
     face, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
     width = cv2.getTextSize(words, face, size, 1)[0][0]
     left = at[0] - width if at_right else at[0] - width // 2
