@@ -39,7 +39,15 @@ from engine.sidecar import read_sidecars, sidecar_path
 from engine.temporaries import clean_temporaries, replacing
 from engine.track import Track, View, advance, begin, view
 
-__all__ = ["HASH_ATTRIBUTE", "Prepared", "Vectors", "flow_to_stmap", "prepare_sidecars", "stmap_to_flow", "write_sidecar"]
+__all__ = [
+    "HASH_ATTRIBUTE",
+    "Prepared",
+    "Vectors",
+    "flow_to_stmap",
+    "prepare_sidecars",
+    "stmap_to_flow",
+    "write_sidecar",
+]
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +111,8 @@ def write_sidecar(path: Path, flow: Floats, confidence: Floats, size: tuple[int,
     spec.attribute("compression", "zips:2")
     # The alpha is no coverage: nobody may multiply or divide the coordinates by it.
     spec.attribute("oiio:UnassociatedAlpha", 1)
+    # Else OIIO writes the time of the day, and no two files are the same.
+    spec.attribute("DateTime", "")
     if digest:
         spec.attribute(HASH_ATTRIBUTE, digest)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,24 +176,28 @@ def prepare_sidecars(
         with ThreadPoolExecutor(max(1, min(count, len(chains))), thread_name_prefix="track") as pool:
             pending = {pool.submit(chain.run, flows, results, failed) for chain in chains}
             error: BaseException | None = None
-            while pending or not results.empty():
-                finished: set[Future[None]] = set()
-                if pending:
-                    finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    problem = future.exception()
-                    if problem is not None:
-                        failed.set()
-                        # The first real error explains the others.
-                        error = problem if error is None or isinstance(error, Interrupted) else error
-                while not results.empty():
-                    what, path = results.get()
-                    done += 1
-                    made, kept = made + (what == "made"), kept + (what == "kept")
-                    if what == "foreign":
-                        foreign.append(path)
-                    if progress is not None:
-                        progress(done, total, f"{path.parent.name}, frame {int(path.stem)}")
+            try:
+                while pending or not results.empty():
+                    finished: set[Future[None]] = set()
+                    if pending:
+                        finished, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        problem = future.exception()
+                        if problem is not None:
+                            failed.set()
+                            # The first real error explains the others.
+                            error = problem if error is None or isinstance(error, Interrupted) else error
+                    while not results.empty():
+                        what, path = results.get()
+                        done += 1
+                        made, kept = made + (what == "made"), kept + (what == "kept")
+                        if what == "foreign":
+                            foreign.append(path)
+                        if progress is not None:
+                            progress(done, total, f"{path.parent.name}, frame {int(path.stem)}")
+            finally:
+                # Whatever ends this loop, an error in ``progress`` included, ends the chains.
+                failed.set()
             if error is not None:
                 raise error
     return Prepared(made, kept, tuple(sorted(foreign)))
@@ -224,11 +238,13 @@ class _Chain:
         """Make what is missing."""
         job = self.job
         clean_temporaries(self.state.parent)
-        digests = self._digests()
-        states = {frame: self._state_of(frame, digests[frame]) for frame in self.frames}
-        for frame, state in states.items():
-            if state != "missing":
-                results.put((state, sidecar_path(job.work, self.key, frame)))
+        digests = self._digests(failed)
+        states: dict[int, str] = {}
+        for frame in self.frames:
+            self._leave_if_asked(failed)
+            states[frame] = self._state_of(frame, digests[frame])
+            if states[frame] != "missing":
+                results.put((states[frame], sidecar_path(job.work, self.key, frame)))
         missing = [frame for frame in self.frames if states[frame] == "missing"]
         if not missing:
             return
@@ -243,8 +259,7 @@ class _Chain:
                 results.put(("made", sidecar_path(job.work, self.key, self.key)))
         previous = key if start == 0 else job.view(self.path[start])
         for index in range(start + 1, self.path.index(last) + 1):
-            if job.stop() or failed.is_set():
-                raise Interrupted("stopped on request", remedy="run again to prepare the rest")
+            self._leave_if_asked(failed)
             frame = self.path[index]
             current = job.view(frame)
             if current.gray.shape != size:
@@ -284,12 +299,17 @@ class _Chain:
                 )
         return pair
 
-    def _digests(self) -> dict[int, str]:
+    def _leave_if_asked(self, failed: threading.Event) -> None:
+        if self.job.stop() or failed.is_set():
+            raise Interrupted("stopped on request", remedy="run again to prepare the rest")
+
+    def _digests(self, failed: threading.Event) -> dict[int, str]:
         """For each frame a hash over the plate from the keyframe to it."""
         found: dict[int, str] = {}
         source = "dis" if self.job.vectors is None else f"vectors {self.job.vectors!r}"
         running = hashlib.sha256(f"{METHOD} {source} {self.job.plate.colorspace} {self.job.config.working}".encode())
         for frame in self.path:
+            self._leave_if_asked(failed)
             running.update(plate_sha256(self.job.plate.path, frame).encode())
             found[frame] = running.copy().hexdigest()
         return found
