@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -32,6 +36,7 @@ __all__ = [
     "fit",
     "measure",
     "median",
+    "prepared_keys",
 ]
 
 Floats = npt.NDArray[np.float32]
@@ -44,6 +49,8 @@ _UNSTEADY = 2.0
 _UNSTEADY_CODES = 2.0
 """And only where it exceeds the plate's own by so many display codes."""
 _FEW = 0.5
+"""Share of a frame under which it hardly rides on paintings."""
+_READERS = 2
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,7 @@ def measure(
     state: Callable[[int], str],
     tick: Callable[[int, int], None],
 ) -> Measured:
-    """Read every frame once, in order; holds two frames at a time.
+    """Read every frame once; holds a few frames at a time.
 
     Args:
         frames: frame numbers, ascending.
@@ -175,8 +182,8 @@ def measure(
     sources: set[str] = set()
     prepared = any(reader.has_sidecars(frame) for frame in frames)
     before: _Frame | None = None
-    for number, frame in enumerate(frames, 1):
-        now = _read(frame, reader, state(frame), prepared)
+    read = partial(_read, reader=reader, state=state, prepared=prepared)
+    for number, now in enumerate(_ahead(frames, read), 1):
         sources.add(now.source)
         if before is not None:
             step = _step(before, now)
@@ -187,6 +194,15 @@ def measure(
         tick(number, len(frames))
     source = next((name for name in ("layer", "sidecars") if name in sources), "none")
     return Measured(_remarked(rows), tuple(retention), source)
+
+
+def prepared_keys(work: Path | None) -> list[int]:
+    """Keyframes that have STMap sidecars in the work folder, ascending."""
+    folder = None if work is None else work / "stmap"
+    if folder is None or not folder.is_dir():
+        return []
+    found = (re.fullmatch(r"key_(-?\d+)", one.name, re.ASCII) for one in folder.iterdir())
+    return sorted(int(match[1]) for match in found if match)
 
 
 def median(values: Sequence[float | None]) -> float | None:
@@ -219,8 +235,24 @@ class _Frame:
     source: str
 
 
-def _read(frame: int, reader: FrameReader, state: str, prepared: bool) -> _Frame:
+def _ahead(frames: Sequence[int], read: Callable[[int], _Frame]) -> Iterator[_Frame]:
+    """Every frame in order, the next ones being read while one is looked at."""
+    pool = ThreadPoolExecutor(_READERS, thread_name_prefix="report")
+    waiting: deque[Future[_Frame]] = deque()
+    try:
+        for frame in frames:
+            waiting.append(pool.submit(read, frame))
+            if len(waiting) > _READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read(frame: int, *, reader: FrameReader, state: Callable[[int], str], prepared: bool) -> _Frame:
     warnings: list[str] = []
+    found = state(frame)
 
     def attempt(stills: Stills) -> Still | None:
         try:
@@ -230,7 +262,7 @@ def _read(frame: int, reader: FrameReader, state: str, prepared: bool) -> _Frame
             return None
 
     plate = attempt(reader.plate)
-    result = attempt(reader.result) if state not in ("missing", "damaged") else None
+    result = attempt(reader.result) if found not in ("missing", "damaged") else None
     size = plate.size if plate is not None else None if result is None else result.size
     if plate is not None and result is not None and plate.size != result.size:
         sizes = " and the plate ".join(f"{width}x{height}" for height, width in (result.size, plate.size))
@@ -250,7 +282,7 @@ def _read(frame: int, reader: FrameReader, state: str, prepared: bool) -> _Frame
             warnings.append("no STMap sidecar: nothing is carried here")
     except ImageError as error:
         warnings.append(str(error))
-    row = FrameRow(frame, state, share, warnings=tuple(warnings))
+    row = FrameRow(frame, found, share, warnings=tuple(warnings))
     return _Frame(row, None if plate is None else plate.rgb, None if result is None else result.rgb, source)
 
 

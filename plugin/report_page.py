@@ -35,6 +35,7 @@ from plugin.report_frames import (
     fit,
     measure,
     median,
+    prepared_keys,
 )
 from plugin.report_style import STYLE
 from plugin.stop import StopRequest
@@ -47,6 +48,8 @@ Pixels8 = npt.NDArray[np.uint8]
 _PICTURE_PX = 480
 _COLUMNS = 6
 _WORST = 3
+_REMARKABLE = 0.4
+"""Frames with less than this share of the worst one's value are not among the worst."""
 _HEAT_CODES = 32.0
 """Temporal error, display codes, at the bright end of a heat map."""
 _UNCARRIED = np.array([235, 72, 46], np.float32)
@@ -114,7 +117,8 @@ def write_report(
         page: the HTML file; its folder exists.
         out: the rendered frames, of which some may be missing.
         look: what they were rendered with; None where that is not known.
-        keyframes: those with paintings; the look's card adds its own.
+        keyframes: those with paintings; the look's card adds its own. Where neither names one, those that were
+            prepared.
         work: folder with STMap sidecars; None for frames that were rendered without.
         config: converts what is not sRGB already.
         settings: what the frames were rendered with.
@@ -135,7 +139,7 @@ def write_report(
         raise ImageError(message, path=out.path(frames[0]), remedy=remedy)
     settings = settings or RenderSettings()
     checker = FrameChecker(plate, out, look, work, settings, config)
-    keys = sorted({*(keyframe.frame for keyframe in keyframes), *checker.keys})
+    keys = sorted({*(keyframe.frame for keyframe in keyframes), *checker.keys}) or prepared_keys(work)
     known = states or {}
 
     def state(frame: int) -> str:
@@ -172,9 +176,9 @@ def write_report(
 def _advice(measured: Measured, keys: Sequence[int], work: Path | None) -> Advice:
     rows = measured.rows
     if measured.source == "none":
-        place = "without sidecars" if work is None else f"and {work} holds no STMap sidecars"
+        place = "The frames were rendered without" if work is None else f"{work} holds no"
         reason = (
-            f"The frames were rendered {place}, so what each painting carries is not known: "
+            f"{place} STMap sidecars, so what each painting carries is not known: "
             "run paintover prepare and render again, or ask paintover suggest."
         )
         return Advice(None, reason)
@@ -193,7 +197,7 @@ def _reason(best: Neighborhood, rows: Sequence[FrameRow]) -> str:
     verb = "rides" if first == last else "ride"
     return (
         f"{100 * best.uncarried:.0f} % of {where} {verb} on no painting; "
-        f"one of frame {rows[best.index].frame} would add about {100 * best.gain:.0f} % of the shot."
+        f"a painting of frame {rows[best.index].frame} would add about {100 * best.gain:.0f} % of the shot."
     )
 
 
@@ -382,9 +386,10 @@ def _worst_errors(rows: Sequence[FrameRow], pictures: FrameReader) -> str:
 
 
 def _worst(values: Sequence[tuple[int, float]], least: float) -> list[tuple[int, float]]:
-    """The frames with the highest values over ``least``, apart from each other, in the shot's order."""
+    """Frames with the highest values, over ``least`` and not far under the highest, spread out, in order."""
     place = {frame: index for index, (frame, _) in enumerate(values)}
     apart = max(1, len(values) // (_WORST + 1))
+    least = max([least, *(_REMARKABLE * value for _, value in values)])
     found: list[tuple[int, float]] = []
     for frame, value in sorted(values, key=lambda one: (-one[1], one[0])):
         if value > least and all(abs(place[frame] - place[other]) >= apart for other, _ in found):
