@@ -26,7 +26,7 @@ from plugin.stop import StopRequest
 __all__ = ["VERBS", "main"]
 
 VERBS = {
-    "run": "the whole job on one machine: prepare, train, render, verify, contact sheet",
+    "run": "the whole job on one machine: prepare, train, render, verify, report",
     "prepare": "follows painted frames through the shot, so that strokes are carried along",
     "train": "painted keyframes -> one look (.onnx)",
     "tune": "which settings come closest to a reference sequence in a fixed time",

@@ -320,6 +320,7 @@ def _print_summary(folder: Path, painted: Path, command: Sequence[str], elapsed_
         ("before_after.png", "the frame farthest from the keyframe"),
         ("result.mp4", "plate and result side by side"),
         ("out.*.png", "the stylized frames"),
+        ("work/report.html", "what rides on the painting, and what flickers"),
     ):
         print(f"  {folder / name}  {what}")
     print(f"\nNow paint over {painted} in any program, save it, and run:\n\n  {_shown(command)}\n")

@@ -22,6 +22,8 @@ from plugin.prepare_verb import prepare_frames, prepare_phase, vectors_from
 from plugin.progress import Phase, Progress
 from plugin.render_verb import render_frames, render_phase, settings_of
 from plugin.report import write_sheet
+from plugin.report_page import write_report
+from plugin.report_verb import REPORT_PHASE
 from plugin.request import look_from, out_from, shot_from, sidecars_from, work_from
 from plugin.stop import StopRequest
 from plugin.train_verb import check_training, job_from, make_look, training_phase
@@ -32,6 +34,7 @@ __all__ = ["parser", "run"]
 
 _SHEET_PHASE = Phase("sheet", "Making the contact sheet", 0.1)
 _SHEET = "sheet.png"
+_PAGE = "report.html"
 
 
 def parser() -> Parser:
@@ -39,8 +42,8 @@ def parser() -> Parser:
     made = Parser(
         "run",
         "The whole job on one machine: follows the painted keyframes through the shot, trains a look from them,\n"
-        "renders every frame, verifies them, and ends with a contact sheet in the work folder. Run it again after a\n"
-        "stop: what is done stays done.",
+        "renders every frame, verifies them, and ends with a contact sheet and a report in the work folder. Run it\n"
+        "again after a stop: what is done stays done.",
         examples=[
             "paintover run --plate plate.%04d.jpg --frames 0-10 --keyframe 0=painted.0000.jpg \\",
             "    --budget 60s --work work --out out.%04d.png",
@@ -75,7 +78,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     work = sidecars_from(options, shot)
     keys = [keyframe.frame for keyframe in shot.keyframes]
     vectors = None if work is None else vectors_from(options, shot.plate.frames)
-    phases = [render_phase(shot, options), VERIFY_PHASE, _SHEET_PHASE]
+    phases = [render_phase(shot, options), VERIFY_PHASE, _SHEET_PHASE, REPORT_PHASE]
     phases = phases if trained else [training_phase(job), *phases]
     progress.plan(phases if work is None else [prepare_phase(shot.plate, keys), *phases])
     look = look_from(options, shot)
@@ -92,5 +95,23 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     sheet = work_from(options, shot) / _SHEET
     write_sheet(sheet, shot.plate, out, shot.keyframes, config, out_colorspace=shot.out_colorspace, title=look.stem)
     progress.note(f"{sheet}: plate and result side by side", {"sheet": str(sheet)})
+    progress.begin(REPORT_PHASE.name)
+    page = work_from(options, shot) / _PAGE
+    # Every frame was verified right before.
+    states = dict.fromkeys(shot.plate.frames, "whole")
+    write_report(
+        page,
+        shot.plate,
+        out,
+        look,
+        shot.keyframes,
+        work,
+        config,
+        progress,
+        settings=settings,
+        states=states,
+        stop=stop,
+    )
+    progress.note(f"{page}: what rides on a painting, what flickers, what to paint next", {"page": str(page)})
     progress.finish()
     return 0

@@ -98,7 +98,7 @@ def test_plain_command_is_friendly(cli: Cli) -> None:
     assert len(said.out.splitlines()) < 24
     for verb in VERBS:
         assert re.search(rf"^  {verb} ", said.out, re.MULTILINE)
-    for absent in ("suggest", "report", "submit", "export"):
+    for absent in ("submit", "export"):
         assert re.search(rf"^  {absent} ", said.out, re.MULTILINE) is None
 
 
