@@ -78,10 +78,10 @@ def test_spoiled_exemplars_are_near_wrong_or_missing() -> None:
     share = crops[:, 6]
     assert share.min() >= 0 and share.max() <= 1
     empty = (share.amax((1, 2)) == 0).float().mean()
-    assert 0.15 < empty < 0.45, "some crops are the plain translator's"
+    assert 0.3 < empty < 0.6, "some crops are the plain translator's"
     trusted = share > 0.8
     error = (crops[:, :3] - key.stack[:3][None, :, 16:144, 16:144]).abs().mean(1)
-    assert 0.3 < trusted.float().mean() < 0.7
+    assert 0.2 < trusted.float().mean() < 0.6
     apart = (key.stack[:3][:, 16:144, 16:144] - key.stack[:3][:, 16:144, 16:144].flip(2)).abs().mean()
     assert 0.0 < error[trusted].mean() < 0.5 * apart, "near, but never a copy"
     assert (error[trusted] > apart).any(), "sometimes wrong at full confidence"

@@ -124,10 +124,10 @@ class Spoiler:
     crops get nothing, which is the plain translator.
     """
 
-    PLAIN = 0.3
+    PLAIN = 0.45
     """Share of the crops without an exemplar."""
     LARGEST_PX = 5.0
-    RELIT = 0.3
+    RELIT = 0.15
     """Share of the crops under another exposure."""
 
     def __init__(self, rng: np.random.Generator) -> None:
