@@ -204,7 +204,8 @@ def next_painting(
     missing = np.asarray(uncarried, np.float64)
     kept = np.asarray([share if share >= _CUT else 0.0 for share in retention], np.float64)
     best, most, reach = -1, -1.0, np.zeros_like(missing)
-    for index in sorted(set(range(len(missing))) - set(taken)):
+    # Equals go to the frame that itself lacks most.
+    for index in sorted(set(range(len(missing))) - set(taken), key=lambda index: (-missing[index], index)):
         after, before = np.cumprod(kept[index:]), np.cumprod(kept[:index][::-1])[::-1]
         weights = np.concatenate([before, [1.0], after])
         gain = float((missing * weights).sum())
