@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.bench import inference, looks, quality, rendering
 from engine.bench.machine import describe
-from engine.bench.plan import PARTS, REFERENCE, SHARED, Plan
+from engine.bench.plan import PARTS, REFERENCE, SHARED, Plan, SequencePlan
 from engine.bench.shots import find_shot
 from engine.bench.table import Table
 from engine.errors import InputError, PaintoverError
@@ -59,6 +59,11 @@ def run(plan: Plan, parts: tuple[str, ...], show: Callable[[str], object] = prin
                 return inference.measure(plan, built)
             if part == "render":
                 return rendering.measure(plan, built["ours"], folder / "render")
+            if part == "sequences":
+                # It knows the trainer's frames and sidecars, which the parts that measure speed do not need.
+                from engine.bench import sequences
+
+                return sequences.measure(plan, folder / "sequences", _tell)
             if shot is None:
                 raise InputError(f"the part {part} has no shot")
             if part == "quality":
@@ -80,7 +85,7 @@ def run(plan: Plan, parts: tuple[str, ...], show: Callable[[str], object] = prin
                 show(f"\n{part}: skipped, it needs a shot with a painted reference and ../shared/bench/score.py")
             results[part] = {"elapsed_s": elapsed_s, "tables": [table.to_json() for table in tables]}
     settings: Mapping[str, object] = {
-        **{key: str(value) if isinstance(value, Path) else value for key, value in dataclasses.asdict(plan).items()},
+        **_plain(dataclasses.asdict(plan)),
         "shot": None if shot is None else shot.name,
         "features": None if plan.features is None else plan.features.name,
     }
@@ -92,6 +97,42 @@ def run(plan: Plan, parts: tuple[str, ...], show: Callable[[str], object] = prin
         "reference": REFERENCE,
         "parts": results,
     }
+
+
+def _plain(settings: Mapping[str, object]) -> dict[str, object]:
+    """Settings as JSON values."""
+
+    def value_of(value: object) -> object:
+        if isinstance(value, Mapping):
+            return _plain(value)
+        if isinstance(value, tuple):
+            return [value_of(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return {key: value_of(value) for key, value in settings.items()}
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _sequence_plan(options: argparse.Namespace) -> SequencePlan:
+    """Raises InputError where an option cannot be read."""
+    frames_from = []
+    for text in options.frames_from:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder):
+            raise InputError(f"--frames-from {text} is not NAME=DIR")
+        frames_from.append((name, Path(folder)))
+    try:
+        seeds = tuple(int(seed) for seed in options.seeds.split(",")) if options.seeds else SequencePlan.seeds
+    except ValueError as error:
+        raise InputError(f"--seeds {options.seeds} are not numbers", remedy="write them like 0,1,2") from error
+    if options.quick and not options.seeds:
+        seeds = (0,)
+    families = tuple(name.strip() for name in options.families.split(",")) if options.families else None
+    budget_s = options.budget if options.budget is not None else None if options.quick else SequencePlan.budget_s
+    return SequencePlan(families, seeds, options.cache, options.pictures, tuple(frames_from), budget_s)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,14 +150,34 @@ def main(arguments: list[str] | None = None) -> int:
         "--features", metavar="PATH", type=Path, help=f"VGG weights for {REFERENCE}'s deep-feature loss"
     )
     parser.add_argument("--repeats", metavar="N", type=int, help="rounds of every comparison")
-    parser.add_argument("--budget", metavar="SECONDS", type=float, default=60.0, help="training in the quality part")
+    parser.add_argument(
+        "--budget",
+        metavar="SECONDS",
+        type=float,
+        help=f"each training of the parts quality (default {Plan.budget_s:g}) and sequences "
+        f"(default {SequencePlan.budget_s:g})",
+    )
+    shots = parser.add_argument_group("the part sequences")
+    shots.add_argument("--families", metavar="NAMES", help="default: all")
+    shots.add_argument("--seeds", metavar="N,N", help="default: 0,1,2")
+    shots.add_argument("--cache", metavar="DIR", type=Path, help="keep shots, frames and scores; go on from them")
+    shots.add_argument("--pictures", metavar="DIR", type=Path, help="write a page with a sheet of each family")
+    shots.add_argument(
+        "--frames-from",
+        metavar="NAME=DIR",
+        action="append",
+        default=[],
+        help="score frames made elsewhere too: DIR/FAMILY-SEED/out.%%04d.png",
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     features = options.features
     if features is None and FEATURES.is_file() and not options.quick:
         features = FEATURES
     try:
-        plan = Plan(options.quick, options.device, options.repeats, options.shot, features, options.budget)
+        budget_s = Plan.budget_s if options.budget is None else options.budget
+        chosen = _sequence_plan(options)
+        plan = Plan(options.quick, options.device, options.repeats, options.shot, features, budget_s, chosen)
         parts = tuple(part.strip() for part in options.only.split(",")) if options.only else DEFAULT_PARTS
         results = run(plan, parts)
         if options.out is not None:

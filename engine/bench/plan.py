@@ -7,9 +7,9 @@ from pathlib import Path
 
 from engine.errors import InputError
 
-__all__ = ["PARTS", "REFERENCE", "SHARED", "Plan"]
+__all__ = ["PARTS", "REFERENCE", "SHARED", "Plan", "SequencePlan"]
 
-PARTS = ("inference", "render", "training", "quality")
+PARTS = ("inference", "render", "training", "quality", "sequences")
 """In the order in which they run: what loads torch comes last."""
 
 REFERENCE = "texler2020"
@@ -17,6 +17,34 @@ REFERENCE = "texler2020"
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 """Footage, models and the scorer, where a checkout has them beside it."""
+
+
+@dataclass(frozen=True)
+class SequencePlan:
+    """Settings of the part that compares methods on whole shots.
+
+    Raises:
+        InputError: no seed, a negative one, or a name given twice.
+    """
+
+    families: tuple[str, ...] | None = None
+    """None for all."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    cache: Path | None = None
+    """Folder for shots, frames and scores, so that a run goes on where one ended."""
+    pictures: Path | None = None
+    """Folder for a page with tables and a sheet of each family."""
+    frames_from: tuple[tuple[str, Path], ...] = ()
+    """Names and folders of frames made elsewhere."""
+    budget_s: float | None = 30.0
+    """Seconds of each training; None for a handful of steps, which show only that everything runs."""
+
+    def __post_init__(self) -> None:
+        if not self.seeds or min(self.seeds) < 0:
+            raise InputError(f"seeds {self.seeds} must be 0 or more, and at least one")
+        names = [name for name, _ in self.frames_from]
+        if len(set(names)) < len(names):
+            raise InputError(f"frames from {', '.join(names)}: a name may be given once")
 
 
 @dataclass(frozen=True)
@@ -39,6 +67,8 @@ class Plan:
     """VGG weights for the reference's deep-feature loss; ours does not use them."""
     budget_s: float = 60.0
     """Seconds of training for the quality part."""
+    sequences: SequencePlan = SequencePlan()
+    """Settings of the sequences part alone."""
 
     def __post_init__(self) -> None:
         if self.repeats is not None and self.repeats < 1:

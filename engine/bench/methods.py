@@ -1,0 +1,218 @@
+"""What makes the frames that the benchmark of sequences compares: one method, one folder of frames."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from engine import images, motion
+from engine.bench.plan import REFERENCE
+from engine.bench.scenes import Scene, write_scene
+from engine.errors import InputError, PaintoverError
+from engine.frames import FrameRange, SequencePath
+from engine.render import RenderSettings, render
+from engine.shot import Plate
+from engine.stmap import prepare_sidecars
+
+__all__ = ["METHODS", "TWO_KEYS", "Case", "take_frames"]
+
+Floats = motion.Floats
+
+_SCENE = "scene"
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One shot on disk, and how methods work on it.
+
+    The folder holds ``scene/`` (see :func:`engine.bench.scenes.write_scene`), and one folder for each method with
+    ``out.%04d.png`` for the scored frames.
+    """
+
+    scene: Callable[[], Scene]
+    """Draws it; asked only where the folder is not written yet."""
+    name: str
+    folder: Path
+    frames: int
+    keys: tuple[int, int]
+    """The first is the keyframe of every run with one; both are those of the runs with two."""
+    scored: tuple[int, ...]
+    budget_s: float | None
+    """Seconds of each training; None to take ``steps``."""
+    steps: int | None
+    seed: int
+    device: str = "cpu"
+    features: Path | None = None
+    """VGG weights for the reference's deep-feature loss."""
+
+    @property
+    def plate(self) -> Plate:
+        pattern = SequencePath.parse(self.folder / _SCENE / "plate.%04d.png")
+        return Plate(pattern, FrameRange(tuple(range(self.frames))))
+
+    def write(self) -> None:
+        """Put the shot on disk, once."""
+        done = self.folder / _SCENE / "done"
+        if not done.is_file():
+            write_scene(self.scene(), self.folder / _SCENE, self.keys[:1], coordinates=False)
+            done.touch()
+
+    def read(self, kind: str, frame: int) -> Floats:
+        """A picture of the shot, (H, W, 3) display-referred: ``plate``, ``painted`` or ``occ``."""
+        return images.read(self.folder / _SCENE / f"{kind}.{frame:04d}.png").rgb
+
+    def out(self, method: str) -> Path:
+        return self.folder / method.replace(" ", "-")
+
+    def picture(self, method: str, frame: int) -> Floats:
+        """What a method made of a frame, (H, W, 3) display-referred."""
+        return images.read(self.out(method) / f"out.{frame:04d}.png").rgb
+
+
+def take_frames(case: Case, method: str, folder: Path) -> None:
+    """Take the scored frames of a method that ran elsewhere: ``FOLDER/FAMILY-SEED/out.%04d.png``.
+
+    Raises:
+        InputError: a scored frame is missing.
+        ImageError: one cannot be read.
+    """
+    pictures = {}
+    for frame in case.scored:
+        path = folder / case.name / f"out.{frame:04d}.png"
+        if not path.is_file():
+            raise InputError("a frame to score is missing", path=path, frame=frame)
+        pictures[frame] = images.read(path, frame=frame).rgb
+    _write(case, method, pictures)
+
+
+def _write(case: Case, method: str, pictures: Mapping[int, Floats]) -> None:
+    folder = case.out(method)
+    folder.mkdir(parents=True, exist_ok=True)
+    for frame, picture in pictures.items():
+        images.write(folder / f"out.{frame:04d}.png", np.clip(picture, 0, 1).astype(np.float32), bit_depth="uint8")
+
+
+def _identity(case: Case) -> None:
+    """The plate itself."""
+    _write(case, "identity", {frame: case.read("plate", frame) for frame in case.scored})
+
+
+def _warp(case: Case) -> None:
+    """The painted keyframe pulled through flow between neighbors, composed back to the keyframe; no network."""
+    key = case.keys[0]
+    painting = case.read("painted", key)
+    pictures: dict[int, Floats] = {}
+    for step in (1, -1):
+        last = max(case.scored) if step > 0 else min(case.scored)
+        before = motion.luma8(case.read("plate", key))
+        to_key: Floats | None = None
+        for frame in range(key + step, last + step, step):
+            here = motion.luma8(case.read("plate", frame))
+            back = motion.estimate(here, before)
+            to_key = back if to_key is None else motion.compose(back, to_key)
+            before = here
+            if frame in case.scored:
+                pictures[frame] = np.asarray(motion.pull(painting, to_key), np.float32)
+    _write(case, "warp", pictures)
+
+
+def _reference(case: Case) -> None:
+    look = _train(case, case.out(REFERENCE), REFERENCE, case.keys[:1])
+    _render(case, look, REFERENCE, None)
+
+
+def _plain(case: Case) -> None:
+    """The same look as carried, told nothing of where the strokes went."""
+    _render(case, _ours(case, case.keys[:1]), "plain", None)
+
+
+def _carried(case: Case) -> None:
+    _render(case, _ours(case, case.keys[:1]), "carried", _work(case, case.keys[:1]))
+
+
+def _other_key(case: Case) -> None:
+    _render(case, _ours(case, case.keys[1:]), "other key", _work(case, case.keys[1:]))
+
+
+def _both_keys(case: Case) -> None:
+    _render(case, _ours(case, case.keys), "both keys", _work(case, case.keys))
+
+
+METHODS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
+    {
+        "identity": _identity,
+        "warp": _warp,
+        REFERENCE: _reference,
+        "plain": _plain,
+        "carried": _carried,
+    }
+)
+"""By name, in the order of the tables; each writes its frames into ``case.out(name)``."""
+
+TWO_KEYS: Mapping[str, Callable[[Case], None]] = MappingProxyType({"other key": _other_key, "both keys": _both_keys})
+"""What carried with the first keyframe is compared with."""
+
+
+def _work(case: Case, keys: Sequence[int]) -> Path:
+    return case.folder / ("work-" + "-".join(map(str, keys)))
+
+
+def _ours(case: Case, keys: Sequence[int]) -> Path:
+    """Our look for these keyframes, sidecars first, as ``run`` does it; trained once."""
+    work = _work(case, keys)
+    look = work / "look.onnx"
+    if not look.is_file():
+        # A sidecar depends on its own keyframe alone, so all runs of a shot share them.
+        shared = case.folder / "sidecars"
+        prepare_sidecars(case.plate, keys, shared)
+        work.mkdir(parents=True, exist_ok=True)
+        if not (work / "stmap").exists():
+            (work / "stmap").symlink_to(Path("..", shared.name, "stmap"), target_is_directory=True)
+        _train(case, work, "paintover", keys)
+    return look
+
+
+def _train(case: Case, work: Path, recipe: str, keys: Sequence[int]) -> Path:
+    """Train as a user would, in a process of its own; returns the look, which appears only when it is whole."""
+    work.mkdir(parents=True, exist_ok=True)
+    look = work / "look.onnx"
+    if look.is_file():
+        return look
+    paintings = case.folder / _SCENE
+    job = {
+        "plate": case.plate.path.text,
+        "frames": str(case.plate.frames),
+        "plate_colorspace": None,
+        "keyframes": [{"frame": key, "painting": str(paintings / f"painted.{key:04d}.png")} for key in keys],
+        "work": str(work),
+        "look": str(look),
+        "budget_s": case.budget_s,
+        "steps": case.steps,
+        "seed": case.seed,
+        "device": case.device,
+        "recipe": recipe,
+        "features": str(case.features) if case.features and recipe == REFERENCE else None,
+        "preview": False,
+    }
+    path = work / "job.json"
+    path.write_text(json.dumps(job))
+    command = [sys.executable, "-m", "engine.training.train", "--job", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not events or events[-1].get("event") != "done":
+        said = events[-1].get("message") if events else None
+        raise PaintoverError(f"{case.name}: training {recipe} failed: {said or done.stderr.strip()[-300:]}")
+    return look
+
+
+def _render(case: Case, look: Path, method: str, work: Path | None) -> None:
+    plate = Plate(case.plate.path, FrameRange(case.scored))
+    out = SequencePath.parse(case.out(method) / "out.%04d.png")
+    render(look, plate, out, RenderSettings(device=case.device), work=work, overwrite=True)

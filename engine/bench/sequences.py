@@ -1,0 +1,430 @@
+"""Methods on whole shots whose right paintings are known: one table for each figure, and what ours must reach."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from engine import metrics
+from engine.bench import families, scenes, surfaces
+from engine.bench.families import FAMILIES
+from engine.bench.machine import describe
+from engine.bench.methods import METHODS, TWO_KEYS, Case, take_frames
+from engine.bench.page import write_page
+from engine.bench.plan import REFERENCE, SHARED, Plan
+from engine.bench.scenes import make_scene
+from engine.bench.table import Cell, Need, Row, Table
+from engine.bench.timing import Samples
+from engine.errors import InputError, PaintoverError
+from engine.temporaries import replacing
+
+__all__ = ["Format", "Score", "Seeds", "find_distance", "measure", "score", "self_test"]
+
+Floats = metrics.Floats
+Distance = Callable[[Floats, Floats], float]
+
+SCORER = SHARED / "bench" / "score.py"
+_MIN_OCCLUDED = 0.002
+"""Fewer pixels than this share of a picture say nothing about what was synthesized there."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """Size and frames of every shot of a run."""
+
+    width: int = 416
+    height: int = 240
+    frames: int = 24
+    keys: tuple[int, int] = (0, 23)
+    """Both ends: the first is the keyframe of runs with one."""
+    scored: tuple[int, ...] = (8, 9, 17, 18)
+    """Pairs of neighbors, so that what changes between them can be judged."""
+
+
+QUICK = Format(160, 96, 8, (0, 7), (3, 4))
+QUICK_FAMILY = "sky"
+QUICK_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Score:
+    """One method on one shot, mean over the scored frames."""
+
+    distance: float
+    """Perceptual distance from the truth; lower is better."""
+    worst: float
+    """The same of the worst frame."""
+    dt: float
+    """Temporal error; lower is better."""
+    hf: float
+    """Energy of detail over the truth's; 1 is right, less is washed out."""
+    l1: float
+    psnr: float
+    occluded: float | None
+    """Distance over pixels that no keyframe shows, per such pixel; None where there are none."""
+
+
+@dataclass(frozen=True)
+class Seeds(Samples):
+    """One figure for each seed."""
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.values)
+
+    def to_json(self) -> dict[str, object]:
+        return {"mean": self.mean, **super().to_json()}
+
+    def __str__(self) -> str:
+        if len(self.values) == 1:
+            return f"{self.mean:.3g}"
+        return f"{self.mean:.3g} ({self.low:.3g}..{self.high:.3g})"
+
+
+Scores = Mapping[str, Mapping[str, Sequence[Score]]]
+"""By method and family, one for each seed."""
+
+FIGURES = (
+    ("distance", "Perceptual distance from the right painting (lower is better)"),
+    ("occluded", "Perceptual distance where no keyframe shows the surface (lower is better)"),
+    ("worst", "Perceptual distance of the worst frame (lower is better)"),
+    ("dt", "Temporal error (lower is better)"),
+    ("hf", "Energy of detail over the truth's (1 is right, less is washed out)"),
+)
+
+
+def find_distance(scorer: Path = SCORER) -> tuple[str, Distance]:
+    """A perceptual distance and its name: the deep one beside the checkout, or our own without a network.
+
+    Raises:
+        PaintoverError: the scorer is there and cannot be used.
+    """
+    if not scorer.is_file():
+        return "structure", metrics.structure_distance
+    spec = importlib.util.spec_from_file_location("paintover_bench_score", scorer)
+    if spec is None or spec.loader is None:
+        raise PaintoverError("the scorer is no Python module", path=scorer)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        net: Any = module.Perceptual()
+    except (Exception, SystemExit) as error:
+        raise PaintoverError(f"the scorer cannot be used: {error}", path=scorer) from error
+    import torch
+
+    computed, kept = net.features, dict[bytes, Any]()
+
+    def remembered(image: Any) -> Any:
+        # Every method is compared with the same few truths: half of the work.
+        name = hashlib.blake2b(image.numpy().tobytes()).digest()
+        if name not in kept:
+            if len(kept) > 8:
+                kept.pop(next(iter(kept)))
+            kept[name] = computed(image)
+        kept[name] = kept.pop(name)
+        return kept[name]
+
+    net.features = remembered
+
+    def distance(result: Floats, truth: Floats) -> float:
+        a, b = (torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None] for x in (result, truth))
+        return float(net.distance(a, b))
+
+    return "deep", distance
+
+
+def score(
+    results: Mapping[int, Floats], truths: Mapping[int, Floats], hidden: Mapping[int, Floats], distance: Distance
+) -> Score:
+    """Compare a method's frames with the truth.
+
+    Args:
+        results, truths: by frame, (H, W, 3) display-referred 0..1; the truth's frames are scored.
+        hidden: by frame, (H, W) or (H, W, 3), above 0.5 where no keyframe shows the surface.
+        distance: as :func:`find_distance` gives it.
+
+    Raises:
+        ImageError: shapes differ.
+        InputError: no two neighbors among the frames.
+    """
+    frames = sorted(truths)
+    pairs = [(a, b) for a, b in itertools.pairwise(frames) if b == a + 1]
+    if not pairs:
+        raise InputError(f"frames {frames} hold no two neighbors, so steadiness cannot be judged")
+    shown = {frame: np.clip(results[frame], 0, 1) for frame in frames}
+    far = [distance(shown[frame], truths[frame]) for frame in frames]
+    occluded = []
+    for frame in frames:
+        mask = (hidden[frame] if hidden[frame].ndim == 3 else hidden[frame][..., None])[..., :1] > 0.5
+        if mask.mean() > _MIN_OCCLUDED:
+            # The surround is the truth's, so only the hidden pixels count.
+            patched = np.where(mask, shown[frame], truths[frame])
+            occluded.append(distance(patched, truths[frame]) / float(mask.mean()))
+    return Score(
+        distance=statistics.fmean(far),
+        worst=max(far),
+        dt=statistics.fmean(metrics.temporal((shown[a], shown[b]), (truths[a], truths[b])) for a, b in pairs),
+        hf=statistics.fmean(metrics.high_frequency(shown[frame], truths[frame]) for frame in frames),
+        l1=statistics.fmean(metrics.l1(shown[frame], truths[frame]) for frame in frames),
+        psnr=statistics.fmean(metrics.psnr(shown[frame], truths[frame]) for frame in frames),
+        occluded=statistics.fmean(occluded) if occluded else None,
+    )
+
+
+def self_test(
+    drawn: Mapping[int, Floats],
+    truths: Mapping[int, Floats],
+    plates: Mapping[int, Floats],
+    hidden: Mapping[int, Floats],
+    distance: Distance,
+) -> None:
+    """Check that the figures can tell right from wrong before they judge anything.
+
+    Args:
+        drawn: the truth straight from the generator; the others come from files.
+
+    Raises:
+        PaintoverError: the truth does not clearly beat blurred truth, flickering truth, or the plate.
+    """
+
+    def judged(pictures: Mapping[int, Floats]) -> Score:
+        return score(pictures, truths, hidden, distance)
+
+    right, plate = judged(drawn), judged(plates)
+    blurred = judged({frame: cv2.GaussianBlur(x, (0, 0), 0.8) for frame, x in drawn.items()})
+    flickering = judged({frame: x * np.float32(1.05 if frame % 2 else 0.95) for frame, x in drawn.items()})
+    found = []
+    for name, wrong in (("blurred truth", blurred), ("flickering truth", flickering), ("the plate", plate)):
+        for figure in ("distance", "worst", "dt", "occluded"):
+            best, other = getattr(right, figure), getattr(wrong, figure)
+            if best is not None and not best < 0.5 * other:
+                found.append(f"{figure} gives the truth {best:.4f} and {name} {other:.4f}")
+    if not abs(right.hf - 1) < 0.05:
+        found.append(f"hf gives the truth {right.hf:.3f}")
+    if not blurred.hf < 0.9:
+        found.append(f"hf gives blurred truth {blurred.hf:.3f}")
+    if found:
+        raise PaintoverError(f"the benchmark's self-test failed: {'; '.join(found)}")
+
+
+def measure(plan: Plan, folder: Path, tell: Callable[[str], object]) -> list[Table]:
+    """Run every method on every shot, first the self-test.
+
+    Args:
+        plan: how; its ``sequences`` says on what.
+        folder: for shots and frames where the plan names no cache.
+        tell: receives a line for each step.
+
+    Raises:
+        InputError: an unknown family; frames made elsewhere that are missing.
+        PaintoverError: the self-test, or a training, failed.
+    """
+    asked = plan.sequences
+    chosen = asked.families or ((QUICK_FAMILY,) if plan.quick else tuple(FAMILIES))
+    if unknown := set(chosen) - set(FAMILIES):
+        raise InputError(f"no family {', '.join(sorted(unknown))}", remedy=f"known are {', '.join(FAMILIES)}")
+    taken = {name for name, _ in asked.frames_from} & {*METHODS, *TWO_KEYS}
+    if taken:
+        raise InputError(f"--frames-from {', '.join(taken)}: that is a method of the benchmark's own")
+    form = QUICK if plan.quick else Format()
+    name, distance = find_distance()
+    root = (asked.cache or folder) / _fingerprint(plan, form, name)
+    runner = _Runner(root, distance, form, tell)
+    cases = {(family, seed): _case(plan, form, root, family, seed) for family in chosen for seed in asked.seeds}
+
+    started = time.perf_counter()
+    runner.test(cases[chosen[0], asked.seeds[0]])
+    tell(f"sequences: self-test passed, {time.perf_counter() - started:.0f} s")
+
+    makers: dict[str, Callable[[Case], None]] = dict(METHODS)
+    for label, place in asked.frames_from:
+        makers[label] = lambda case, label=label, place=place: take_frames(case, label, place)  # type: ignore[misc]
+    # Two trainings more for each shot: one seed says enough, and a quick run does without.
+    doubled = () if plan.quick else asked.seeds[:1]
+    steps = [(method, key) for key in cases for method in (*makers, *(TWO_KEYS if key[1] in doubled else ()))]
+    makers |= TWO_KEYS
+    results: dict[str, dict[str, list[Score]]] = {}
+    for number, (method, (family, seed)) in enumerate(steps, start=1):
+        done = runner.run(cases[family, seed], method, makers[method], f"{number}/{len(steps)}")
+        results.setdefault(method, {}).setdefault(family, []).append(done)
+    tables = _tables(results, _notes(plan, form, name, asked.seeds, runner.commits))
+    if asked.pictures is not None:
+        shown = [cases[family, asked.seeds[0]] for family in chosen]
+        rows = [method for method in makers if method != "identity" and method not in TWO_KEYS]
+        write_page(asked.pictures, tables, shown, rows, lambda m, family: results[m][family][0].distance)
+        tell(f"sequences: wrote {asked.pictures}")
+    return tables
+
+
+def _fingerprint(plan: Plan, form: Format, distance: str) -> str:
+    """Names a folder for everything that scores depend on, apart from the methods' own code."""
+    digest = hashlib.sha256()
+    for module in (scenes, families, surfaces):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    if distance == "deep":
+        digest.update(SCORER.read_bytes())
+    features = None if plan.features is None else plan.features.name
+    digest.update(repr((dataclasses.astuple(form), plan.sequences.budget_s, plan.device, features, distance)).encode())
+    return digest.hexdigest()[:10]
+
+
+def _case(plan: Plan, form: Format, root: Path, family: str, seed: int) -> Case:
+    @cache
+    def scene() -> scenes.Scene:
+        return make_scene(family, seed, form.width, form.height, form.frames)
+
+    name = f"{family}-{seed}"
+    return Case(
+        scene, name, root / name, form.frames, form.keys, form.scored,
+        plan.sequences.budget_s, QUICK_STEPS if plan.sequences.budget_s is None else None,
+        seed, plan.device, plan.features,
+    )  # fmt: skip
+
+
+class _Runner:
+    """Runs methods on shots, and remembers scores as JSON beside the frames."""
+
+    def __init__(self, root: Path, distance: Distance, form: Format, tell: Callable[[str], object]) -> None:
+        self._root, self._distance, self._form, self._tell = root, distance, form, tell
+        self._commit = str(describe()["commit"] or "unknown")
+        self.commits: set[str] = set()
+        """Whose code made frames that were scored."""
+
+    def test(self, case: Case) -> None:
+        """The self-test, on one shot."""
+        case.write()
+        drawn = {frame: case.scene().painted(frame) for frame in self._form.scored}
+        self_test(drawn, self._all(case, "painted"), self._all(case, "plate"), self._all(case, "occ"), self._distance)
+
+    def run(self, case: Case, method: str, make: Callable[[Case], None], count: str) -> Score:
+        path = case.folder / f"{method.replace(' ', '-')}.json"
+        if path.is_file():
+            stored = json.loads(path.read_text())
+            self.commits.add(stored.pop("commit"))
+            return Score(**stored)
+        started = time.perf_counter()
+        case.write()
+        make(case)
+        results = {frame: case.picture(method, frame) for frame in self._form.scored}
+        done = score(results, self._all(case, "painted"), self._all(case, "occ"), self._distance)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({**dataclasses.asdict(done), "commit": self._commit}))
+        self.commits.add(self._commit)
+        took = time.perf_counter() - started
+        self._tell(f"sequences: {count} {case.name} {method}: distance {done.distance:.3f}, {took:.0f} s")
+        return done
+
+    def _all(self, case: Case, kind: str) -> dict[int, Floats]:
+        return {frame: case.read(kind, frame) for frame in self._form.scored}
+
+
+def _notes(plan: Plan, form: Format, distance: str, seeds: Sequence[int], commits: Iterable[str]) -> tuple[str, ...]:
+    ours = "LPIPS-like, on a VGG-16 trunk" if distance == "deep" else "structure, texture and color at four scales"
+    budget_s = plan.sequences.budget_s
+    trained = f"{QUICK_STEPS} steps" if budget_s is None else f"{budget_s:g} s"
+    return (
+        f"{form.frames} frames {form.width}x{form.height}, keyframe {form.keys[0]}, scored "
+        f"{', '.join(map(str, form.scored))}; seeds {', '.join(map(str, seeds))}: mean (lowest..highest)",
+        f"perceptual distance: {ours}; {trained} of training for each look, on {plan.device}; "
+        f"{REFERENCE} {'with' if plan.features else 'without'} its deep-feature loss",
+        f"frames made by the code of {', '.join(sorted(commits))}",
+    )
+
+
+def _values(scores: Sequence[Score], figure: str) -> list[float]:
+    found = [getattr(item, figure) for item in scores]
+    return [float(value) for value in found if value is not None]
+
+
+def _mean(results: Scores, method: str, figure: str, family: str | None = None) -> float | None:
+    """Over seeds, and over families where none is named; None where nothing was measured."""
+    by_family = results.get(method, {})
+    chosen = list(by_family.values()) if family is None else [by_family.get(family, ())]
+    means = [statistics.fmean(values) for scores in chosen if (values := _values(scores, figure))]
+    return statistics.fmean(means) if means else None
+
+
+def _tables(results: Scores, notes: tuple[str, ...]) -> list[Table]:
+    compared = [method for method in results if method not in TWO_KEYS]
+    names = list(results[compared[0]])
+    tables = [_requirements(results, names, notes)]
+    for figure, title in FIGURES:
+        rows = []
+        for family in names:
+            cells: dict[str, Cell] = {}
+            for method in compared:
+                if values := _values(results[method][family], figure):
+                    cells[method] = Seeds(tuple(values))
+            rows.append(Row(family, cells))
+        whole: dict[str, Cell] = {}
+        for method in compared:
+            each = [_values(scores, figure) for scores in results[method].values()]
+            # The mean over families for every seed, where each family has the figure for each seed.
+            if each and len({len(values) for values in each}) == 1 and each[0]:
+                whole[method] = Seeds(tuple(statistics.fmean(column) for column in zip(*each, strict=True)))
+            elif (mean := _mean(results, method, figure)) is not None:
+                whole[method] = mean
+        tables.append(Table(title, (*rows, Row("mean", whole))))
+    if "both keys" in results:
+        tables.append(_two_keys(results, names))
+    return tables
+
+
+def _ratio(results: Scores, method: str, other: str, figure: str, family: str | None = None) -> float | None:
+    ours, theirs = (_mean(results, name, figure, family) for name in (method, other))
+    return None if ours is None or not theirs else ours / theirs
+
+
+def _requirements(results: Scores, names: Sequence[str], notes: tuple[str, ...]) -> Table:
+    """What carried must reach."""
+    rows = []
+
+    def judge(what: str, value: float | None, limit: float, *, at_least: bool = False) -> None:
+        if value is not None:
+            rows.append(Row(what, {"measured": value}, Need("measured", limit, at_least=at_least)))
+
+    judge(f"distance over {REFERENCE}'s, mean", _ratio(results, "carried", REFERENCE, "distance"), 1 / 3)
+    judge(f"dt over {REFERENCE}'s, mean", _ratio(results, "carried", REFERENCE, "dt"), 0.6)
+    judge("occluded over warp's, mean", _ratio(results, "carried", "warp", "occluded"), 0.75)
+    for name in names:
+        judge(f"{name}: distance over warp's", _ratio(results, "carried", "warp", "distance", name), 1.0)
+        judge(f"{name}: occluded over warp's", _ratio(results, "carried", "warp", "occluded", name), 0.75)
+        if FAMILIES[name].textured:
+            hf = _mean(results, "carried", "hf", name)
+            judge(f"{name}: hf", hf, 0.85, at_least=True)
+            judge(f"{name}: hf", hf, 1.15)
+    for name in names:
+        if (ratio := _both_over_better(results, name)) is not None:
+            judge(f"{name}: two keys over the better one", ratio, 1.0)
+    return Table("What carried frames must reach", tuple(rows), notes)
+
+
+def _both_over_better(results: Scores, family: str) -> float | None:
+    """Distance with two keyframes over that with the better one alone, on the first seed."""
+    runs = [results.get(method, {}).get(family, ()) for method in ("carried", "other key", "both keys")]
+    if not all(runs):
+        return None
+    first, other, both = (run[0].distance for run in runs)
+    return both / min(first, other)
+
+
+def _two_keys(results: Scores, names: Sequence[str]) -> Table:
+    rows = []
+    for family in names:
+        scores = {method: results[method][family][0].distance for method in ("carried", *TWO_KEYS)}
+        labels = {"carried": "first key", "other key": "last key", "both keys": "both"}
+        rows.append(Row(family, {labels[method]: value for method, value in scores.items()}))
+    return Table("Two keyframes: perceptual distance of carried frames, first seed", tuple(rows))
