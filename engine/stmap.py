@@ -52,7 +52,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 HASH_ATTRIBUTE = "paintover/stmap"
-METHOD = "track-1"
+METHOD = "track-2"
 """Changes when the same plate would give another map."""
 
 

@@ -22,6 +22,8 @@ _DETAIL = 1.5
 """Sigma, pixels, of the window in which a match is judged."""
 _SURROUND = 10.0
 """Sigma, pixels, of the surround whose brightness may differ: exposure and light change."""
+_LIGHT_PX = 81
+"""Side, pixels, of the window in which a change of light is measured before colors are compared."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,18 @@ def _mismatch(flow: Floats, here: View, there: View) -> Floats:
 
 def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: View, key: View) -> Floats:
     round_trip = np.sqrt(np.square(to_key + pull(from_key, to_key)).sum(axis=2))
-    tone = np.abs(_blur(frame.color, 4.0) - _blur(pull(key.color, to_key), 4.0)).mean(axis=2)
+    here, there = _blur(frame.color, 4.0), _blur(np.asarray(pull(key.color, to_key), np.float32), 4.0)
+    tone = np.abs(here - there * _light(here, there)[..., None]).mean(axis=2)
     sure = np.exp(-np.square(mismatch / 1.2)) * np.exp(-np.square(round_trip / 3.0)) * np.exp(-np.square(tone / 0.2))
     sure *= inside(to_key)
     return np.clip(_blur(sure.astype(np.float32), 1.0), 0, 1)
+
+
+def _light(here: Floats, there: Floats) -> Floats:
+    """(H, W): the factor on the encoding by which the light around a pixel changed; up to some three stops."""
+    window = (_LIGHT_PX, _LIGHT_PX)
+    one, two = (cv2.blur(image.mean(axis=2), window, borderType=cv2.BORDER_REFLECT_101) for image in (here, there))
+    return np.asarray(np.clip((one + 0.05) / (two + 0.05), 0.4, 2.5), np.float32)
 
 
 def _blur(image: Floats, sigma: float) -> Floats:
