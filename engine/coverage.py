@@ -10,9 +10,8 @@ Memory does not depend on the plate's size, and on the number of frames only whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +22,7 @@ import numpy.typing as npt
 
 from engine.errors import InputError
 from engine.footprint import cpu_count
-from engine.motion import Bytes, Floats, compose, estimate, pull, reliability
+from engine.motion import Bytes, Floats, compose, estimate, one_thread, pull, reliability
 from engine.sidecar import find_sidecars, read_sidecars
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "Plan",
     "Suggestion",
     "next_painting",
-    "one_thread",
     "sidecar_maps",
     "suggest",
 ]
@@ -120,17 +118,6 @@ class Neighborhood:
     """Share of these frames that rides on no painting, 0..1."""
     gain: float
     """Share of the whole shot that the painting would add, 0..1."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """OpenCV on one thread inside, as it was after: the same bytes whatever the machine's number of cores."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def suggest(

@@ -8,13 +8,15 @@ Convention
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "compose", "estimate", "inside", "luma8", "pull", "reliability"]
+__all__ = ["Floats", "compose", "estimate", "inside", "luma8", "one_thread", "pull", "reliability"]
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -45,6 +47,17 @@ def estimate(a: Bytes, b: Bytes, start: Floats | None = None) -> Floats:
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = dis.calc(a, b, None if start is None else np.ascontiguousarray(start.copy()))
     return np.asarray(flow, np.float32)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """OpenCV on one thread inside, as it was after: the same bytes whatever the machine's number of cores."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @functools.lru_cache(maxsize=4)

@@ -18,21 +18,19 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 import OpenImageIO as oiio
 
 from engine import images, movies
 from engine.color import ColorConfig
 from engine.errors import ImageError, InputError, Interrupted
-from engine.motion import Floats, estimate
+from engine.motion import Floats, estimate, one_thread
 from engine.pipeline import plate_sha256
 from engine.shot import Plate
 from engine.sidecar import read_sidecars, sidecar_path
@@ -172,7 +170,7 @@ def prepare_sidecars(
     foreign: list[Path] = []
     failed = threading.Event()
     count = max(1, threads or os.cpu_count() or 1)
-    with _single_threaded_opencv(), ThreadPoolExecutor(count, thread_name_prefix="flow") as flows:
+    with one_thread(), ThreadPoolExecutor(count, thread_name_prefix="flow") as flows:
         with ThreadPoolExecutor(max(1, min(count, len(chains))), thread_name_prefix="track") as pool:
             pending = {pool.submit(chain.run, flows, results, failed) for chain in chains}
             error: BaseException | None = None
@@ -355,14 +353,3 @@ class _Chain:
             if digests[frame] == digest and to_key.shape == from_key.shape == (*size, 2):
                 return Track(to_key, from_key, np.zeros(size, np.float32)), index
         return None, 0
-
-
-@contextmanager
-def _single_threaded_opencv() -> Iterator[None]:
-    """OpenCV's flow depends on its number of threads; ours are frames and directions instead."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from engine import __version__
 from engine.color import ColorConfig
-from engine.coverage import LEAST_GAIN, Neighborhood, next_painting, one_thread
+from engine.coverage import LEAST_GAIN, Neighborhood, next_painting
 from engine.errors import ImageError
 from engine.frames import SequencePath
+from engine.motion import one_thread
 from engine.settings import RenderSettings
 from engine.shot import Keyframe, Plate
 from engine.temporaries import replacing

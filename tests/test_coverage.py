@@ -9,8 +9,9 @@ import numpy as np
 import OpenImageIO as oiio
 import pytest
 
-from engine.coverage import next_painting, one_thread, sidecar_maps, suggest
+from engine.coverage import next_painting, sidecar_maps, suggest
 from engine.errors import ImageError, InputError, Interrupted
+from engine.motion import one_thread
 from engine.sidecar import sidecar_path
 from engine.temporal import plate_step, temporal_error
 
