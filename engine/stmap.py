@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -30,6 +29,7 @@ import OpenImageIO as oiio
 from engine import images, movies
 from engine.color import ColorConfig
 from engine.errors import ImageError, InputError, Interrupted
+from engine.footprint import cpu_count
 from engine.motion import Floats, estimate, one_thread
 from engine.pipeline import plate_sha256
 from engine.shot import Plate
@@ -169,7 +169,7 @@ def prepare_sidecars(
     made = kept = done = 0
     foreign: list[Path] = []
     failed = threading.Event()
-    count = max(1, threads or os.cpu_count() or 1)
+    count = max(1, threads or cpu_count())
     with one_thread(), ThreadPoolExecutor(count, thread_name_prefix="flow") as flows:
         with ThreadPoolExecutor(max(1, min(count, len(chains))), thread_name_prefix="track") as pool:
             pending = {pool.submit(chain.run, flows, results, failed) for chain in chains}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from engine.flow_files import Direction, read_flow, write_flow
 from engine.frames import FrameRange, SequencePath
 from engine.temporaries import clean_temporaries, output_error, replacing
 from engine.training.device import Machine
+from engine.training.events import open_events
 from engine.training.raft_network import ITERATIONS, LEAST_SIDE, LONGEST_SIDE, Raft, load_raft
 from engine.training.train import StopFlag
 
@@ -175,15 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args(arguments)
-
-    def emit(event: dict[str, Any]) -> None:
-        print(json.dumps(event), flush=True)
-
-    class Warnings(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            emit({"event": "warning", "message": record.getMessage()})
-
-    logging.getLogger("engine").addHandler(Warnings(logging.WARNING))
+    emit = open_events()
     stop = StopFlag()
     stop.install()
     try:

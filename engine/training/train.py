@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -34,6 +34,7 @@ from engine.temporaries import clean_temporaries
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
 from engine.training.config import Settings, TrainingJob
 from engine.training.device import Machine
+from engine.training.events import Emit, open_events
 from engine.training.export import write_look
 from engine.training.features import load_features
 from engine.training.keyframes import Keyframe, load_keyframes, load_plate
@@ -45,8 +46,6 @@ from engine.training.texler import DEEP_LAYERS
 __all__ = ["Emit", "Trained", "main", "train"]
 
 log = logging.getLogger(__name__)
-
-Emit = Callable[[dict[str, Any]], None]
 
 PADDING = 8
 """Keyframes are padded to multiples of this; it serves every recipe."""
@@ -390,15 +389,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.training.train", description="Train a look from a job.")
     parser.add_argument("--job", required=True, type=Path, help="the job, JSON")
     options = parser.parse_args(arguments)
-
-    def emit(event: dict[str, Any]) -> None:
-        print(json.dumps(event), flush=True)
-
-    class Warnings(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            emit({"event": "warning", "message": record.getMessage()})
-
-    logging.getLogger("engine").addHandler(Warnings(logging.WARNING))
+    emit = open_events()
     stop = StopFlag()
     stop.install()
     try:

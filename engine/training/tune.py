@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import logging
 import math
 import os
 import shutil
@@ -44,6 +43,7 @@ from engine.shot import Plate
 from engine.sidecar import find_sidecars, sidecars_sha256
 from engine.temporaries import clean_temporaries, output_error, replacing
 from engine.training.config import Settings, TrainingJob
+from engine.training.events import open_events
 from engine.training.tune_grid import Setting, settings_of
 from engine.training.tune_plot import draw_plot
 
@@ -398,15 +398,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--search", required=True, type=Path, help="the search, JSON")
     parser.add_argument("--setting", help="one setting, JSON; its process is started by the search")
     options = parser.parse_args(arguments)
-
-    def emit(event: dict[str, Any]) -> None:
-        print(json.dumps(event), flush=True)
-
-    class Warnings(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            emit({"event": "warning", "message": record.getMessage()})
-
-    logging.getLogger("engine").addHandler(Warnings(logging.WARNING))
+    emit = open_events()
     try:
         if options.setting is None:
             stop = _Stop()
