@@ -8,6 +8,9 @@ from setuptools import find_packages, setup
 GPU_RUNTIME = "platform_system != 'Darwin' and (platform_machine == 'x86_64' or platform_machine == 'AMD64')"
 CPU_RUNTIME = "platform_system == 'Darwin' or (platform_machine != 'x86_64' and platform_machine != 'AMD64')"
 
+# Open Job Description's tools, exactly: without a version, pip takes a placeholder of openjd-cli.
+OPENJD = ["openjd-cli==0.8.0", "openjd-model==0.13.0", "openjd-sessions==0.13.0"]
+
 setup(
     name="paintover",
     version="0.1.0",
@@ -32,7 +35,15 @@ setup(
     ],
     extras_require={
         "train": ["torch>=2.4", "safetensors>=0.4"],
-        "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.5", "mypy>=1.10", "import-linter>=2.0", "OpenEXR>=3.3"],
+        "dev": [
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "ruff>=0.5",
+            "mypy>=1.10",
+            "import-linter>=2.0",
+            "OpenEXR>=3.3",
+            *OPENJD,
+        ],
     },
     entry_points={"console_scripts": ["paintover = plugin.cli:main"]},
 )
