@@ -19,6 +19,7 @@ from typing import Protocol
 
 from engine import __version__
 from engine.errors import FrameFailures, InputError, Interrupted, PaintoverError
+from plugin.farm.arguments import settle
 from plugin.options import Options, Parser
 from plugin.progress import NoProgress, Progress, open_progress, quiet_errors
 from plugin.stop import StopRequest
@@ -31,6 +32,7 @@ VERBS = {
     "train": "painted keyframes -> one look (.onnx)",
     "tune": "which settings come closest to a reference sequence in a fixed time",
     "render": "look + plate -> frames; skips what is already valid",
+    "submit": "the whole job on a farm: Dask, SLURM, Open Job Description, OpenCue, Deadline",
     "verify": "every expected frame is there, whole, and made by this look",
     "inspect": "what a look or a rendered frame says about itself",
     "key": "exports frames through the display view, for painting",
@@ -95,7 +97,7 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
     try:
         with stop:
             verb = _verb(words[0])
-            options = verb.parser().read(words[1:])
+            options = settle(verb.parser().read(words[1:]))
             progress = open_progress(options.progress)
             with _logging(progress, debug=debug), _color_config(options.ocio):
                 try:
@@ -147,6 +149,10 @@ def _verb(name: str) -> Verb:
         from plugin import render_verb
 
         return render_verb
+    if name == "submit":
+        from plugin import submit_verb
+
+        return submit_verb
     if name == "verify":
         from plugin import verify_verb
 

@@ -30,6 +30,7 @@ __all__ = [
     "add_rendering",
     "add_report",
     "add_reporting",
+    "add_submission",
     "add_suggestion",
     "add_threads",
     "add_training",
@@ -40,6 +41,7 @@ __all__ = [
     "add_work",
     "parse_budget",
     "parse_device",
+    "parse_workers",
 ]
 
 DEFAULT_BUDGET_S = 60.0
@@ -77,6 +79,7 @@ class Options(argparse.Namespace):
     device: str | None = None
     threads: int | None = None
     workers: int | None = None
+    """0 where it is to be found out."""
     tile: int | None = None
     tensorrt: bool = False
     overwrite: bool = False
@@ -96,6 +99,16 @@ class Options(argparse.Namespace):
     page: str | None = None
     style: str | None = None
     json: bool = False
+    out_colorspace: str | None = None
+    shard: tuple[int, int] | None = None
+    timeout: float | None = None
+    frames_dialect: str | None = None
+    path_mapping: str | None = None
+    engine: str | None = None
+    chunk: int | None = None
+    frame_time: float | None = None
+    retries: int | None = None
+    gpu: bool = False
     progress: str = "auto"
     debug: bool = False
 
@@ -200,6 +213,17 @@ def parse_device(text: str) -> str:
     if name in ("auto", "cpu") or re.fullmatch(r"cuda:\d+", name):
         return name
     raise InputError(f"unknown device {text!r}", remedy="use auto, cpu, or cuda:0 for the first GPU")
+
+
+def parse_workers(text: str) -> int:
+    """A number of processes from 1 up; 0 for ``auto``.
+
+    Raises:
+        InputError: neither.
+    """
+    if text.strip().lower() == "auto":
+        return 0
+    return _counted("--workers", 1, "give auto, or 1 or more")(text)
 
 
 def _counted(option: str, minimum: int, remedy: str) -> Callable[[str], int]:
@@ -412,15 +436,21 @@ def add_painting_out(parser: Parser, help_text: str) -> None:
 
 
 def add_rendering(parser: Parser) -> None:
-    """``--workers --overwrite`` and those of :func:`add_verification`."""
-    group = _add_verification(parser, "rendering")
-    group.add_argument(
+    """``--workers`` and those of :func:`add_submission`."""
+    add_submission(parser).add_argument(
         "--workers",
-        type=_counted("--workers", 1, "give 1 or more"),
+        type=parse_workers,
         metavar="N",
-        help="processes; one uses every core already, more are for several GPUs or to survive crashes (default: 1)",
+        help="processes, or auto: one for each GPU, else as many as cores and memory serve (default: 1, which uses\n"
+        "every core already; more also survive crashes)",
     )
+
+
+def add_submission(parser: Parser) -> argparse._ArgumentGroup:
+    """``--overwrite`` and those of :func:`add_verification`; returns their group."""
+    group = _add_verification(parser, "rendering")
     group.add_argument("--overwrite", action="store_true", help="render frames again that are already right")
+    return group
 
 
 def add_verification(parser: Parser) -> None:
@@ -438,6 +468,9 @@ def _add_verification(parser: Parser, title: str) -> argparse._ArgumentGroup:
     )
     group.add_argument(
         "--tensorrt", action="store_true", help="through TensorRT; the first frame then waits for minutes"
+    )
+    group.add_argument(
+        "--out-colorspace", metavar="NAME", help="colorspace of the frames (default: the plate's, if the format can)"
     )
     group.add_argument("--no-guides", action="store_true", help="ignore STMap sidecars in the work folder")
     group.add_argument(

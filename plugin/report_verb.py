@@ -69,7 +69,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     config = ColorConfig.active(options.ocio)
     settings = RenderSettings(
         tile=file.tile if file and options.tile is None else options.tile,
-        out_colorspace=file.out_colorspace if file else None,
+        out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
         tensorrt=options.tensorrt,
     )
     check_spaces(config, [plate.colorspace, settings.out_colorspace])

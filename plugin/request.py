@@ -59,7 +59,7 @@ def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> 
         guides=base.guides and not options.no_guides,
         tile=base.tile if options.tile is None else options.tile,
         workers=options.workers or base.workers,
-        out_colorspace=base.out_colorspace,
+        out_colorspace=options.out_colorspace or base.out_colorspace,
     )
 
 

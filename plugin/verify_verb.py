@@ -62,7 +62,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         raise InputError("--colorspace is the plate's", remedy="give --plate as well")
     settings = RenderSettings(
         tile=file.tile if file and options.tile is None else options.tile,
-        out_colorspace=file.out_colorspace if file else None,
+        out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
         carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
     )

@@ -1,0 +1,163 @@
+"""The options by which a farm calls the verbs, and by which ``submit`` plans them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable
+
+from engine.errors import InputError
+from engine.frames import FrameRange
+from plugin.farm.dialects import DIALECTS
+from plugin.farm.paths import PathMapping
+from plugin.options import Options, Parser
+
+__all__ = ["Shard", "add_planning", "add_task", "parse_seconds", "parse_shard", "settle"]
+
+_PATHS = ("shot", "plate", "out", "work", "look", "vectors", "backward_vectors")
+
+
+class Shard(tuple[int, int]):
+    """(i, n): the i-th of n equal parts, from 1."""
+
+    __slots__ = ()
+
+    def of(self, frames: FrameRange) -> FrameRange | None:
+        """Every n-th frame from the i-th on, so that slow passages of a shot are shared; None where nothing is left."""
+        part = frames.frames[self[0] - 1 :: self[1]]
+        return FrameRange(part) if part else None
+
+
+def parse_shard(text: str) -> Shard:
+    """``2/8``: the second of eight parts.
+
+    Raises:
+        InputError: not two whole numbers, or the first is not from 1 to the second.
+    """
+    match = re.fullmatch(r"(\d{1,7})/(\d{1,7})", text.strip(), re.ASCII)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise InputError(f'--shard "{text}" is no part of a job', remedy="write 1/8 to 8/8 for eight machines")
+    return Shard((int(match[1]), int(match[2])))
+
+
+def parse_seconds(text: str) -> float:
+    """A positive number of seconds: ``90``, ``90s``, ``0.5``.
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        seconds = float(text.strip().removesuffix("s"))
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InputError(f'"{text}" is not a time', remedy="give seconds, such as 90s")
+    return seconds
+
+
+def add_task(parser: Parser, *, shard: bool = True, timeout: bool = False) -> None:
+    """``--shard --timeout --frames-dialect --path-mapping``: what a verb that a farm calls takes beside its own."""
+    group = parser.add_argument_group("on a farm")
+    if shard:
+        group.add_argument(
+            "--shard", type=parse_shard, metavar="I/N", help="only the I-th of N equal parts, for farms with no engine"
+        )
+    if timeout:
+        group.add_argument(
+            "--timeout",
+            type=parse_seconds,
+            metavar="SECONDS",
+            help="a frame that takes longer fails, and the others go on (default: no limit)",
+        )
+    _add_dialect(group)
+    group.add_argument(
+        "--path-mapping",
+        metavar="FILE",
+        help="rules from the submitting machine's paths to this one's (default: $PAINTOVER_PATH_MAPPING)",
+    )
+
+
+def add_planning(parser: Parser) -> None:
+    """``--chunk --frame-time --timeout --retries --gpu``: how ``submit`` cuts a shot into tasks."""
+    group = parser.add_argument_group("tasks")
+    group.add_argument(
+        "--chunk", type=_counted("--chunk", 1), metavar="N", help="frames in one task (default: from --frame-time)"
+    )
+    group.add_argument(
+        "--frame-time",
+        type=parse_seconds,
+        metavar="SECONDS",
+        help="what a frame takes on one machine (default: measured where the engine can, else 5)",
+    )
+    group.add_argument(
+        "--timeout", type=parse_seconds, metavar="SECONDS", help="a frame that takes longer fails (default: no limit)"
+    )
+    group.add_argument(
+        "--retries",
+        type=_counted("--retries", 0),
+        metavar="N",
+        help="how often a task that may succeed later is tried again (default: 2)",
+    )
+    group.add_argument("--gpu", action="store_true", help="training and rendering ask the engine for a GPU each")
+
+
+def settle(options: Options) -> Options:
+    """Turn an engine's frame range into ours, and the submitting machine's paths into this one's, in place.
+
+    Raises:
+        InputError: a range that its dialect does not have, or a path mapping that cannot be read.
+    """
+    if options.frames is not None and options.frames_dialect not in (None, "fileseq"):
+        options.frames = str(DIALECTS[options.frames_dialect](options.frames))
+    mapping = PathMapping.active(options.path_mapping)
+    if not mapping.rules:
+        return options
+    for name in _PATHS:
+        value = getattr(options, name)
+        if value is not None:
+            setattr(options, name, mapping.apply(value))
+    for name in ("ocio", "features"):
+        value = getattr(options, name)
+        if value is not None and "://" not in value:
+            setattr(options, name, mapping.apply(value))
+    if options.keyframes:
+        options.keyframes = [_mapped_keyframe(text, mapping) for text in options.keyframes]
+    return options
+
+
+def _mapped_keyframe(text: str, mapping: PathMapping) -> str:
+    """A keyframe as it is written on a command line, with its paths mapped."""
+    number, equals, rest = text.partition("=")
+    if not equals:
+        return text
+    words = re.split(r",(?=(?:matte|colorspace)=)", rest)
+    mapped = [mapping.apply(words[0].strip())]
+    for word in words[1:]:
+        name, _, value = word.partition("=")
+        mapped.append(f"{name}={mapping.apply(value.strip()) if name == 'matte' else value}")
+    return f"{number}={','.join(mapped)}"
+
+
+def _add_dialect(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--frames-dialect",
+        choices=tuple(DIALECTS),
+        metavar="NAME",
+        help=f"who wrote --frames: {', '.join(DIALECTS)} (default: fileseq)",
+    )
+
+
+def _counted(option: str, least: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number of at least ``least``."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise InputError(f'{option} "{text}" is not a number of that kind', remedy=f"give {least} or more")
+        return value
+
+    return read

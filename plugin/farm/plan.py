@@ -1,0 +1,335 @@
+"""What a shot takes, as data: the verbs to call, in which order, and how their frames are cut into chunks.
+
+The plan knows no engine. Its paths are absolute, its words are what follows ``paintover`` on a command line, and its
+frames are in our own dialect. Every step is one command that may run any number of times: what is done stays done.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.color import ColorConfig
+from engine.errors import InputError
+from engine.frames import FrameRange, SequencePath
+from engine.render import read_card
+from engine.shot import Keyframe, Shot
+from plugin.options import Options
+from plugin.preflight import (
+    check_keyframes,
+    check_look_output,
+    check_out,
+    check_plate,
+    check_spaces,
+    prepare_folder,
+)
+from plugin.request import carried_from, look_from, out_from, painted_from, shot_from, work_from
+from plugin.train_verb import job_from
+from plugin.training_record import fingerprint, is_current
+
+__all__ = ["DEFAULT_FRAME_S", "START_S", "FarmPlan", "FarmStep", "chunked", "frames_per_chunk", "plan_from", "program"]
+
+START_S = 4.3
+"""Seconds that a renderer takes before its first frame, as measured on two cores."""
+DEFAULT_FRAME_S = 5.0
+"""Seconds that a frame is taken to need where nobody has measured it."""
+
+_START_SHARE = 0.05
+"""Of a chunk's time, the most that starting may take."""
+_LONGEST_CHUNK_S = 900.0
+"""What a lost machine may cost."""
+_CHUNKS_PER_WORKER = 4
+"""So many at least, so that slow machines leave work to fast ones."""
+_TRAINING_SLACK_S = 900.0
+"""For loading, export and its self-check, beside the budget."""
+_RETRIES = 2
+
+
+@dataclass(frozen=True)
+class FarmStep:
+    """One verb, run as one task or as many side by side.
+
+    Raises:
+        InputError: chunks and shards both, a negative number of retries, or a time that is no time.
+    """
+
+    name: str
+    """train, prepare, render or verify."""
+    command: tuple[str, ...]
+    """The words after ``paintover``, the verb first, without frames and without a placeholder of any engine."""
+    frames: str
+    """All frames of the step, in our dialect."""
+    chunks: tuple[str, ...] = ()
+    """What each task's ``--frames`` says, in our dialect; empty where every task gets ``frames``."""
+    shards: int = 1
+    """Tasks that all get ``frames`` and ``--shard=1/N`` to ``--shard=N/N``, where there are no chunks."""
+    needs: tuple[str, ...] = ()
+    """Names of the steps that must have succeeded, all their tasks, before one of these starts."""
+    needs_gpu: bool = False
+    """Whether a task wants a GPU for itself."""
+    timeout_s: float | None = None
+    """Seconds after which a task may be ended; None for no limit."""
+    retries: int = _RETRIES
+    """How often a task that failed with exit code 1, or lost its machine, is tried again. Code 2 never helps."""
+
+    def __post_init__(self) -> None:
+        if self.shards < 1 or (self.chunks and self.shards > 1):
+            raise InputError(f"step {self.name}: {self.shards} shards of {len(self.chunks)} chunks cannot be")
+        if self.retries < 0 or (self.timeout_s is not None and not 0 < self.timeout_s < math.inf):
+            raise InputError(f"step {self.name}: {self.retries} retries within {self.timeout_s} s cannot be")
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the step is."""
+        return len(self.chunks) or self.shards
+
+    def words(self, task: int) -> tuple[str, ...]:
+        """The words after ``paintover`` of one task, counted from 0.
+
+        ``--frames=`` is one word: a negative range would be taken for an option.
+        """
+        if not 0 <= task < self.tasks:
+            raise IndexError(f"step {self.name} has {self.tasks} tasks, no task {task}")
+        if self.chunks:
+            return (*self.command, f"--frames={self.chunks[task]}")
+        shard = (f"--shard={task + 1}/{self.shards}",) if self.shards > 1 else ()
+        return (*self.command, f"--frames={self.frames}", *shard)
+
+
+@dataclass(frozen=True)
+class FarmPlan:
+    """A shot as steps; see :func:`plan_from`."""
+
+    name: str
+    """For people and for job names: letters, digits, dots, dashes and underscores."""
+    steps: tuple[FarmStep, ...]
+    """In an order in which they may run one after the other."""
+    frames: FrameRange
+    """Those to render."""
+    work: Path
+    """The work folder."""
+    look: Path
+    """The look, which the step train writes where there is one."""
+    out: SequencePath
+    """Where frames go."""
+    inputs: tuple[str, ...]
+    """Files and patterns that must be there before: plate, paintings, mattes, and the look where none is trained."""
+
+    def step(self, name: str) -> FarmStep | None:
+        """The step of that name, if the shot needs it."""
+        return next((step for step in self.steps if step.name == name), None)
+
+
+def program() -> tuple[str, ...]:
+    """What calls ``paintover`` on this machine and on those that share its environment."""
+    return (sys.executable, "-m", "plugin")
+
+
+def frames_per_chunk(frames: int, frame_s: float, *, workers: int | None = None, most: int | None = None) -> int:
+    """How many frames a chunk should have.
+
+    Enough that starting takes at most a twentieth of its time, few enough that a lost machine costs at most a quarter
+    of an hour and every worker gets several, but never more chunks than the engine takes.
+
+    Args:
+        frames: of the whole job.
+        frame_s: seconds that one frame takes on one machine.
+        workers: machines, where known.
+        most: chunks that the engine takes.
+
+    Raises:
+        InputError: not a time.
+    """
+    if not 0 < frame_s < math.inf:
+        raise InputError(f"a frame of {frame_s} s cannot be planned for", remedy="give --frame-time in seconds")
+    size = math.ceil(START_S / (_START_SHARE * frame_s))
+    if workers:
+        size = min(size, math.ceil(frames / (workers * _CHUNKS_PER_WORKER)))
+    size = min(size, int(_LONGEST_CHUNK_S / frame_s), frames)
+    return max(1, size, math.ceil(frames / most) if most else 1)
+
+
+def chunked(frames: FrameRange, size: int) -> tuple[str, ...]:
+    """Frame ranges of ``size`` frames each, in order; the last may be shorter."""
+    numbers = frames.frames
+    return tuple(str(FrameRange(numbers[start : start + size])) for start in range(0, len(numbers), size))
+
+
+def plan_from(options: Options, *, max_chunks: int | None = None, workers: int | None = None) -> FarmPlan:
+    """Check a shot and plan it.
+
+    Without keyframes nothing is trained or prepared, and the look must be there. With them, training is left out where
+    the look on disk is already the one that it would give.
+
+    Args:
+        max_chunks: the most tasks of one step that the engine takes.
+        workers: machines, where known.
+
+    Raises:
+        PaintoverError: what ``paintover run`` would refuse on this machine, but for its devices, which are not the
+            farm's; or more chunks than the engine takes.
+    """
+    file = None if options.shot is None else Shot.load(options.shot)
+    painted = bool(painted_from(options, file))
+    shot = shot_from(options, paintings=painted)
+    out, work, look = out_from(options, shot), work_from(options, shot), look_from(options, shot)
+    config = ColorConfig.active(options.ocio)
+    spaces = [shot.plate.colorspace, shot.out_colorspace, *(keyframe.colorspace for keyframe in shot.keyframes)]
+    check_spaces(config, spaces)
+    check_plate(shot.plate)
+    check_keyframes(shot.keyframes)
+    prepare_folder(work)
+    check_out(out, shot.plate, shot.keyframes)
+    carried_from(options, out)
+    inputs = [_absolute(shot.plate.path.text)]
+    steps: list[FarmStep] = []
+    gpu = bool(options.gpu) or shot.device.startswith("cuda")
+    if painted:
+        inputs += [_absolute(path) for key in shot.keyframes for path in (key.painting, key.matte) if path]
+        job = job_from(shot, options)
+        if options.fresh or options.resume or not is_current(job, fingerprint(job)):
+            check_look_output(look)
+            steps.append(_train(shot, options, look, work, gpu))
+        if shot.guides:
+            steps.append(_prepare(shot, options, work))
+    if not any(step.name == "train" for step in steps):
+        read_card(look)
+        inputs.append(_absolute(look))
+    chunks = _chunks(shot, options, max_chunks, workers)
+    rendered_with = _rendered_with(shot, options, look, work, out)
+    seconds = None if options.timeout is None else options.timeout * _longest(chunks) + _TRAINING_SLACK_S
+    render = (
+        "render",
+        *rendered_with,
+        *_machine(shot, options),
+        *_option("--timeout", options.timeout),
+        *(("--overwrite",) if options.overwrite else ()),
+    )
+    all_frames = str(shot.plate.frames)
+    retries = _RETRIES if options.retries is None else options.retries
+    before = tuple(step.name for step in steps)
+    steps.append(FarmStep("render", render, all_frames, chunks, needs=before, needs_gpu=gpu, timeout_s=seconds))
+    steps.append(FarmStep("verify", ("verify", *rendered_with, *_reporting()), all_frames, needs=("render",)))
+    steps = [replace(step, retries=retries) for step in steps]
+    return FarmPlan(
+        name=_name(options, look),
+        steps=tuple(steps),
+        frames=shot.plate.frames,
+        work=Path(_absolute(work)),
+        look=Path(_absolute(look)),
+        out=SequencePath.parse(_absolute(out.text)),
+        inputs=tuple(inputs),
+    )
+
+
+def _train(shot: Shot, options: Options, look: Path, work: Path, gpu: bool) -> FarmStep:
+    words = (
+        "train",
+        *_plate(shot, options),
+        *(word for keyframe in shot.keyframes for word in ("--keyframe", _keyframe(keyframe))),
+        *("--look", _absolute(look), "--work", _absolute(work)),
+        *_option("--budget", None if shot.budget_s is None else f"{shot.budget_s:f}s"),
+        *_option("--steps", shot.steps),
+        *("--seed", str(shot.seed)),
+        *_option("--recipe", options.recipe),
+        *_option("--features", options.features and _file(options.features)),
+        *(("--fit-paintings",) if options.fit_paintings else ()),
+        *(("--resume",) if options.resume else ()),
+        *_machine(shot, options),
+    )
+    limit_s = None if shot.budget_s is None else shot.budget_s + _TRAINING_SLACK_S
+    return FarmStep("train", words, str(shot.plate.frames), needs_gpu=gpu, timeout_s=limit_s)
+
+
+def _prepare(shot: Shot, options: Options, work: Path) -> FarmStep:
+    words = (
+        "prepare",
+        *_plate(shot, options),
+        *(word for keyframe in shot.keyframes for word in ("--keyframe", str(keyframe.frame))),
+        *("--work", _absolute(work)),
+        *_option("--vectors", options.vectors and _absolute(options.vectors)),
+        *_option("--backward-vectors", options.backward_vectors and _absolute(options.backward_vectors)),
+        *_option("--threads", options.threads),
+        *_reporting(),
+    )
+    # A keyframe is followed frame by frame, towards later frames and towards earlier ones.
+    frames = shot.plate.frames
+    chains = sum((key.frame < frames.last) + (key.frame > frames.first) for key in shot.keyframes)
+    return FarmStep("prepare", words, str(frames), shards=max(1, chains))
+
+
+def _chunks(shot: Shot, options: Options, most: int | None, workers: int | None) -> tuple[str, ...]:
+    frames = shot.plate.frames
+    if options.chunk is None:
+        seconds = DEFAULT_FRAME_S if options.frame_time is None else options.frame_time
+        return chunked(frames, frames_per_chunk(len(frames), seconds, workers=workers, most=most))
+    chunks = chunked(frames, options.chunk)
+    if most is not None and len(chunks) > most:
+        least = math.ceil(len(frames) / most)
+        why = f"{len(frames)} frames in chunks of {options.chunk} are {len(chunks)} tasks, and {most} is the limit here"
+        raise InputError(why, remedy=f"give --chunk {least} or more")
+    return chunks
+
+
+def _longest(chunks: Sequence[str]) -> int:
+    return max(len(FrameRange.parse(chunk)) for chunk in (chunks[0], chunks[-1]))
+
+
+def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: SequencePath) -> tuple[str, ...]:
+    return (
+        *("--look", _absolute(look)),
+        *_plate(shot, options),
+        *("--out", _absolute(out.text), "--work", _absolute(work)),
+        *_option("--tile", shot.tile),
+        *_option("--out-colorspace", shot.out_colorspace),
+        *(("--tensorrt",) if options.tensorrt else ()),
+        *(() if shot.guides else ("--no-guides",)),
+        *(("--carried",) if options.carried else ()),
+    )
+
+
+def _plate(shot: Shot, options: Options) -> tuple[str, ...]:
+    return (
+        *("--plate", _absolute(shot.plate.path.text)),
+        *_option("--colorspace", shot.plate.colorspace),
+        *_option("--ocio", options.ocio and (options.ocio if "://" in options.ocio else _absolute(options.ocio))),
+    )
+
+
+def _machine(shot: Shot, options: Options) -> tuple[str, ...]:
+    device = () if shot.device == "auto" else ("--device", shot.device)
+    return (*device, *_option("--threads", options.threads), *_reporting())
+
+
+def _reporting() -> tuple[str, ...]:
+    # An engine that wants another protocol adds --progress once more: the last one counts.
+    return ("--progress", "lines")
+
+
+def _keyframe(keyframe: Keyframe) -> str:
+    text = f"{keyframe.frame}={_absolute(keyframe.painting)}"
+    text += "" if keyframe.matte is None else f",matte={_absolute(keyframe.matte)}"
+    return text + ("" if keyframe.colorspace is None else f",colorspace={keyframe.colorspace}")
+
+
+def _option(name: str, value: object | None) -> tuple[str, ...]:
+    return () if value is None else (name, str(value))
+
+
+def _file(text: str) -> str:
+    return _absolute(text) if Path(text).exists() else text
+
+
+def _name(options: Options, look: Path) -> str:
+    stem = Path(options.shot).stem if options.shot else look.stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._-") or "paintover"
+
+
+def _absolute(path: Path | str) -> str:
+    # Not resolve(): a link in a path is the artist's choice, and a pattern is no file.
+    return os.path.abspath(path)  # noqa: PTH100
