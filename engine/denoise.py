@@ -48,7 +48,14 @@ class DenoiseSettings:
 
 
 def filter_frame(
-    frame: int, *, first: int, last: int, image: ImageOf, flow: FlowOf, settings: DenoiseSettings | None = None
+    frame: int,
+    *,
+    first: int,
+    last: int,
+    image: ImageOf,
+    flow: FlowOf,
+    trust: FlowOf | None = None,
+    settings: DenoiseSettings | None = None,
 ) -> Floats:
     """The image of ``frame``, denoised: (H, W, 3) float32, in the colorspace and range of the images.
 
@@ -61,6 +68,7 @@ def filter_frame(
             8-bit units. Scene-linear light would keep the noise of highlights and lose the detail of shadows. Asked
             for ``frame`` and for each neighbor in the range once.
         flow: asked outward from ``frame``, a step at a time; occlusion-aware also for the way back.
+        trust: as ``flow``, but gives the flow's reliability, (H, W) in 0..1, for who has it; None to compute it.
         settings: the defaults where None.
 
     Raises:
@@ -69,6 +77,7 @@ def filter_frame(
     Source: Bennett and McMillan 2005, section 4, along flow as in Texler et al. 2020, section 3.3.
     """
     settings = settings or DenoiseSettings()
+    sure = trust or (lambda near, far: reliability(flow(near, far), flow(far, near)))
     if not first <= frame <= last:
         raise InputError(f"frame {frame} is not within {first}-{last}", frame=frame)
     center = image(frame)
@@ -77,19 +86,19 @@ def filter_frame(
     weights = np.ones((height, width), np.float32)
     for step in (-1, 1):
         chain = np.zeros((height, width, 2), np.float32)
-        trust = np.ones((height, width), np.float32)
+        known = np.ones((height, width), np.float32)
         for distance in range(1, settings.range + 1):
             near, far = frame + step * (distance - 1), frame + step * distance
             if not first <= far <= last:
                 break
             onward = flow(near, far)
             if settings.occlusion_aware:
-                trust *= pull(reliability(onward, flow(far, near)), chain, border=cv2.BORDER_CONSTANT)
-                if not trust.any():
+                known *= pull(sure(near, far), chain, border=cv2.BORDER_CONSTANT)
+                if not known.any():
                     break
             chain = compose(chain, onward)
             found = pull(image(far), chain)
-            weight = trust * _alike(center, found, distance, settings)
+            weight = known * _alike(center, found, distance, settings)
             total += weight[..., None] * found
             weights += weight
     return np.asarray(total / weights[..., None], np.float32)

@@ -10,22 +10,19 @@ never cut. ``scatter_published`` and ``advect_published`` are the guide as publi
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import ImageError, InputError
+from engine.errors import InputError
 from engine.motion import Floats, reliability
-from engine.temporaries import replacing
 
-__all__ = ["GuideSettings", "Points", "advance", "advect_published", "distinct_colors", "draw", "follow", "load"]
-__all__ += ["sample", "save", "scatter", "scatter_published"]
+__all__ = ["GuideSettings", "Points", "advance", "advect_published", "distinct_colors", "draw", "follow"]
+__all__ += ["sample", "scatter", "scatter_published"]
 
 Ints = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
@@ -231,32 +228,6 @@ def draw(sets: Sequence[Points], height: int, width: int, *, sigma_px: float = 1
             blended *= weight
             patch += blended
     return np.ascontiguousarray(canvas[:, reach : reach + height, reach : reach + width].transpose(1, 2, 0))
-
-
-def save(points: Points, path: Path | str) -> None:
-    """Writes a state as .npz, whole or not at all; the same state gives the same bytes.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    frames = np.array([points.keyframe, points.frame], np.int64)
-    with replacing(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, frames=frames, xy=points.xy, home=points.home, color=points.color, hidden=points.hidden)
-
-
-def load(path: Path | str) -> Points:
-    """Reads what ``save`` wrote.
-
-    Raises:
-        ImageError: there is no such file, or it is damaged or something else.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            keyframe, frame = (int(number) for number in stored["frames"])
-            xy, home, color = (np.asarray(stored[name], np.float32) for name in ("xy", "home", "color"))
-            return Points(keyframe, frame, xy, home, color, np.asarray(stored["hidden"], np.int32))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, InputError) as error:
-        raise ImageError("not a guide's points, or damaged", path=path, remedy="remove it") from error
 
 
 def sample(image: npt.NDArray[Any], xy: Floats) -> Floats:

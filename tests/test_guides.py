@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from engine.errors import ImageError, InputError
+from engine.errors import InputError
 from engine.guide_grid import (
     Grid,
     GridSettings,
@@ -28,9 +27,7 @@ from engine.guides import (
     advect_published,
     draw,
     follow,
-    load,
     sample,
-    save,
     scatter,
     scatter_published,
 )
@@ -183,13 +180,10 @@ def test_bare_places_are_filled_with_colors_unlike_the_neighbors() -> None:
     assert np.abs(points.home[seen] + (-11.3 * 8, 0) - points.xy[seen]).max() < 0.5
 
 
-def test_a_state_depends_on_nothing_but_the_way_from_the_keyframe(tmp_path: Path) -> None:
+def test_a_state_depends_on_nothing_but_the_way_from_the_keyframe() -> None:
     card, start = _Card(), scatter(WHOLE, 0)
     straight = _at(start, 9, card.flow)
-    for name in ("a.npz", "b.npz"):
-        save(_at(scatter(WHOLE, 0), 4, card.flow), tmp_path / name)
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    resumed = _at(load(tmp_path / "a.npz"), 9, card.flow)
+    resumed = _at(_at(scatter(WHOLE, 0), 4, card.flow), 9, card.flow)
     for field in ("keyframe", "frame", "xy", "home", "color", "hidden"):
         assert np.array_equal(getattr(straight, field), getattr(resumed, field)), field
     assert np.array_equal(draw([straight], HEIGHT, WIDTH), draw([resumed], HEIGHT, WIDTH))
@@ -204,15 +198,6 @@ def test_both_sides_of_the_keyframe_can_be_walked() -> None:
     start = scatter(WHOLE, 5)
     frames = [points.frame for points in follow(start, 2, lambda near, far: _rotation(2.0 * (far - near)))]
     assert frames == [4, 3, 2]
-
-
-def test_a_damaged_state_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "points.npz"
-    with pytest.raises(ImageError, match="not a guide's points"):
-        load(path)
-    path.write_bytes(b"PK nothing of the kind")
-    with pytest.raises(ImageError, match=r"points\.npz"):
-        load(path)
 
 
 def test_drawing_is_the_formula_with_later_points_and_the_first_set_on_top() -> None:

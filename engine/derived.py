@@ -1,0 +1,109 @@
+"""Files made from the plate, one for each frame: denoised frames and guide images, and how they are known to be right.
+
+Each says in its header what it is, which plate frame it belongs to and, as one hash, what all it was made from::
+
+    paintover/kind      such as "denoised aware", or "guide points of 1001,1080"
+    paintover/plate     SHA-256 of the frame's own plate file
+    paintover/derived   SHA-256 over the method, its settings, and every plate frame that the file stands on
+
+Whoever prepares compares the last one; whoever renders has only the frame's own files, and compares the first two. A
+file without a hash was put there by somebody: it is used as it is, and never replaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine import images
+from engine.errors import ImageError
+from engine.frames import SequencePath
+from engine.provenance import file_sha256, read_provenance
+
+__all__ = ["Derived"]
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """One kind of file, for the frames of a plate."""
+
+    what: str
+    """For messages: "guide image"."""
+    kind: str
+    """What the files must say of themselves."""
+    files: SequencePath
+    remedy: str
+    """How to make them."""
+
+    def path(self, frame: int) -> Path:
+        """The file of a frame."""
+        return self.files.path(frame)
+
+    def state(self, frame: int, digest: str) -> str:
+        """``missing`` (also where it is damaged or made from other things), ``kept`` or ``foreign``."""
+        path = self.path(frame)
+        if not path.is_file():
+            return "missing"
+        try:
+            images.check(path)
+        except ImageError:
+            return "missing"
+        facts = read_provenance(path)
+        if "derived" not in facts:
+            return "foreign"
+        return "kept" if facts["derived"] == digest and facts.get("kind") == self.kind else "missing"
+
+    def write(self, frame: int, pixels: Floats, *, plate_sha256: str, digest: str) -> None:
+        """Write a file, half floats, atomically; the same pixels give the same bytes.
+
+        Args:
+            pixels: (H, W, 3).
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        path = self.path(frame)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        facts = {"kind": self.kind, "plate": plate_sha256, "derived": digest}
+        images.write(path, pixels, provenance=facts, bit_depth="half")
+
+    def sha256(self, frame: int, plate_sha256: str) -> str:
+        """SHA-256 of a frame's file, after checking that it is of this kind and of the plate as it is now.
+
+        Raises:
+            ImageError: it is missing, of another kind, or of another version of the plate's frame.
+        """
+        path = self.path(frame)
+        if not path.is_file():
+            raise ImageError(f"the {self.what} is missing", frame=frame, path=path, remedy=self.remedy)
+        facts = read_provenance(path)
+        if "derived" in facts:
+            if facts.get("kind") != self.kind:
+                why = f'the {self.what} is "{facts.get("kind")}", but "{self.kind}" is needed'
+                raise ImageError(why, frame=frame, path=path, remedy=self.remedy)
+            if facts.get("plate") != plate_sha256:
+                why = f"the {self.what} is stale: the plate's frame has changed since"
+                raise ImageError(why, frame=frame, path=path, remedy=self.remedy)
+        return file_sha256(path)
+
+    def read(self, frame: int, height: int, width: int) -> Floats:
+        """(H, W, 3) float32 of a frame.
+
+        Raises:
+            ImageError: damaged, or of another size than the plate.
+        """
+        path = self.path(frame)
+        try:
+            pixels = images.read(path, frame=frame).rgb
+        except ImageError as error:
+            raise ImageError(f"unreadable {self.what}", frame=frame, path=path, remedy=self.remedy) from error
+        if pixels.shape[:2] != (height, width):
+            size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+            why = f"the {self.what} is {size} and the plate {width}x{height}"
+            raise ImageError(why, frame=frame, path=path, remedy=self.remedy)
+        return pixels
