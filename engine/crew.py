@@ -16,13 +16,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+import onnx
+
 from engine import images
+from engine.card import open_look
 from engine.device import cuda_devices
 from engine.errors import (
     ColorError,
@@ -35,10 +39,11 @@ from engine.errors import (
     OutputError,
     PaintoverError,
 )
-from engine.footprint import free_bytes
+from engine.footprint import bytes_per_pixel, free_bytes
 from engine.pipeline import FrameResult, Job, Pipeline
+from engine.tiling import DEFAULT_TILE
 
-__all__ = ["Crew", "main"]
+__all__ = ["Crew", "main", "workers_for"]
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,10 @@ _MAX_TRIES = 2
 _IDLE_DEATHS = 3
 """Workers that may die without holding a frame before the job is given up."""
 _MEMORY_SHARE = 0.8
+_THREADS_EACH = 8
+"""Threads of a worker where the number of workers is to be found out; not measured on more than two cores."""
+_PROCESS_BYTES = 2**30
+"""Of a worker beside its tile: libraries, the look, and a few frames."""
 _START = (
     # Without the empty entry nothing of the caller's folder can take the engine's place.
     "import sys; sys.path[:] = [p for p in sys.path if p] + sys.argv[1:];"
@@ -61,6 +70,8 @@ class _Worker:
         self, job: Job, threads: int, memory_bytes: int, inbox: queue.SimpleQueue[tuple[_Worker, str]]
     ) -> None:
         self.held: dict[int, None] = {}
+        self.began: dict[int, float] = {}
+        """Of the frames in flight, when their work began; a clock's seconds."""
         self.depth = threads + 3
         self.process = subprocess.Popen(
             [sys.executable, "-c", _START, str(Path(__file__).resolve().parents[1])],
@@ -102,8 +113,9 @@ class _Worker:
 class Crew:
     """Several workers on one job."""
 
-    def __init__(self, job: Job, *, workers: int, threads: int) -> None:
+    def __init__(self, job: Job, *, workers: int, threads: int, timeout_s: float | None = None) -> None:
         self._job = job
+        self._timeout_s = timeout_s
         self._count = workers
         self._threads = max(1, threads // workers)
         limit = job.settings.memory_gib
@@ -118,7 +130,7 @@ class Crew:
         self._idle_deaths = 0
         self._logged: set[str] = set()
         # The line that a device is not there is worth saying once, not once a worker.
-        self._devices = len(cuda_devices()[0]) if job.settings.device in ("auto", "cuda") else 0
+        self._devices = _devices(job)
 
     def run(self, report: Callable[[FrameResult], None], stop: Callable[[], bool]) -> None:
         """Render every frame of the job, reporting each from this thread.
@@ -134,9 +146,12 @@ class Crew:
                 self._feed()
                 if stop():
                     raise Interrupted("stopped on request")
+                self._end_late_frames(report)
                 try:
                     worker, line = self._inbox.get(timeout=0.1)
                 except queue.Empty:
+                    continue
+                if worker not in self._workers:
                     continue
                 if line:
                     self._hear(worker, json.loads(line), report)
@@ -178,10 +193,33 @@ class Crew:
                 log.log(level, "%s", text)
         elif "fatal" in message:
             raise _error(message["fatal"])
-        else:
+        elif "began" in message:
+            worker.began[message["began"]] = time.monotonic()
+        elif message["result"]["frame"] in worker.held:
             result = FrameResult(**{**message["result"], "warnings": tuple(message["result"]["warnings"])})
-            worker.held.pop(result.frame, None)
+            worker.held.pop(result.frame)
+            worker.began.pop(result.frame, None)
             report(result)
+
+    def _end_late_frames(self, report: Callable[[FrameResult], None]) -> None:
+        """End the workers whose frames take too long; what else they held is given to others."""
+        if self._timeout_s is None:
+            return
+        now = time.monotonic()
+        for worker in tuple(self._workers):
+            limit_s = self._timeout_s * len(worker.began)
+            late = [frame for frame, began in worker.began.items() if now - began > limit_s]
+            if not late:
+                continue
+            self._workers.remove(worker)
+            worker.kill()
+            for frame in late:
+                what = f"frame {frame}: not done within {limit_s:g} s, given up"
+                report(FrameResult(frame, "failed", f"{what}; give more --timeout, or look at this frame", 1))
+            self._waiting.extendleft(frame for frame in reversed(tuple(worker.held)) if frame not in late)
+            worker.held.clear()
+            if self._waiting or self._suspects:
+                self._start()
 
     def _bury(self, worker: _Worker, report: Callable[[FrameResult], None]) -> None:
         code = worker.process.wait()
@@ -203,6 +241,29 @@ class Crew:
                 report(FrameResult(frame, "failed", f"frame {frame}: its render worker died ({cause})", 1))
         if self._waiting or self._suspects:
             self._start()
+
+
+def workers_for(job: Job, threads: int) -> int:
+    """How many processes serve: one for each GPU, else one for every ``_THREADS_EACH`` threads that memory allows.
+
+    Raises:
+        LookError: not a look.
+    """
+    devices = _devices(job)
+    if devices:
+        return devices
+    if threads < 2 * _THREADS_EACH:
+        return 1
+    file = open_look(job.look)
+    side = (job.settings.tile or DEFAULT_TILE) + 2 * file.card.halo
+    each = _PROCESS_BYTES + int(side**2 * bytes_per_pixel(onnx.load_model_from_string(file.data)))
+    limit = job.settings.memory_gib
+    free = int(_MEMORY_SHARE * free_bytes()) if limit is None else int(limit * 2**30)
+    return max(1, min(threads // _THREADS_EACH, free // each))
+
+
+def _devices(job: Job) -> int:
+    return len(cuda_devices()[0]) if job.settings.device in ("auto", "cuda") else 0
 
 
 def main() -> int:
@@ -233,7 +294,12 @@ def main() -> int:
     try:
         pipeline = Pipeline(Job.from_json(setup["job"]), threads=setup["threads"], memory_bytes=setup["memory_bytes"])
         try:
-            pipeline.run(frames, lambda result: say({"result": dataclasses.asdict(result)}), orphaned.is_set)
+            pipeline.run(
+                frames,
+                lambda result: say({"result": dataclasses.asdict(result)}),
+                orphaned.is_set,
+                lambda frame: say({"began": frame}),
+            )
         finally:
             pipeline.close()
     except Interrupted:

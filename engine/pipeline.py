@@ -145,8 +145,12 @@ class Pipeline:
         frames: queue.SimpleQueue[int | None],
         report: Callable[[FrameResult], None],
         stop: Callable[[], bool],
+        started: Callable[[int], None] | None = None,
     ) -> None:
         """Render the frames of a queue until it yields None, reporting each from this thread.
+
+        Args:
+            started: called with each frame as its work begins, from the thread that does it.
 
         Raises:
             OutputError, DeviceError, LookError: what stops the rest as well; what is in flight is dropped.
@@ -165,7 +169,7 @@ class Pipeline:
                     if frame is None:
                         more = False
                     else:
-                        pending.add(pool.submit(self._one, frame))
+                        pending.add(pool.submit(self._one, frame, started))
                 if stop():
                     raise Interrupted("stopped on request", remedy="run again to render the rest")
                 done, pending = (
@@ -183,8 +187,10 @@ class Pipeline:
         """End the look's threads."""
         self.look.close()
 
-    def _one(self, frame: int) -> FrameResult:
+    def _one(self, frame: int, started: Callable[[int], None] | None) -> FrameResult:
         try:
+            if started is not None:
+                started(frame)
             return self._render(frame)
         except (OutputError, DeviceError, Interrupted, _LookChanged):
             raise

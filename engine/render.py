@@ -17,7 +17,7 @@ from pathlib import Path
 from engine import images
 from engine.card import open_look
 from engine.color import ColorConfig
-from engine.crew import Crew
+from engine.crew import Crew, workers_for
 from engine.errors import ColorError, FrameFailures, Interrupted, NoPermissionError, OutputError
 from engine.footprint import cpu_count
 from engine.frames import FrameRange, SequencePath
@@ -93,6 +93,7 @@ def render(
     *,
     work: Path | None = None,
     workers: int = 1,
+    timeout_s: float | None = None,
     overwrite: bool = False,
     progress: Callable[[RenderEvent], None] | None = None,
     stop: Stop | None = None,
@@ -105,7 +106,10 @@ def render(
         out: where to; its folder is created.
         settings: None for the defaults.
         work: folder with STMap sidecars; frames without one render as well.
-        workers: processes. One uses every core already; more are for several GPUs, or to survive crashes.
+        workers: processes. One uses every core already; more are for several GPUs, or to survive crashes. 0 is one
+            for each GPU, else as many as cores and memory serve.
+        timeout_s: seconds after which a frame fails, times the frames that its process has in flight, because they
+            share its threads; the process is ended, and another one goes on. None for no limit.
         overwrite: render again what is already right.
         progress: called with each event, from this thread.
         stop: asked often.
@@ -128,10 +132,10 @@ def render(
     tally = _Tally(RenderReport(job.look_sha256, job.settings_hash), job, progress)
     asked = _asking(stop)
     threads = settings.threads or cpu_count()
-    workers = min(workers, len(plate.frames))
+    workers = min(workers or workers_for(job, threads), len(plate.frames))
     try:
-        if workers > 1:
-            Crew(job, workers=workers, threads=threads).run(tally.add, asked)
+        if workers > 1 or timeout_s is not None:
+            Crew(job, workers=workers, threads=threads, timeout_s=timeout_s).run(tally.add, asked)
         else:
             _in_this_process(job, threads, tally.add, asked)
     except Interrupted as error:

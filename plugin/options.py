@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from engine.errors import InputError
+from plugin.farm.shard import Shard
 from plugin.progress import MODES
 
 __all__ = [
@@ -100,7 +101,9 @@ class Options(argparse.Namespace):
     style: str | None = None
     json: bool = False
     out_colorspace: str | None = None
-    shard: tuple[int, int] | None = None
+    shard: Shard | None = None
+    expect_look: str | None = None
+    expect_stmaps: bool = False
     timeout: float | None = None
     frames_dialect: str | None = None
     path_mapping: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from engine.frames import FrameRange, SequencePath
 from engine.provenance import file_sha256
 from engine.shot import Keyframe, Plate, Shot
 from engine.stmap import Prepared, prepare_sidecars
+from plugin.farm.arguments import add_task
 from plugin.options import (
     Options,
     Parser,
@@ -32,7 +34,7 @@ from plugin.progress import Phase, Progress, counted_frames
 from plugin.request import plate_from, work_from
 from plugin.stop import StopRequest
 
-__all__ = ["FileVectors", "parser", "prepare_frames", "prepare_phase", "run", "vectors_from"]
+__all__ = ["FileVectors", "chains", "parser", "prepare_frames", "prepare_phase", "run", "vectors_from"]
 
 
 def parser() -> Parser:
@@ -55,6 +57,7 @@ def parser() -> Parser:
     add_work(made)
     add_color(made)
     add_threads(made)
+    add_task(made)
     add_reporting(made)
     return made
 
@@ -72,16 +75,54 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_spaces(ColorConfig.active(options.ocio), [plate.colorspace])
     check_plate(plate)
     prepare_folder(work)
-    progress.plan([prepare_phase(plate, keys)])
-    prepare_frames(plate, keys, work, vectors, progress, stop, threads=options.threads, overwrite=options.overwrite)
+    if options.shard is None:
+        progress.plan([prepare_phase(plate, keys)])
+        prepare_frames(plate, keys, work, vectors, progress, stop, threads=options.threads, overwrite=options.overwrite)
+        progress.finish()
+        return 0
+    parts = options.shard.of(chains(plate.frames, keys))
+    names = [f"prepare {number}" for number in range(1, len(parts) + 1)]
+    progress.plan(
+        [
+            prepare_phase(replace(plate, frames=part), (key,), name)
+            for name, (key, part) in zip(names, parts, strict=True)
+        ]
+    )
+    for name, (key, part) in zip(names, parts, strict=True):
+        prepare_frames(
+            replace(plate, frames=part),
+            (key,),
+            work,
+            vectors,
+            progress,
+            stop,
+            threads=options.threads,
+            overwrite=options.overwrite,
+            phase=name,
+        )
+    if not parts:
+        progress.note(f"shard {options.shard.index} of {options.shard.count}: no keyframe is left for it")
     progress.finish()
     return 0
 
 
-def prepare_phase(plate: Plate, keys: Sequence[int]) -> Phase:
+def chains(frames: FrameRange, keys: Sequence[int]) -> tuple[tuple[int, FrameRange], ...]:
+    """What can be prepared apart: each keyframe with the frames from it on, and with those up to it."""
+    found = []
+    for key in sorted(set(keys)):
+        place = frames.frames.index(key)
+        later, earlier = frames.frames[place:], frames.frames[: place + 1]
+        if len(later) > 1 or len(frames) == 1:
+            found.append((key, FrameRange(later)))
+        if len(earlier) > 1:
+            found.append((key, FrameRange(earlier)))
+    return tuple(found)
+
+
+def prepare_phase(plate: Plate, keys: Sequence[int], name: str = "prepare") -> Phase:
     """The part that preparing has in a plan."""
     followed = f"{len(keys)} keyframe{'' if len(keys) == 1 else 's'}"
-    return Phase("prepare", f"Following {followed} through {counted_frames(len(plate.frames))}", 2.0)
+    return Phase(name, f"Following {followed} through {counted_frames(len(plate.frames))}", 2.0)
 
 
 def prepare_frames(
@@ -94,14 +135,15 @@ def prepare_frames(
     *,
     threads: int | None,
     overwrite: bool = False,
+    phase: str = "prepare",
 ) -> Prepared:
-    """Make sidecars in the phase ``prepare`` of the plan.
+    """Make sidecars in a phase of the plan.
 
     Raises:
         PaintoverError: see :func:`engine.stmap.prepare_sidecars`.
         Interrupted: a stop was asked for; finished sidecars stay.
     """
-    progress.begin("prepare")
+    progress.begin(phase)
 
     def count(done: int, total: int, text: str) -> None:
         progress.update(done / total, f"{done} of {total}: {text}", {"count": done, "total": total})

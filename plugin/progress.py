@@ -75,6 +75,9 @@ class Progress(Protocol):
     def note(self, text: str, facts: Facts = _NO_FACTS) -> None:
         """One line worth keeping: what was done, or where it lies."""
 
+    def log(self, text: str) -> None:
+        """One line for the log that a farm keeps of a task; terminals and hosts leave it out."""
+
     def warn(self, text: str) -> None:
         """One line on stderr; the work goes on."""
 
@@ -178,6 +181,9 @@ class NoProgress:
     def note(self, text: str, facts: Facts = _NO_FACTS) -> None:
         """Ignored."""
 
+    def log(self, text: str) -> None:
+        """Ignored."""
+
     def warn(self, text: str) -> None:
         """One line on stderr."""
         _warn(text)
@@ -221,6 +227,10 @@ class LineProgress(NoProgress):
         with self._state.lock:
             self._out.line(quiet_errors(text))
 
+    def log(self, text: str) -> None:
+        """Print the line."""
+        self.note(text)
+
     def finish(self) -> None:
         """Print 100 percent."""
         with self._state.lock:
@@ -263,6 +273,11 @@ class OpenJobProgress(NoProgress):
         """Send the line as the status."""
         with self._state.lock:
             self._send("status", text)
+
+    def log(self, text: str) -> None:
+        """Print the line: a session's log has everything that is printed."""
+        with self._state.lock:
+            self._out.line(quiet_errors(text))
 
     def fail(self, error: PaintoverError) -> None:
         """Send the reason; the exit code is what fails the task."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from pathlib import Path
 
 from engine.color import ColorConfig
-from engine.errors import ImageError, InputError
-from engine.frames import SequencePath
+from engine.errors import ImageError, InputError, LookError
+from engine.frames import FrameRange, SequencePath
+from engine.provenance import file_sha256
 from engine.render import RenderEvent, RenderReport, RenderSettings, read_card, render
 from engine.shot import Plate, Shot
+from engine.sidecar import find_sidecars, sidecar_path
+from plugin.farm.arguments import add_expectations, add_task
 from plugin.options import (
     Options,
     Parser,
@@ -23,8 +28,9 @@ from plugin.options import (
 )
 from plugin.preflight import check_device, check_out, check_spaces
 from plugin.progress import Phase, Progress, counted_frames, duration
-from plugin.request import carried_from, look_from, out_from, shot_from, sidecars_from
+from plugin.request import carried_from, look_from, out_from, shot_from, sidecars_from, work_from
 from plugin.stop import StopRequest
+from plugin.training_record import trained_look
 
 __all__ = ["parser", "render_frames", "render_phase", "run", "settings_of"]
 
@@ -40,6 +46,7 @@ def parser() -> Parser:
             "    --out out.%04d.exr",
             "paintover render shot.toml --frames 1040-1060 --device cuda:1",
             "paintover render --look hero.onnx --plate plate.mov --out out.%04d.png --progress json",
+            "paintover render shot.toml --shard 3/8 --timeout 120 --progress lines",
         ],
         shot_file=True,
     )
@@ -50,6 +57,8 @@ def parser() -> Parser:
     add_rendering(made)
     add_color(made)
     add_machine(made)
+    add_task(made, timeout=True)
+    add_expectations(made)
     add_reporting(made)
     return made
 
@@ -59,7 +68,13 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     if options.look is None and options.work is None and options.shot is None:
         raise InputError("--look is missing", remedy="name the .onnx to render with, or train one first")
     shot = shot_from(options, paintings=False)
-    read_card(look_from(options, shot))
+    if options.shard is not None:
+        part = options.shard.of(shot.plate.frames.frames)
+        if not part:
+            progress.note(f"shard {options.shard.index} of {options.shard.count}: no frame is left for it")
+            return 0
+        shot = replace(shot, plate=replace(shot.plate, frames=FrameRange(part)))
+    _check_expected(shot, options)
     check_spaces(ColorConfig.active(), [shot.plate.colorspace, shot.out_colorspace])
     check_device(shot.device)
     _check_any_frame(shot.plate)
@@ -101,16 +116,18 @@ def render_frames(shot: Shot, options: Options, progress: Progress, stop: StopRe
         Interrupted: a stop was asked for; finished frames stay.
     """
     progress.begin("render")
-    watch = _Watch(progress)
+    look = look_from(options, shot)
+    watch = _Watch(progress, file_sha256(look))
     out = out_from(options, shot)
     with stop.cooperative():
         report = render(
-            look_from(options, shot),
+            look,
             shot.plate,
             out,
             settings_of(shot, options),
             work=sidecars_from(options, shot),
-            workers=shot.workers,
+            workers=0 if options.workers == 0 else shot.workers,
+            timeout_s=options.timeout,
             overwrite=options.overwrite,
             progress=watch,
             stop=stop,
@@ -122,8 +139,9 @@ def render_frames(shot: Shot, options: Options, progress: Progress, stop: StopRe
 class _Watch:
     """Turns the renderer's events into progress: frames a second and time left count rendered frames only."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, look_sha256: str) -> None:
         self._progress = progress
+        self._look = look_sha256[:12]
         self._started_s = time.monotonic()
         self._rendered = 0
 
@@ -136,9 +154,12 @@ class _Watch:
             "state": event.kind,
             "message": event.message,
             "path": str(event.path),
+            "look": self._look,
             "count": event.count,
             "total": event.total,
         }
+        what = f"{event.kind}, {event.message}" if event.message else event.kind
+        self._progress.log(f"frame {event.frame}: {what} (look {self._look})")
         text = f"{event.count} of {event.total}"
         if event.kind == "done":
             self._rendered += 1
@@ -156,6 +177,38 @@ def _summary(out: SequencePath, report: RenderReport) -> str:
     if report.skipped:
         parts.append(f"{len(report.skipped)} were already right")
     return f"{out}: {', '.join(parts)}"
+
+
+def _check_expected(shot: Shot, options: Options) -> None:
+    """What the frames are rendered with is what the job was planned with.
+
+    On a shared disk a machine may see an earlier state for a while, and a copy may not be done: hence a retry may help.
+    """
+    look = look_from(options, shot)
+    if options.expect_look is not None:
+        expected = trained_look(work_from(options, shot)) if options.expect_look == "trained" else options.expect_look
+        if expected is None or not look.is_file() or file_sha256(look) != expected.lower():
+            known = "no training is on record" if expected is None else f"{expected[:12]} is expected"
+            error = LookError(
+                f"this is not the look of the job: {known}", path=look, remedy="train first, or wait for the copy"
+            )
+            error.exit_code = 1
+            raise error
+    keys = [keyframe.frame for keyframe in read_card(look).keyframes]
+    work = sidecars_from(options, shot)
+    if options.expect_stmaps and work is not None:
+        for frame in shot.plate.frames:
+            for key, path in zip(keys, find_sidecars(work, keys, frame), strict=True):
+                if path is None:
+                    raise _without_stmap(frame, key, work)
+
+
+def _without_stmap(frame: int, key: int, work: Path) -> ImageError:
+    error = ImageError(
+        f"the STMap of keyframe {key} is missing", frame=frame, path=sidecar_path(work, key, frame), remedy="prepare it"
+    )
+    error.exit_code = 1
+    return error
 
 
 def _check_any_frame(plate: Plate) -> None:

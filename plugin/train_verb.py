@@ -9,6 +9,7 @@ from engine.color import ColorConfig
 from engine.errors import InputError
 from engine.shot import Shot
 from plugin import training_process
+from plugin.farm.arguments import add_task
 from plugin.options import (
     Options,
     Parser,
@@ -59,6 +60,7 @@ def parser() -> Parser:
     add_training(made)
     add_color(made, paintings=True)
     add_machine(made)
+    add_task(made, shard=False)
     add_reporting(made)
     return made
 

@@ -13,7 +13,7 @@ from engine.provenance import file_sha256
 from engine.temporaries import replacing
 from plugin.training_process import TrainingJob
 
-__all__ = ["fingerprint", "forget", "is_current", "remember"]
+__all__ = ["fingerprint", "forget", "is_current", "remember", "trained_look"]
 
 _NAME = "trained.json"
 # What changes the way there but not the look.
@@ -48,6 +48,16 @@ def is_current(job: TrainingJob, inputs: str) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(record, dict) and record.get("inputs") == inputs and record.get("look_sha256") == look
+
+
+def trained_look(work: Path) -> str | None:
+    """SHA-256 of the look that the last finished training in this work folder wrote; None where none is on record."""
+    try:
+        record = json.loads((work / _NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    found = record.get("look_sha256") if isinstance(record, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def remember(job: TrainingJob, inputs: str) -> None:

@@ -8,6 +8,7 @@ from engine.errors import InputError
 from engine.frames import FrameRange, SequencePath
 from engine.render import RenderSettings, verify
 from engine.shot import Plate, Shot
+from plugin.farm.arguments import add_task
 from plugin.options import (
     Options,
     Parser,
@@ -46,6 +47,7 @@ def parser() -> Parser:
     add_work(made)
     add_verification(made)
     add_color(made)
+    add_task(made, shard=False)
     add_reporting(made)
     return made
 

@@ -8,37 +8,14 @@ import re
 from collections.abc import Callable
 
 from engine.errors import InputError
-from engine.frames import FrameRange
 from plugin.farm.dialects import DIALECTS
 from plugin.farm.paths import PathMapping
+from plugin.farm.shard import Shard
 from plugin.options import Options, Parser
 
-__all__ = ["Shard", "add_planning", "add_task", "parse_seconds", "parse_shard", "settle"]
+__all__ = ["add_expectations", "add_planning", "add_task", "parse_seconds", "settle"]
 
 _PATHS = ("shot", "plate", "out", "work", "look", "vectors", "backward_vectors")
-
-
-class Shard(tuple[int, int]):
-    """(i, n): the i-th of n equal parts, from 1."""
-
-    __slots__ = ()
-
-    def of(self, frames: FrameRange) -> FrameRange | None:
-        """Every n-th frame from the i-th on, so that slow passages of a shot are shared; None where nothing is left."""
-        part = frames.frames[self[0] - 1 :: self[1]]
-        return FrameRange(part) if part else None
-
-
-def parse_shard(text: str) -> Shard:
-    """``2/8``: the second of eight parts.
-
-    Raises:
-        InputError: not two whole numbers, or the first is not from 1 to the second.
-    """
-    match = re.fullmatch(r"(\d{1,7})/(\d{1,7})", text.strip(), re.ASCII)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise InputError(f'--shard "{text}" is no part of a job', remedy="write 1/8 to 8/8 for eight machines")
-    return Shard((int(match[1]), int(match[2])))
 
 
 def parse_seconds(text: str) -> float:
@@ -61,7 +38,7 @@ def add_task(parser: Parser, *, shard: bool = True, timeout: bool = False) -> No
     group = parser.add_argument_group("on a farm")
     if shard:
         group.add_argument(
-            "--shard", type=parse_shard, metavar="I/N", help="only the I-th of N equal parts, for farms with no engine"
+            "--shard", type=Shard.parse, metavar="I/N", help="only the I-th of N equal parts, for farms with no engine"
         )
     if timeout:
         group.add_argument(
@@ -75,6 +52,19 @@ def add_task(parser: Parser, *, shard: bool = True, timeout: bool = False) -> No
         "--path-mapping",
         metavar="FILE",
         help="rules from the submitting machine's paths to this one's (default: $PAINTOVER_PATH_MAPPING)",
+    )
+
+
+def add_expectations(parser: Parser) -> None:
+    """``--expect-look --expect-stmaps``: what must be there before a frame is rendered."""
+    group = parser.add_argument_group("what must be there")
+    group.add_argument(
+        "--expect-look",
+        metavar="SHA256",
+        help="refuse any other look; trained: the one that training recorded in the work folder",
+    )
+    group.add_argument(
+        "--expect-stmaps", action="store_true", help="refuse frames that lack the STMap of a keyframe of the look"
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from engine.color import ColorConfig
 from engine.errors import InputError
 from engine.frames import FrameRange, SequencePath
+from engine.provenance import file_sha256
 from engine.render import read_card
 from engine.shot import Keyframe, Shot
 from plugin.options import Options
@@ -28,6 +29,7 @@ from plugin.preflight import (
     check_spaces,
     prepare_folder,
 )
+from plugin.prepare_verb import chains
 from plugin.request import carried_from, look_from, out_from, painted_from, shot_from, work_from
 from plugin.train_verb import job_from
 from plugin.training_record import fingerprint, is_current
@@ -208,6 +210,8 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
         *rendered_with,
         *_machine(shot, options),
         *_option("--timeout", options.timeout),
+        *("--expect-look", "trained" if painted else file_sha256(look)),
+        *(("--expect-stmaps",) if painted and shot.guides else ()),
         *(("--overwrite",) if options.overwrite else ()),
     )
     all_frames = str(shot.plate.frames)
@@ -233,7 +237,7 @@ def _train(shot: Shot, options: Options, look: Path, work: Path, gpu: bool) -> F
         *_plate(shot, options),
         *(word for keyframe in shot.keyframes for word in ("--keyframe", _keyframe(keyframe))),
         *("--look", _absolute(look), "--work", _absolute(work)),
-        *_option("--budget", None if shot.budget_s is None else f"{shot.budget_s:f}s"),
+        *_option("--budget", None if shot.budget_s is None else f"{shot.budget_s:.12g}s"),
         *_option("--steps", shot.steps),
         *("--seed", str(shot.seed)),
         *_option("--recipe", options.recipe),
@@ -257,10 +261,8 @@ def _prepare(shot: Shot, options: Options, work: Path) -> FarmStep:
         *_option("--threads", options.threads),
         *_reporting(),
     )
-    # A keyframe is followed frame by frame, towards later frames and towards earlier ones.
-    frames = shot.plate.frames
-    chains = sum((key.frame < frames.last) + (key.frame > frames.first) for key in shot.keyframes)
-    return FarmStep("prepare", words, str(frames), shards=max(1, chains))
+    parts = chains(shot.plate.frames, [keyframe.frame for keyframe in shot.keyframes])
+    return FarmStep("prepare", words, str(shot.plate.frames), shards=len(parts))
 
 
 def _chunks(shot: Shot, options: Options, most: int | None, workers: int | None) -> tuple[str, ...]:
