@@ -18,6 +18,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["engine", "engine.*", "plugin", "plugin.*"]),
+    package_data={"plugin": ["job.schema.json"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "numpy>=2.0",
@@ -42,6 +43,7 @@ setup(
             "mypy>=1.10",
             "import-linter>=2.0",
             "OpenEXR>=3.3",
+            "jsonschema>=4.20",
             *OPENJD,
         ],
     },

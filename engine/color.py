@@ -93,10 +93,19 @@ class ColorConfig:
             ColorError: the config is missing, cannot be read, or has no scene_linear role.
         """
         source = str(path) if path is not None else os.environ.get("OCIO") or _BUILTIN
+        # A resident process asks with every frame, and parsing a config takes longer than everything else around one.
+        key = (source, _stamp(source))
+        config = _loaded.get(key)
+        if config is None:
+            config = _loaded[key] = cls._load(source, named_by_caller=path is not None)
+        return config
+
+    @classmethod
+    def _load(cls, source: str, *, named_by_caller: bool) -> ColorConfig:
         try:
             config = ocio.Config.CreateFromFile(source)
         except (ocio.Exception, ocio.ExceptionMissingFile) as error:
-            origin = "" if path is not None else " that $OCIO names"
+            origin = "" if named_by_caller else " that $OCIO names"
             raise ColorError(
                 f"cannot load the OCIO config{origin}: {error}",
                 path=None if "://" in source else source,
@@ -290,3 +299,17 @@ class ColorConfig:
         if result.size:
             processor.applyRGB(result)
         return result
+
+
+_loaded: dict[tuple[str, tuple[int, int]], ColorConfig] = {}
+
+
+def _stamp(source: str) -> tuple[int, int]:
+    """Changes when a config's file is written; constant for the built-in ones."""
+    if "://" in source:
+        return (0, 0)
+    try:
+        status = Path(source).stat()
+    except OSError:
+        return (0, 0)
+    return status.st_size, status.st_mtime_ns

@@ -219,6 +219,11 @@ class Look:
             for options in self._running:
                 options.terminate = True
 
+    def revive(self) -> None:
+        """Take work again after :meth:`cancel`; for the owner of a look that is kept, once nothing runs any more."""
+        with self._lock:
+            self._cancelled = False
+
     def close(self) -> None:
         """Cancel, and end the threads."""
         self.cancel()

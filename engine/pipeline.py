@@ -118,15 +118,23 @@ class FrameResult:
 class Pipeline:
     """A loaded look at work on one job.
 
+    Args:
+        look: a look that is loaded already and stays its owner's; None loads the job's.
+
     Raises:
-        LookError: the file at ``job.look`` is not the one whose hash the job names.
+        LookError: the file at ``job.look``, or the look given, is not the one whose hash the job names.
         ColorError: a colorspace of the look, the plate or the settings is not in the active OCIO config.
     """
 
-    def __init__(self, job: Job, *, threads: int, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self, job: Job, *, threads: int, memory_bytes: int | None = None, look: Look | None = None
+    ) -> None:
         self.job = job
         self._stamp = _stamp(job.look)
-        self.look = Look.load(job.look, device=job.settings.device, threads=threads, tensorrt=job.settings.tensorrt)
+        self._owns_look = look is None
+        self.look = look or Look.load(
+            job.look, device=job.settings.device, threads=threads, tensorrt=job.settings.tensorrt
+        )
         if self.look.sha256 != job.look_sha256:
             raise _changed(job.look)
         self._config = ColorConfig.active()
@@ -184,8 +192,9 @@ class Pipeline:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def close(self) -> None:
-        """End the look's threads."""
-        self.look.close()
+        """End the look's threads, unless the look is somebody else's."""
+        if self._owns_look:
+            self.look.close()
 
     def _one(self, frame: int, started: Callable[[int], None] | None) -> FrameResult:
         try:

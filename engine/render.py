@@ -21,7 +21,7 @@ from engine.crew import Crew, workers_for
 from engine.errors import ColorError, FrameFailures, Interrupted, NoPermissionError, OutputError
 from engine.footprint import cpu_count
 from engine.frames import FrameRange, SequencePath
-from engine.look import read_card
+from engine.look import Look, read_card
 from engine.pipeline import FrameResult, Job, Pipeline, plate_sha256
 from engine.settings import RenderSettings
 from engine.shot import Plate, refuse_overwriting
@@ -97,6 +97,7 @@ def render(
     overwrite: bool = False,
     progress: Callable[[RenderEvent], None] | None = None,
     stop: Stop | None = None,
+    loaded: Look | None = None,
 ) -> RenderReport:
     """Render every frame of a plate.
 
@@ -113,6 +114,8 @@ def render(
         overwrite: render again what is already right.
         progress: called with each event, from this thread.
         stop: asked often.
+        loaded: the look of ``look_path`` as somebody keeps it loaded, for one process; after :class:`Interrupted` its
+            owner must :meth:`~engine.look.Look.revive` it. None loads it.
 
     Raises:
         InputError: output onto the plate, or a movie as output.
@@ -125,7 +128,7 @@ def render(
     """
     started = time.perf_counter()
     settings = settings or RenderSettings()
-    job = _job(Path(look_path), plate, out, settings, work, overwrite)
+    job = _job(Path(look_path), plate, out, settings, work, overwrite, loaded)
     refuse_overwriting(job.out, job.plate)
     _prepare_folder(job.out.folder)
     images.clean_temporaries(job.out.folder)
@@ -134,10 +137,10 @@ def render(
     threads = settings.threads or cpu_count()
     workers = min(workers or workers_for(job, threads), len(plate.frames))
     try:
-        if workers > 1 or timeout_s is not None:
+        if (workers > 1 or timeout_s is not None) and loaded is None:
             Crew(job, workers=workers, threads=threads, timeout_s=timeout_s).run(tally.add, asked)
         else:
-            _in_this_process(job, threads, tally.add, asked)
+            _in_this_process(job, threads, tally.add, asked, loaded)
     except Interrupted as error:
         settled = len(tally.report.done) + len(tally.report.skipped)
         raise Interrupted(
@@ -237,9 +240,15 @@ class _Tally:
 
 
 def _job(
-    look: Path, plate: Plate, out: SequencePath, settings: RenderSettings, work: Path | None, overwrite: bool
+    look: Path,
+    plate: Plate,
+    out: SequencePath,
+    settings: RenderSettings,
+    work: Path | None,
+    overwrite: bool,
+    loaded: Look | None,
 ) -> Job:
-    file = open_look(look)
+    file = loaded or open_look(look)
     config = ColorConfig.active()
     try:
         config.resolve(file.card.working_colorspace)
@@ -261,8 +270,10 @@ def _job(
     )
 
 
-def _in_this_process(job: Job, threads: int, report: Callable[[FrameResult], None], stop: Callable[[], bool]) -> None:
-    pipeline = Pipeline(job, threads=threads)
+def _in_this_process(
+    job: Job, threads: int, report: Callable[[FrameResult], None], stop: Callable[[], bool], loaded: Look | None
+) -> None:
+    pipeline = Pipeline(job, threads=threads, look=loaded)
     frames: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     for frame in (*job.plate.frames, None):
         frames.put(frame)

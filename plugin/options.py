@@ -98,6 +98,10 @@ class Options(argparse.Namespace):
     full_grid: bool = False
     count: int | None = None
     page: str | None = None
+    socket: str | None = None
+    idle: float | None = None
+    memory: float | None = None
+    to: str | None = None
     style: str | None = None
     json: bool = False
     out_colorspace: str | None = None

@@ -1,0 +1,522 @@
+"""A host's end of the resident worker: starts it, asks, hears progress, cancels, and starts it anew once after a crash.
+
+Standard library only, Python 3.9: this runs inside hosts. ``job.py``, ``job.schema.json`` and ``host_errors.py`` lie
+beside it, in whatever package a host keeps its copy in.
+
+    with WorkerClient() as worker:
+        worker.render(job, "1001-1010", on_event=show)
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from .host_errors import CommandMissing, HostError, JobError, RequestCancelled, RequestFailed, WorkerCrashed
+from .job import PROTOCOL, Job, check_message, parse_line
+
+__all__ = [
+    "CONFIG_NAME",
+    "Pending",
+    "WorkerClient",
+    "child_environment",
+    "config_file",
+    "find_command",
+    "write_config",
+]
+
+CONFIG_NAME = "host.json"
+_VARIABLE = "PAINTOVER_COMMAND"
+_LAST = ("done", "failed", "cancelled")
+_STDERR_LINES = 40
+_DRAIN_S = 5.0
+"""For the last events of a process that has ended: they say whether it meant to."""
+_HOSTS_OWN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+"""A host's Python settings, which would lead another Python astray."""
+
+Event = Mapping[str, Any]
+
+
+def find_command(environment: Mapping[str, str] | None = None) -> list[str]:
+    """How to start ``paintover``: the variable PAINTOVER_COMMAND, the PATH, or what was written at installation.
+
+    PAINTOVER_COMMAND is the path of a program, or a command line with quotes as the system's shell has them.
+
+    Raises:
+        CommandMissing: none of them names a program.
+    """
+    known = os.environ if environment is None else environment
+    text = known.get(_VARIABLE, "").strip()
+    if text:
+        words = [text] if Path(text).is_file() else shlex.split(text, posix=os.name == "posix")
+        words = [word.strip('"') for word in words] if os.name != "posix" else words
+        if shutil.which(words[0], path=known.get("PATH")) is None:
+            raise CommandMissing(f'{_VARIABLE} is "{text}", which is no program', "correct it or unset it")
+        return words
+    found = shutil.which("paintover", path=known.get("PATH"))
+    if found:
+        return [found]
+    path = config_file(known)
+    if path.is_file():
+        return _configured(path)
+    raise CommandMissing(
+        "the paintover command was not found",
+        f"install Paintover on this machine, or set {_VARIABLE} to its program ({path} does not exist)",
+    )
+
+
+def config_file(environment: Mapping[str, str] | None = None) -> Path:
+    """Where installation writes the command: this user's configuration folder as the system has it."""
+    known = os.environ if environment is None else environment
+    home = Path(known.get("HOME") or known.get("USERPROFILE") or Path.home())
+    if os.name == "nt":
+        folder = Path(known.get("APPDATA") or home / "AppData" / "Roaming") / "Paintover"
+    elif sys.platform == "darwin":
+        folder = home / "Library" / "Application Support" / "Paintover"
+    else:
+        folder = Path(known.get("XDG_CONFIG_HOME") or home / ".config") / "paintover"
+    return folder / CONFIG_NAME
+
+
+def write_config(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Path:
+    """Remember how to start ``paintover``, for hosts that do not see the PATH; returns the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = config_file(environment)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps({"command": list(command)}, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)  # noqa: PTH105 (one call, whatever the system)
+    return path
+
+
+def child_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A host's environment without its own Python settings."""
+    known = dict(os.environ if environment is None else environment)
+    for name in _HOSTS_OWN:
+        known.pop(name, None)
+    known["PYTHONUNBUFFERED"] = "1"
+    known["PYTHONIOENCODING"] = "utf-8"
+    return known
+
+
+class Pending:
+    """A request at work. Any thread may ask it, wait for it or cancel it."""
+
+    def __init__(
+        self, client: WorkerClient, message: Mapping[str, Any], on_event: Callable[[Event], None] | None
+    ) -> None:
+        self.message = message
+        self.on_event = on_event
+        self._client = client
+        self._ended = threading.Event()
+        self._answer: Event | None = None
+        self._error: HostError | None = None
+        self.cancelled = False
+        """Whether somebody asked to stop; the worker may have been done before it heard of it."""
+
+    @property
+    def id(self) -> int:
+        """The request's number."""
+        return int(self.message["id"])
+
+    def done(self) -> bool:
+        """Whether :meth:`result` would answer at once."""
+        return self._ended.is_set()
+
+    def cancel(self) -> None:
+        """Ask the worker to stop; :meth:`result` then raises RequestCancelled, unless it was done before."""
+        self.cancelled = True
+        self._client._cancel(self)
+
+    def result(self, timeout_s: float | None = None) -> Event:
+        """The last event.
+
+        Raises:
+            RequestFailed: Paintover refused or failed.
+            RequestCancelled: it was stopped.
+            WorkerCrashed: the worker ended, and again after it was started anew.
+            TimeoutError: not within ``timeout_s``; the request goes on.
+        """
+        if not self._ended.wait(timeout_s):
+            raise TimeoutError(f"no answer to {self.message['op']} within {timeout_s:g} s")
+        if self._error is not None:
+            raise self._error
+        if self._answer is None:
+            raise HostError("the request ended without an answer")
+        return self._answer
+
+    def _settle(self, event: Event | None, error: HostError | None = None) -> None:
+        self._answer, self._error = event, error
+        self._ended.set()
+
+
+class WorkerClient:
+    """The one worker of a host session; it is started with the first request, and ended by :meth:`close`."""
+
+    def __init__(
+        self,
+        command: Sequence[str] | None = None,
+        *,
+        report: Callable[[str], None] | None = None,
+        idle_s: float = 600.0,
+        environment: Mapping[str, str] | None = None,
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        """
+        Args:
+            command: what starts ``paintover``; None for :func:`find_command`.
+            report: gets one line when the worker crashed and is started anew; from another thread.
+            idle_s: seconds without a request after which the worker ends; the next request starts it again.
+            environment: of the worker; None for this process's without a host's Python settings.
+            start_timeout_s: how long the worker may take to say that it is ready.
+        """
+        self._command = None if command is None else list(command)
+        self._report = report
+        self._idle_s = idle_s
+        self._environment = child_environment() if environment is None else dict(environment)
+        self._start_timeout_s = start_timeout_s
+        # Guards everything below; held for moments only, never while waiting for the worker.
+        self._lock = threading.RLock()
+        # One start at a time: it takes a second, and events must go on meanwhile.
+        self._starting = threading.Lock()
+        self._process: _Process | None = None
+        self._pending: dict[int, Pending] = {}
+        self._number = 0
+        self._crashes = 0
+        self._last_words = ""
+        self.starts = 0
+        """How often a worker was started."""
+
+    def __enter__(self) -> WorkerClient:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The running worker's process, or None."""
+        process = self._process
+        return process.pid if process is not None and process.alive else None
+
+    def submit(self, op: str, on_event: Callable[[Event], None] | None = None, **words: Any) -> Pending:
+        """Send a request and go on.
+
+        Args:
+            op: load, render, state or ping, as ``job.schema.json`` has them.
+            on_event: gets each progress and warning event, from another thread.
+            words: the request's other values; a :class:`Job` as it is.
+
+        Raises:
+            JobError: not a request that the schema knows.
+            CommandMissing: there is no paintover command.
+            WorkerCrashed: it crashed twice in a row before, and nobody called :meth:`restart` since.
+        """
+        with self._lock:
+            self._number += 1
+            values = {name: value.to_dict() if isinstance(value, Job) else value for name, value in words.items()}
+            present = {name: value for name, value in values.items() if value is not None}
+            message = {"protocol": PROTOCOL, "id": self._number, "op": op, **present}
+            pending = Pending(self, check_message(message, "request"), on_event)
+        self._send(pending)
+        return pending
+
+    def request(self, op: str, on_event: Callable[[Event], None] | None = None, **words: Any) -> Event:
+        """:meth:`submit`, and wait for the answer; raises what :meth:`Pending.result` does."""
+        return self.submit(op, on_event, **words).result()
+
+    def load(self, job: Job) -> Event:
+        """Load the job's look ahead of time."""
+        return self.request("load", job=job)
+
+    def render(
+        self,
+        job: Job,
+        frames: str | None = None,
+        *,
+        overwrite: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Event:
+        """Render frames of the job that are not right yet, and wait; the answer lists ``done`` and ``skipped``."""
+        return self.request("render", on_event, job=job, frames=frames, overwrite=overwrite)
+
+    def states(self, job: Job, frames: str | None = None) -> list[Event]:
+        """For each frame whether it is shown, missing, stale or foreign, with the reason."""
+        found: list[Event] = self.request("state", job=job, frames=frames)["states"]
+        return found
+
+    def restart(self) -> None:
+        """Allow another start after two crashes in a row."""
+        with self._lock:
+            self._crashes = 0
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """End the worker; what it is doing is cancelled. A worker that does not listen is killed."""
+        with self._lock:
+            process, self._process = self._process, None
+            pending, self._pending = list(self._pending.values()), {}
+        for one in pending:
+            one._settle(None, RequestCancelled("stopped: the worker was closed"))
+        if process is not None:
+            process.end(timeout_s)
+
+    def _cancel(self, pending: Pending) -> None:
+        with self._lock:
+            process = self._process
+            if pending.done() or process is None:
+                return
+            self._number += 1
+            message = {"protocol": PROTOCOL, "id": self._number, "op": "cancel", "target": pending.id}
+        process.send(message)
+
+    def _send(self, pending: Pending) -> None:
+        while True:
+            process = self._ready()
+            with self._lock:
+                if self._process is not process:
+                    continue  # It ended before it heard of this.
+                self._pending[pending.id] = pending
+            # Where nobody reads any more, the stream's end tells, and the request is sent again from there.
+            process.send(pending.message)
+            return
+
+    def _ready(self) -> _Process:
+        """A running worker."""
+        while True:
+            with self._lock:
+                process = self._process
+            if process is not None and process.alive:
+                return process
+            if process is not None:
+                self._gone(process)
+                continue
+            with self._starting:
+                with self._lock:
+                    if self._process is not None:
+                        continue
+                    if self._crashes > 1:
+                        raise self._given_up()
+                    started = _Process(self._full_command(), self._environment, self._hear, self._gone)
+                    self._process = started
+                    self.starts += 1
+                started.wait_ready(self._start_timeout_s)
+                return started
+
+    def _full_command(self) -> list[str]:
+        command = find_command() if self._command is None else self._command
+        return [*command, "worker", "--idle", f"{self._idle_s:g}"]
+
+    def _hear(self, event: Event) -> None:
+        """An event, from the reading thread."""
+        number = event.get("id")
+        kind = event["event"]
+        with self._lock:
+            pending = self._pending.get(number) if isinstance(number, int) else None
+            if pending is None:
+                return
+            if kind in _LAST:
+                del self._pending[pending.id]
+                # Whoever answers is well: only crashes in a row count.
+                self._crashes = 0
+        if kind == "done":
+            pending._settle(event)
+        elif kind == "failed":
+            pending._settle(None, _failure(event))
+        elif kind == "cancelled":
+            pending._settle(None, RequestCancelled(str(event.get("message", "stopped on request"))))
+        elif pending.on_event is not None:
+            pending.on_event(event)
+
+    def _gone(self, process: _Process) -> None:
+        """The worker's stream ended: go on with a new one, once."""
+        process.drained.wait(_DRAIN_S)
+        with self._lock:
+            if self._process is not process:
+                return
+            self._process = None
+            unanswered, self._pending = list(self._pending.values()), {}
+            said_bye = process.said_bye
+            if not said_bye:
+                self._crashes += 1
+                self._last_words = process.last_words()
+            crashes = self._crashes
+        if said_bye and not unanswered:
+            return
+        if not said_bye and crashes > 1:
+            for pending in unanswered:
+                pending._settle(None, self._given_up())
+            return
+        if not said_bye and self._report is not None:
+            self._report(f"the worker ended by itself ({self._last_words}); it is started anew")
+        for pending in unanswered:
+            if pending.cancelled:
+                pending._settle(None, RequestCancelled("stopped on request"))
+                continue
+            try:
+                self._send(pending)
+            except HostError as error:
+                pending._settle(None, error)
+
+    def _given_up(self) -> WorkerCrashed:
+        return WorkerCrashed(
+            f"the worker ended by itself twice in a row ({self._last_words})",
+            "see paintover doctor, then restart the worker",
+        )
+
+
+class _Process:
+    """A worker process with its streams."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        hear: Callable[[Event], None],
+        gone: Callable[[_Process], None],
+    ) -> None:
+        self._hear = hear
+        self._gone = gone
+        self._tail: collections.deque[str] = collections.deque(maxlen=_STDERR_LINES)
+        self._ready = threading.Event()
+        self.drained = threading.Event()
+        """Set once nothing more can be heard of it."""
+        self._refusal: JobError | None = None
+        self._lock = threading.Lock()
+        self.said_bye = False
+        """Whether it announced its end: idle, or asked to."""
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(environment),
+                # A Ctrl-C at the host's terminal is the host's.
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except OSError as error:
+            raise CommandMissing(f"{command[0]} cannot be started: {error.strerror or error}") from error
+        self.pid = self._process.pid
+        self._errors = threading.Thread(target=self._read_errors, args=(self._process.stderr,), daemon=True)
+        self._errors.start()
+        threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may still answer."""
+        return self._process.poll() is None and not self.said_bye
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Wait until it is ready, or until its end, which is somebody else's concern.
+
+        Raises:
+            JobError: it speaks another protocol.
+            HostError: not within ``timeout_s``; it is killed.
+        """
+        if not self._ready.wait(timeout_s):
+            self._process.kill()
+            raise HostError(f"the worker did not start within {timeout_s:g} s", "see paintover doctor")
+        if self._refusal is not None:
+            self._process.kill()
+            raise self._refusal
+
+    def send(self, message: Mapping[str, Any]) -> bool:
+        """Send a request; False where nobody reads it any more."""
+        data = json.dumps(message).encode() + b"\n"
+        stream = self._process.stdin
+        with self._lock:
+            try:
+                if stream is None:
+                    return False
+                stream.write(data)
+                stream.flush()
+            except (OSError, ValueError):
+                return False
+        return True
+
+    def end(self, timeout_s: float) -> None:
+        """Close its input, which ends it; kill it where that does not help."""
+        stream = self._process.stdin
+        try:
+            if stream is not None:
+                stream.close()
+            self._process.wait(timeout_s)
+        except (OSError, ValueError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+
+    def last_words(self) -> str:
+        """How it ended, and the last thing that it said on stderr."""
+        try:
+            code = self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._errors.join(1.0)
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        said = [line.strip() for line in tuple(self._tail) if line.strip()]
+        return f"{how}: {said[-1]}" if said else how
+
+    def _read_events(self, stream: IO[bytes]) -> None:
+        try:
+            for line in stream:
+                self._read_event(line.decode("utf-8", "replace"))
+        except (OSError, ValueError):
+            pass  # The stream is gone, which the end of this loop says as well.
+        finally:
+            self.drained.set()
+            self._ready.set()
+            self._gone(self)
+
+    def _read_event(self, line: str) -> None:
+        try:
+            event = parse_line(line, "event")
+        except JobError as error:
+            if not self._ready.is_set():
+                self._refusal = error
+                self._ready.set()
+            return
+        if event["event"] == "ready":
+            self._ready.set()
+        elif event["event"] == "bye":
+            self.said_bye = True
+        else:
+            self._hear(event)
+
+    def _read_errors(self, stream: IO[bytes]) -> None:
+        for line in stream:
+            self._tail.append(line.decode("utf-8", "replace"))
+
+
+def _configured(path: Path) -> list[str]:
+    try:
+        words = json.loads(path.read_text(encoding="utf-8"))["command"]
+        if words and all(isinstance(word, str) for word in words):
+            return list(words)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise CommandMissing(f"{path} does not say how to start paintover", "install again, or delete the file")
+
+
+def _failure(event: Event) -> RequestFailed:
+    frames = {int(frame): str(why) for frame, why in dict(event.get("frames") or {}).items()}
+    return RequestFailed(
+        str(event.get("message", "the request failed")),
+        int(event.get("exit_code", 1)),
+        event.get("frame"),
+        event.get("path"),
+        frames,
+    )
