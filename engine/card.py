@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from engine.derived import DENOISE_MODES, GUIDE_KINDS
 from engine.errors import LookError
 
 __all__ = [
@@ -85,6 +86,10 @@ class Card:
     plate_colorspace: str
     paint_colorspace: str
     versions: Mapping[str, str]
+    guide_kind: str | None = None
+    """Which guide the look takes, one of ``engine.derived.GUIDE_KINDS``; None where it takes none."""
+    denoise: str | None = None
+    """How the plate was denoised that it was trained on, one of ``engine.derived.DENOISE_MODES``; None for not."""
 
     @classmethod
     def parse(cls, text: str) -> Card:
@@ -133,6 +138,8 @@ class Card:
                 plate_colorspace=_text(data, "plate_colorspace"),
                 paint_colorspace=_text(data, "paint_colorspace"),
                 versions={str(name): str(number) for name, number in dict(data["versions"]).items()},
+                guide_kind=_choice(data, "guide_kind", GUIDE_KINDS),
+                denoise=_choice(data, "denoise", DENOISE_MODES),
             )
         except KeyError as error:
             raise LookError(f"the look's card has no {error}", remedy=REMEDY) from error
@@ -140,6 +147,8 @@ class Card:
             raise LookError(f"the look's card is unreadable: {error}", remedy=REMEDY) from error
         if not card.keyframes:
             raise LookError("the look's card names no keyframe", remedy=REMEDY)
+        if (card.guide_kind is None) != (card.guide_channels == 0):
+            raise LookError("the look's card does not say which guide it takes", remedy=REMEDY)
         if not card.working_colorspace:
             raise LookError("the look's card names no working colorspace", remedy=REMEDY)
         return card
@@ -240,7 +249,7 @@ def _check_signature(model: onnx.ModelProto, card: Card) -> None:
     outputs = {value.name: _channels(value) for value in model.graph.output}
     expected = {"plate": 3, "stmap": 3 * len(card.keyframes)}
     if card.guide_channels:
-        raise LookError("the look needs guide images, which this version cannot feed", remedy="train without guides")
+        expected["guide"] = card.guide_channels
     if inputs != expected or outputs != {"styled": 3, "carried": 1}:
         raise LookError(
             f"the look's inputs {inputs} and outputs {outputs} are not those of a look with"
@@ -283,6 +292,14 @@ def _integer(data: Mapping[str, Any], key: str, least: int | None) -> int:
     value = data[key]
     if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
         raise ValueError(f"{key} is {value!r}")
+    return value
+
+
+def _choice(data: Mapping[str, Any], key: str, known: Sequence[str]) -> str | None:
+    """One of some words, or None where the card says nothing."""
+    value = data.get(key)
+    if value is not None and value not in known:
+        raise ValueError(f"{key} is {value!r}, known are {', '.join(known)}")
     return value
 
 

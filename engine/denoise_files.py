@@ -21,47 +21,21 @@ import numpy.typing as npt
 from engine import shaper
 from engine.color import ColorConfig
 from engine.denoise import DenoiseSettings, filter_frame
-from engine.derived import Derived
+from engine.derived import denoised_frames
 from engine.errors import InputError
 from engine.footprint import cpu_count, free_bytes
-from engine.frames import SequencePath
 from engine.motion import Floats, estimate, one_thread, reliability
 from engine.plate_reader import PlateReader, Prepared, Progress, Stop, for_each, stopped
 from engine.shot import Plate
 from engine.temporaries import clean_temporaries
 
-__all__ = ["MODES", "denoised_plate", "prepare_denoised"]
-
-MODES = ("aware", "published")
-"""How to denoise: with a test for occlusion, or without one as published."""
+__all__ = ["prepare_denoised"]
 
 METHOD = "denoise-1"
 """Changes when the same plate would give other frames."""
 
 _SHARE = 0.4
 """Of the free memory, for images and flows of the frames around; less makes it slower, never different."""
-
-
-def denoised_plate(work: Path, plate: SequencePath, mode: str) -> Derived:
-    """The files of a plate's denoised frames.
-
-    Args:
-        work: the work folder.
-        plate: the plate, whose name and padding they take; a movie's are padded to four digits.
-        mode: one of ``MODES``.
-
-    Raises:
-        InputError: an unknown mode.
-    """
-    if mode not in MODES:
-        raise InputError(f"no way to denoise is called {mode!r}", remedy=f"use {' or '.join(MODES)}")
-    if plate.is_movie:
-        head, width = f"{Path(plate.text).stem}.", 4
-    else:
-        head, width = Path(plate.prefix + "0").name[:-1], plate.width
-    files = SequencePath.parse(Path(work) / "denoised" / f"{head}%0{width}d.exr")
-    remedy = f"run paintover prepare --denoise {mode} with the same --plate, --frames and --work"
-    return Derived("denoised frame", f"denoised {mode}", files, remedy)
 
 
 def prepare_denoised(
@@ -83,7 +57,7 @@ def prepare_denoised(
     Args:
         plate: its frames are each other's neighbors, also where the range leaves some out.
         work: the work folder.
-        mode: one of ``MODES``; it overrides the settings' own.
+        mode: one of ``DENOISE_MODES``; it overrides the settings' own.
         frames: those to make; None for all of the plate's.
         settings: how strongly; None for the published values.
         threads: frames side by side; None for the machine's cores. Never changes a byte.
@@ -99,7 +73,7 @@ def prepare_denoised(
     wanted = plate.frames.frames if frames is None else tuple(frames)
     if strange := [frame for frame in wanted if frame not in plate.frames]:
         raise InputError(f"frame {strange[0]} is outside the frame range {plate.frames}", remedy="widen --frames")
-    target = denoised_plate(work, plate.path, mode)
+    target = denoised_frames(work, plate.path, mode)
     settings = replace(settings or DenoiseSettings(), occlusion_aware=mode == "aware")
     stop = stop or (lambda: False)
     reader = PlateReader(plate, ColorConfig.active())

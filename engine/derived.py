@@ -12,6 +12,7 @@ file without a hash was put there by somebody: it is used as it is, and never re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +20,22 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import images
-from engine.errors import ImageError
+from engine.errors import ImageError, InputError
 from engine.frames import SequencePath
 from engine.provenance import file_sha256, read_provenance
 
-__all__ = ["Derived"]
+__all__ = ["DENOISE_MODES", "GUIDE_CHANNELS", "GUIDE_KINDS", "Derived", "denoised_frames", "guide_images"]
 
 Floats = npt.NDArray[np.float32]
+
+DENOISE_MODES = ("aware", "published")
+"""How to denoise: with a test for occlusion, or without one as published."""
+
+GUIDE_KINDS = ("gaussian", "points", "grid")
+"""The Gaussian guide as published; points that are hidden when occluded, and return; a lattice as rigid as possible."""
+
+GUIDE_CHANNELS = 3
+"""Of a guide image, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -107,3 +117,45 @@ class Derived:
             why = f"the {self.what} is {size} and the plate {width}x{height}"
             raise ImageError(why, frame=frame, path=path, remedy=self.remedy)
         return pixels
+
+
+def denoised_frames(work: Path, plate: SequencePath, mode: str) -> Derived:
+    """The files of a plate's denoised frames.
+
+    Args:
+        work: the work folder.
+        plate: the plate, whose name and padding they take; a movie's are padded to four digits.
+        mode: one of ``DENOISE_MODES``.
+
+    Raises:
+        InputError: an unknown mode.
+    """
+    if mode not in DENOISE_MODES:
+        raise InputError(f"no way to denoise is called {mode!r}", remedy=f"use {' or '.join(DENOISE_MODES)}")
+    if plate.is_movie:
+        head, width = f"{Path(plate.text).stem}.", 4
+    else:
+        head, width = Path(plate.prefix + "0").name[:-1], plate.width
+    files = SequencePath.parse(Path(work) / "denoised" / f"{head}%0{width}d.exr")
+    remedy = f"run paintover prepare --denoise {mode} with the same --plate, --frames and --work"
+    return Derived("denoised frame", f"denoised {mode}", files, remedy)
+
+
+def guide_images(work: Path, kind: str, keys: Sequence[int]) -> Derived:
+    """The files of a guide.
+
+    Args:
+        work: the work folder.
+        kind: one of ``GUIDE_KINDS``.
+        keys: the keyframes that it was set on, in any order.
+
+    Raises:
+        InputError: an unknown kind.
+    """
+    if kind not in GUIDE_KINDS:
+        raise InputError(f"no guide is called {kind!r}", remedy=f"use {', '.join(GUIDE_KINDS)}")
+    listed = sorted(set(keys))
+    files = SequencePath.parse(Path(work) / "guide" / "%04d.exr")
+    options = " ".join(f"--keyframe {key}" for key in listed)
+    remedy = f"run paintover prepare --guides {kind} {options} with the same --plate, --frames and --work"
+    return Derived("guide image", f"guide {kind} of {','.join(map(str, listed))}", files, remedy)

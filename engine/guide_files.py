@@ -20,10 +20,9 @@ import numpy as np
 
 from engine import guide_grid, guides
 from engine.color import ColorConfig
-from engine.derived import Derived
+from engine.derived import guide_images
 from engine.errors import ImageError, InputError
 from engine.footprint import cpu_count
-from engine.frames import SequencePath
 from engine.guide_grid import Grid, GridSettings
 from engine.guides import GuideSettings, Points
 from engine.motion import Bytes, Floats, estimate, one_thread
@@ -31,10 +30,7 @@ from engine.plate_reader import PlateReader, Prepared, Progress, Stop, for_each,
 from engine.shot import Plate
 from engine.temporaries import clean_temporaries, replacing
 
-__all__ = ["CHANNELS", "KINDS", "guide_images", "prepare_guides"]
-
-CHANNELS = 3
-"""Of a guide image."""
+__all__ = ["KINDS", "prepare_guides"]
 
 METHOD = "guide-1"
 """Changes when the same plate would give other images."""
@@ -115,27 +111,7 @@ class _Lattice:
 
 
 KINDS: Mapping[str, _Kind] = MappingProxyType({"gaussian": _Gaussian(), "points": _OurPoints(), "grid": _Lattice()})
-"""By name: as published, ours, and the lattice."""
-
-
-def guide_images(work: Path, kind: str, keys: Sequence[int]) -> Derived:
-    """The files of a guide.
-
-    Args:
-        work: the work folder.
-        kind: one of ``KINDS``.
-        keys: the keyframes that it was set on, in any order.
-
-    Raises:
-        InputError: an unknown kind.
-    """
-    if kind not in KINDS:
-        raise InputError(f"no guide is called {kind!r}", remedy=f"use {', '.join(KINDS)}")
-    listed = sorted(set(keys))
-    files = SequencePath.parse(Path(work) / "guide" / "%04d.exr")
-    options = " ".join(f"--keyframe {key}" for key in listed)
-    remedy = f"run paintover prepare --guides {kind} {options} with the same --plate, --frames and --work"
-    return Derived("guide image", f"guide {kind} of {','.join(map(str, listed))}", files, remedy)
+"""What ``engine.derived.GUIDE_KINDS`` names: as published, ours, and the lattice."""
 
 
 def prepare_guides(

@@ -176,16 +176,19 @@ class Look:
         """Bytes that a tile may take before it must be smaller, and that all tiles in flight may; one always runs."""
         self._budget, self._gate.capacity = for_one, for_all
 
-    def stylize(self, rgb: Floats, *, stmap: Floats | None = None, tile: int | None = None) -> Styled:
+    def stylize(
+        self, rgb: Floats, *, stmap: Floats | None = None, guide: Floats | None = None, tile: int | None = None
+    ) -> Styled:
         """Stylize one image.
 
         Args:
             rgb: (H, W, 3) float32, scene-linear values of the look's working colorspace, any size and range, finite.
             stmap: (H, W, 3K): u, v and confidence for each keyframe; None is confidence 0 everywhere.
+            guide: (H, W, G), 0..1, for a look whose card says G guide channels; None where it says none.
             tile: largest side of a tile in pixels, 0 for the whole frame, None for the default.
 
         Raises:
-            ImageError: a wrong shape.
+            ImageError: a wrong shape, or a guide too many or too few.
             DeviceError: out of memory.
             Interrupted: :meth:`cancel` was called.
         """
@@ -194,12 +197,17 @@ class Look:
         height, width = rgb.shape[:2]
         if stmap is not None and stmap.shape != (height, width, 3 * self.k):
             raise ImageError(f"the STMap is {stmap.shape}, but {(height, width, 3 * self.k)} is needed")
+        channels = self.card.guide_channels
+        if (guide is None) != (channels == 0):
+            raise ImageError("the look needs a guide image" if channels else "the look takes no guide image")
+        if guide is not None and guide.shape != (height, width, channels):
+            raise ImageError(f"the guide is {guide.shape}, but {(height, width, channels)} is needed")
         size = self.tile_for(height, width, tile)
         styled, carried = np.empty((height, width, 3), np.float32), np.empty((height, width), np.float32)
 
         def run(piece: Tile) -> float:
             with self._gate.hold(int(piece.read.pixels * self.bytes_per_pixel)):
-                rgb_out, carried_out, seconds = self._run(rgb, stmap, piece.read, size)
+                rgb_out, carried_out, seconds = self._run(rgb, stmap, guide, piece.read, size)
                 styled[piece.write.slices] = rgb_out.transpose(1, 2, 0)[piece.crop]
                 carried[piece.write.slices] = carried_out[piece.crop]
             return seconds
@@ -232,7 +240,9 @@ class Look:
     def _plan(self, height: int, width: int, tile: int) -> tuple[Tile, ...]:
         return plan(height, width, tile=tile, halo=self.card.halo, multiple=self.card.multiple)
 
-    def _run(self, rgb: Floats, stmap: Floats | None, read: Window, tile: int) -> tuple[Floats, Floats, float]:
+    def _run(
+        self, rgb: Floats, stmap: Floats | None, guide: Floats | None, read: Window, tile: int
+    ) -> tuple[Floats, Floats, float]:
         """One read window: (3, H, W) styled and (H, W) carried, in buffers that the thread's next run overwrites."""
         shape = (read.height, read.width)
         plate = self._buffer("plate", (1, 3, *shape))
@@ -244,11 +254,15 @@ class Look:
             maps.fill(0.0)
         else:
             maps[0] = stmap[read.slices].transpose(2, 0, 1)
+        inputs = {"plate": plate, "stmap": maps}
+        if guide is not None:
+            inputs["guide"] = self._buffer("guide", (1, guide.shape[2], *shape))
+            inputs["guide"][0] = guide[read.slices].transpose(2, 0, 1)
         while True:
             session, device = self._session, self._device
             binding, options = session.io_binding(), ort.RunOptions()
-            binding.bind_cpu_input("plate", plate)
-            binding.bind_cpu_input("stmap", maps)
+            for name, array in inputs.items():
+                binding.bind_cpu_input(name, array)
             for name, array in (("styled", styled), ("carried", carried)):
                 binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
             with self._lock:

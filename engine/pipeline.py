@@ -24,13 +24,14 @@ from engine import __version__, images, movies
 from engine.color import ColorConfig
 from engine.errors import DeviceError, ImageError, Interrupted, LookError, OutputError, PaintoverError
 from engine.footprint import free_bytes
+from engine.frame_inputs import FrameInputs
 from engine.frames import FrameRange, SequencePath
 from engine.header import Header
 from engine.look import Look
 from engine.provenance import file_sha256
 from engine.settings import RenderSettings
 from engine.shot import Plate
-from engine.sidecar import find_sidecars, read_sidecars, sidecars_sha256
+from engine.sidecar import read_sidecars
 from engine.tiling import plan
 from engine.verify import is_whole
 
@@ -60,6 +61,8 @@ class Job:
     settings_hash: str
     work: Path | None
     overwrite: bool
+    prepared: Path | None = None
+    """Folder with guide images and denoised frames; None for ``work``."""
 
     def to_json(self) -> str:
         """For a worker process."""
@@ -73,6 +76,7 @@ class Job:
                 "settings_hash": self.settings_hash,
                 "work": None if self.work is None else str(self.work),
                 "overwrite": self.overwrite,
+                "prepared": None if self.prepared is None else str(self.prepared),
             }
         )
 
@@ -90,6 +94,7 @@ class Job:
             settings_hash=data["settings_hash"],
             work=None if data["work"] is None else Path(data["work"]),
             overwrite=data["overwrite"],
+            prepared=None if data["prepared"] is None else Path(data["prepared"]),
         )
 
 
@@ -124,6 +129,7 @@ class Pipeline:
     Raises:
         LookError: the file at ``job.look``, or the look given, is not the one whose hash the job names.
         ColorError: a colorspace of the look, the plate or the settings is not in the active OCIO config.
+        InputError: the look needs files of a work folder, and the job names none.
     """
 
     def __init__(
@@ -142,7 +148,9 @@ class Pipeline:
         for name in (job.plate.colorspace, job.settings.out_colorspace):
             if name is not None:
                 self._config.resolve(name)
-        self._keys = tuple(keyframe.frame for keyframe in self.look.card.keyframes)
+        self._inputs = FrameInputs.of(
+            self.look.card, job.plate.path, job.work, job.prepared, job.settings.denoise
+        )
         self._memory = memory_bytes if memory_bytes is not None else _memory(job.settings)
         self._in_flight = 1
         self._pixels = 0
@@ -213,12 +221,13 @@ class Pipeline:
     def _render(self, frame: int) -> FrameResult:
         job, started = self.job, time.perf_counter()
         source, target = job.plate.path.path(frame), job.out.path(frame)
-        sidecars, stamp = find_sidecars(job.work, self._keys, frame), _stamp(source)
+        sidecars, stamp = self._inputs.sidecars(frame), _stamp(source)
+        plate = plate_sha256(job.plate.path, frame)
         facts = {
             "look": self.look.sha256,
             "settings": job.settings_hash,
-            "plate": plate_sha256(job.plate.path, frame),
-            "stmap": sidecars_sha256(sidecars),
+            "plate": plate,
+            **self._inputs.facts(frame, plate),
         }
         if not job.overwrite and is_whole(target, facts):
             return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
@@ -237,11 +246,17 @@ class Pipeline:
         )
         rgb = image.rgb
         del image
-        self._to_look(rgb, space)
+        inputs = self._inputs
+        if inputs.denoised is None:
+            self._to_look(rgb, space)
+        else:
+            rgb = inputs.denoised.read(frame, height, width)
+            self._to_look(rgb, self._config.working)
+        guide = None if inputs.guide is None else inputs.guide.read(frame, height, width)
         stmap = read_sidecars(sidecars, height, width, frame=frame)
         read_s = time.perf_counter() - started
 
-        styled = self.look.stylize(rgb, stmap=stmap, tile=job.settings.tile)
+        styled = self.look.stylize(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
         warnings = []
         if bad_pixels:
             warnings.append(f"frame {frame}: {bad_pixels} pixels of the plate are NaN or Inf; filled from neighbours")
@@ -251,7 +266,7 @@ class Pipeline:
             warnings.append(
                 f"frame {frame}: the look gave no number for {int(lost.sum())} pixels; the plate shows there"
             )
-        del rgb, stmap, lost
+        del rgb, stmap, guide, lost
 
         started = time.perf_counter()
         wanted = self._out_space(header, space, target)
@@ -309,7 +324,8 @@ class Pipeline:
             if height * width <= self._pixels:
                 return
             self._pixels = height * width
-            frame = height * width * (_FRAME_BYTES + (12 * self.look.k if self.job.work is not None else 0))
+            maps = 12 * self.look.k if self.job.work is not None else 0
+            frame = height * width * (_FRAME_BYTES + maps + 4 * self.look.card.guide_channels)
             on_cpu = self.look.device == "cpu"
             one = max(0, self._memory - frame)
             if on_cpu:

@@ -20,12 +20,13 @@ from engine.color import ColorConfig
 from engine.crew import Crew, workers_for
 from engine.errors import ColorError, FrameFailures, Interrupted, NoPermissionError, OutputError
 from engine.footprint import cpu_count
+from engine.frame_inputs import FrameInputs
 from engine.frames import FrameRange, SequencePath
 from engine.look import Look, read_card
 from engine.pipeline import FrameResult, Job, Pipeline, plate_sha256
 from engine.settings import RenderSettings
 from engine.shot import Plate, refuse_overwriting
-from engine.sidecar import find_sidecars, sidecar_path, sidecars_sha256
+from engine.sidecar import sidecar_path
 from engine.temporaries import output_error
 from engine.verify import VerifyReport, verify_frames
 
@@ -92,6 +93,7 @@ def render(
     settings: RenderSettings | None = None,
     *,
     work: Path | None = None,
+    prepared: Path | None = None,
     workers: int = 1,
     timeout_s: float | None = None,
     overwrite: bool = False,
@@ -107,6 +109,8 @@ def render(
         out: where to; its folder is created.
         settings: None for the defaults.
         work: folder with STMap sidecars; frames without one render as well.
+        prepared: folder with guide images and denoised frames, for a look or settings that need them; None for
+            ``work``.
         workers: processes. One uses every core already; more are for several GPUs, or to survive crashes. 0 is one
             for each GPU, else as many as cores and memory serve.
         timeout_s: seconds after which a frame fails, times the frames that its process has in flight, because they
@@ -118,7 +122,7 @@ def render(
             owner must :meth:`~engine.look.Look.revive` it. None loads it.
 
     Raises:
-        InputError: output onto the plate, or a movie as output.
+        InputError: output onto the plate, a movie as output, or the look needs a work folder.
         LookError: not a look, or it changed while rendering.
         ColorError: a colorspace is not in the active OCIO config.
         DeviceError: the device is not usable or out of memory.
@@ -128,7 +132,7 @@ def render(
     """
     started = time.perf_counter()
     settings = settings or RenderSettings()
-    job = _job(Path(look_path), plate, out, settings, work, overwrite, loaded)
+    job = _job(Path(look_path), plate, out, settings, work, prepared, overwrite, loaded)
     refuse_overwriting(job.out, job.plate)
     _prepare_folder(job.out.folder)
     images.clean_temporaries(job.out.folder)
@@ -164,6 +168,7 @@ def verify(
     *,
     plate: Plate | None = None,
     work: Path | None = None,
+    prepared: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     stop: Stop | None = None,
 ) -> VerifyReport:
@@ -171,7 +176,8 @@ def verify(
 
     Args:
         settings: compared too where given; the plate's colorspace is part of them.
-        plate: where given, each frame must come from the plate as it is now, and from the sidecars in ``work``.
+        plate: where given, each frame must come from the plate as it is now, from the sidecars in ``work``, and from
+            the guide images and denoised frames in ``prepared`` where the look needs them.
         progress: called with how many frames are checked, and of how many.
 
     Raises:
@@ -179,17 +185,19 @@ def verify(
         VerifyError: names what is missing, damaged and foreign as compact ranges.
     """
     file = open_look(look_path)
-    keys = tuple(keyframe.frame for keyframe in file.card.keyframes)
     common = {"look": file.sha256}
+    denoise = None if settings is None else settings.denoise
+    inputs = None if plate is None else FrameInputs.of(file.card, plate.path, work, prepared, denoise)
     if settings is not None:
+        settings = settings.beside(file.card.denoise)
         colorspace = None if plate is None else plate.colorspace
         common["settings"] = settings.hash(plate_colorspace=colorspace, config=ColorConfig.active().name)
 
     def expected(frame: int) -> Mapping[str, str]:
-        if plate is None:
+        if plate is None or inputs is None:
             return common
-        stmap = sidecars_sha256(find_sidecars(work, keys, frame))
-        return common | {"plate": plate_sha256(plate.path, frame), "stmap": stmap}
+        source = plate_sha256(plate.path, frame)
+        return common | {"plate": source} | inputs.facts(frame, source)
 
     verify_frames(out, frames, expected, progress=progress, stop=_asking(stop))
     return VerifyReport(frames, file.sha256, common.get("settings"))
@@ -245,6 +253,7 @@ def _job(
     out: SequencePath,
     settings: RenderSettings,
     work: Path | None,
+    prepared: Path | None,
     overwrite: bool,
     loaded: Look | None,
 ) -> Job:
@@ -258,6 +267,7 @@ def _job(
             path=look,
             remedy=f"set $OCIO to the config it was trained with ({file.card.ocio_config or 'not recorded'})",
         ) from error
+    settings = settings.beside(file.card.denoise)
     return Job(
         look=look.absolute(),
         look_sha256=file.sha256,
@@ -267,6 +277,7 @@ def _job(
         settings_hash=settings.hash(plate_colorspace=plate.colorspace, config=config.name),
         work=None if work is None else Path(work).absolute(),
         overwrite=overwrite,
+        prepared=None if prepared is None else Path(prepared).absolute(),
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from engine.derived import DENOISE_MODES
 from engine.errors import InputError
 from engine.tiling import MIN_TILE
 
@@ -20,7 +21,7 @@ class RenderSettings:
     """How to render; the defaults serve.
 
     Raises:
-        InputError: a tile under ``MIN_TILE`` other than 0, or fewer than one thread.
+        InputError: a tile under ``MIN_TILE`` other than 0, an unknown way to denoise, or fewer than one thread.
     """
 
     tile: int | None = None
@@ -33,6 +34,8 @@ class RenderSettings:
     """uint8, uint16, half or float; None for the format's own."""
     compression: str | None = None
     """OIIO's name; None for the format's own."""
+    denoise: str | None = None
+    """How the plate is denoised, one of ``engine.derived.DENOISE_MODES``; None for as the look was trained."""
     carried_layer: bool = False
     """Whether an EXR also holds ``paintover.carried``, how much of each pixel rides on an exemplar."""
     tensorrt: bool = False
@@ -45,10 +48,17 @@ class RenderSettings:
     def __post_init__(self) -> None:
         if self.tile is not None and self.tile != 0 and self.tile < MIN_TILE:
             raise InputError(f"a tile of {self.tile} pixels is too small", remedy=f"use {MIN_TILE} or more, or 0")
+        if self.denoise is not None and self.denoise not in DENOISE_MODES:
+            known = " or ".join(DENOISE_MODES)
+            raise InputError(f"no way to denoise is called {self.denoise!r}", remedy=f"use {known}")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"{self.threads} threads cannot render", remedy="use 1 or more")
         if self.memory_gib is not None and self.memory_gib <= 0:
             raise InputError(f"{self.memory_gib} GiB of memory is too little")
+
+    def beside(self, denoise: str | None) -> RenderSettings:
+        """These settings without a way to denoise that the look itself, trained with ``denoise``, asks for."""
+        return replace(self, denoise=None) if self.denoise == denoise else self
 
     def hash(self, *, plate_colorspace: str | None, config: str) -> str:
         """SHA-256 over what changes pixels, so neither device, threads nor memory.
@@ -57,7 +67,7 @@ class RenderSettings:
             plate_colorspace: as the user stated it; None where it is taken from each file.
             config: the OCIO config's name, which identifies its content.
         """
-        facts = {
+        facts: dict[str, object] = {
             "generation": _GENERATION,
             "tile": self.tile,
             "out_colorspace": self.out_colorspace,
@@ -68,4 +78,7 @@ class RenderSettings:
             "plate_colorspace": plate_colorspace,
             "config": config,
         }
+        # Left out where it is not set, so that frames of earlier versions stay right.
+        if self.denoise is not None:
+            facts["denoise"] = self.denoise
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -71,5 +71,9 @@ def _card_text(path: Path, card: Card) -> str:
             f"painting {keyframe.exemplar_sha256[:12]}"
         )
     lines.append(f"  network      reaches {card.halo} pixels, windows on multiples of {card.multiple}")
+    if card.guide_kind is not None:
+        lines.append(f"  guide        {card.guide_kind}, {card.guide_channels} channels: prepare --guides makes it")
+    if card.denoise is not None:
+        lines.append(f"  plate        denoised ({card.denoise}): prepare --denoise makes it")
     lines.append("  versions     " + ", ".join(f"{name} {number}" for name, number in card.versions.items()))
     return "\n".join(lines)

@@ -86,6 +86,8 @@ class Options(argparse.Namespace):
     overwrite: bool = False
     no_guides: bool = False
     carried: bool = False
+    denoise: str | None = None
+    guides: str | None = None
     vectors: str | None = None
     backward_vectors: str | None = None
     display: str | None = None

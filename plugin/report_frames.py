@@ -17,11 +17,12 @@ import numpy.typing as npt
 from engine.card import open_look
 from engine.color import ColorConfig
 from engine.errors import ImageError
+from engine.frame_inputs import FrameInputs
 from engine.frames import SequencePath
 from engine.pipeline import plate_sha256
 from engine.settings import RenderSettings
 from engine.shot import Plate
-from engine.sidecar import find_sidecars, read_sidecars, sidecars_sha256
+from engine.sidecar import find_sidecars, read_sidecars
 from engine.temporal import Step, TemporalError, plate_step, temporal_error
 from engine.verify import state_of
 from plugin.stills import Still, Stills
@@ -93,17 +94,25 @@ class FrameChecker:
         work: Path | None,
         settings: RenderSettings,
         config: ColorConfig,
+        prepared: Path | None = None,
     ) -> None:
         """Without a look only whether a frame decodes is found out.
 
+        Args:
+            work: folder with STMap sidecars; None for frames that were rendered without.
+            prepared: folder with guide images and denoised frames, for a look that needs them; None for ``work``.
+
         Raises:
             LookError: not a look.
+            InputError: the look needs a work folder.
         """
         file = None if look is None else open_look(look)
         self._plate = plate
         self._out = out
-        self._work = work
-        self.keys = () if file is None else tuple(keyframe.frame for keyframe in file.card.keyframes)
+        card = None if file is None else file.card
+        self._inputs = None if card is None else FrameInputs.of(card, plate.path, work, prepared, settings.denoise)
+        self.keys = () if self._inputs is None else self._inputs.keys
+        settings = settings if card is None else settings.beside(card.denoise)
         self._common: list[dict[str, str]] = []
         # A frame with the layer of carried shares has the same pixels.
         for layer in (False, True) if file is not None else ():
@@ -113,14 +122,14 @@ class FrameChecker:
     def __call__(self, frame: int) -> str:
         """whole, missing, damaged, foreign, or there."""
         path = self._out.path(frame)
-        if not self._common:
+        if self._inputs is None:
             state = state_of(path, {})
             return "there" if state == "whole" else state
-        stmap = sidecars_sha256(find_sidecars(self._work, self.keys, frame))
         try:
-            source = {"plate": plate_sha256(self._plate.path, frame), "stmap": stmap}
+            plate = plate_sha256(self._plate.path, frame)
+            source = {"plate": plate} | self._inputs.facts(frame, plate)
         except ImageError:
-            source = {"stmap": stmap}
+            source = self._inputs.facts(frame, None)
         state = state_of(path, self._common[0] | source)
         if state == "foreign" and state_of(path, self._common[1] | source) == "whole":
             return "whole"

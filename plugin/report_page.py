@@ -110,6 +110,7 @@ def write_report(
     *,
     settings: RenderSettings | None = None,
     states: Mapping[int, str] | None = None,
+    prepared: Path | None = None,
     stop: StopRequest | None = None,
 ) -> Summary:
     """Measure every frame and write the page; the caller has begun a phase of ``progress``.
@@ -124,6 +125,7 @@ def write_report(
         config: converts what is not sRGB already.
         settings: what the frames were rendered with.
         states: of frames that are verified already, by frame number; the others are verified here.
+        prepared: folder with guide images and denoised frames, for a look that needs them; None for ``work``.
         stop: asked at every frame.
 
     Raises:
@@ -139,7 +141,7 @@ def write_report(
         message = f"no rendered frame of {plate.frames} is on disk"
         raise ImageError(message, path=out.path(frames[0]), remedy=remedy)
     settings = settings or RenderSettings()
-    checker = FrameChecker(plate, out, look, work, settings, config)
+    checker = FrameChecker(plate, out, look, work, settings, config, prepared)
     keys = sorted({*(keyframe.frame for keyframe in keyframes), *checker.keys}) or prepared_keys(work)
     known = states or {}
 

@@ -71,6 +71,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         tile=file.tile if file and options.tile is None else options.tile,
         out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
         tensorrt=options.tensorrt,
+        denoise=options.denoise,
     )
     check_spaces(config, [plate.colorspace, settings.out_colorspace])
     look: Path | None = look_from(options, file)
@@ -86,7 +87,10 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     shown.plan([REPORT_PHASE])
     shown.begin(REPORT_PHASE.name)
     work = sidecars_from(options, file)
-    summary = write_report(page, plate, out, look, keyframes, work, config, shown, settings=settings, stop=stop)
+    prepared = work_from(options, file)
+    summary = write_report(
+        page, plate, out, look, keyframes, work, config, shown, settings=settings, prepared=prepared, stop=stop
+    )
     for warning in summary.warnings:
         progress.warn(warning)
     if options.json:

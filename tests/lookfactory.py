@@ -5,6 +5,7 @@ to the rest of the image depends on the builder:
 
 ``identity``  the plate comes back
 ``gain``      each pixel times a number, reach 0
+``guided``    each pixel times the guide's, reach 0
 ``blur``      a box blur with a known reach, per channel
 ``network``   a convolutional network of a trained look's size: the shaper's encoding, stride 2 twice, residual blocks
 """
@@ -128,6 +129,7 @@ def finish(
     *,
     opset: int = 17,
     ir_version: int = 8,
+    guide: int = 0,
 ) -> Path:
     """Mixes the exemplars in, names the outputs, attaches the card and writes the file."""
     styled, missing = translated, b.constant(1.0)
@@ -145,7 +147,7 @@ def finish(
     graph = helper.make_graph(
         b.nodes,
         "look",
-        [value("plate", 3), value("stmap", 3 * len(exemplars))],
+        [value("plate", 3), value("stmap", 3 * len(exemplars))] + ([value("guide", guide)] if guide else []),
         [value("styled", 3), value("carried", 1)],
         b.constants,
     )
@@ -166,6 +168,14 @@ def gain(path: Path, factor: float = 2.0, *, k: int = 1, **changes: Any) -> Path
     b, exemplars = GraphBuilder(), exemplars_of(k)
     value = b.op("Mul", "plate", b.constant(factor))
     return finish(path, b, value, exemplars, card_for(exemplars, **{"halo": 0, "multiple": 1, **changes}))
+
+
+def guided(path: Path, kind: str = "points", **changes: Any) -> Path:
+    """A look that multiplies the plate with its guide."""
+    b, exemplars = GraphBuilder(), exemplars_of(1)
+    value = b.op("Mul", "plate", "guide")
+    facts = {"halo": 0, "multiple": 1, "guide_channels": 3, "guide_kind": kind, **changes}
+    return finish(path, b, value, exemplars, card_for(exemplars, **facts), guide=3)
 
 
 def identity(path: Path, *, k: int = 1, **changes: Any) -> Path:

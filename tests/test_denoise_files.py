@@ -12,7 +12,8 @@ from test_stmap import draw, shot, write_exr
 from engine import denoise_files, images, shaper
 from engine.color import ColorConfig
 from engine.denoise import DenoiseSettings, filter_frame
-from engine.denoise_files import denoised_plate, prepare_denoised
+from engine.denoise_files import prepare_denoised
+from engine.derived import denoised_frames
 from engine.errors import ImageError, InputError, Interrupted
 from engine.frames import FrameRange, SequencePath
 from engine.motion import estimate, luma8
@@ -43,7 +44,7 @@ def test_it_is_the_filter_of_the_working_encoding(tmp_path: Path) -> None:
         return estimate(luma8(image(near)), luma8(image(far)))
 
     expected = filter_frame(1, first=0, last=3, image=image, flow=flow, settings=NEAR)
-    found = images.read(denoised_plate(tmp_path, plate.path, "aware").path(1)).rgb
+    found = images.read(denoised_frames(tmp_path, plate.path, "aware").path(1)).rgb
     # Flows and neighbors are held in half floats, and so is the file.
     assert np.abs(shaper.encode(found) - expected).max() < 4e-3
     assert np.abs(expected - image(1)).mean() > 0.005
@@ -91,7 +92,7 @@ def test_a_change_of_the_plate_reaches_as_far_as_the_filter(tmp_path: Path) -> N
 def test_damaged_frames_are_made_again_and_foreign_ones_stay(tmp_path: Path) -> None:
     plate = shot(tmp_path / "shot", 3)
     prepare_denoised(plate, tmp_path, "aware", settings=NEAR)
-    target = denoised_plate(tmp_path, plate.path, "aware")
+    target = denoised_frames(tmp_path, plate.path, "aware")
     target.path(0).write_bytes(target.path(0).read_bytes()[:-400])
     half = np.full((96, 160), 0.5, np.float32)
     mine = write_exr(target.path(1), {"R": half, "G": half, "B": half}).read_bytes()
@@ -103,7 +104,7 @@ def test_damaged_frames_are_made_again_and_foreign_ones_stay(tmp_path: Path) -> 
 def test_what_a_reader_refuses(tmp_path: Path) -> None:
     plate = shot(tmp_path / "shot", 3)
     prepare_denoised(plate, tmp_path, "aware", settings=NEAR, frames=[0, 1])
-    target = denoised_plate(tmp_path, plate.path, "aware")
+    target = denoised_frames(tmp_path, plate.path, "aware")
     sums = [plate_sha256(plate.path, frame) for frame in range(3)]
     assert target.sha256(0, sums[0]) == hashlib.sha256(target.path(0).read_bytes()).hexdigest()
     remedy = "run paintover prepare --denoise aware with the same"
@@ -111,7 +112,7 @@ def test_what_a_reader_refuses(tmp_path: Path) -> None:
         target.sha256(2, sums[2])
     with pytest.raises(ImageError, match="frame 1: the denoised frame is stale"):
         target.sha256(1, sums[0])
-    published = denoised_plate(tmp_path, plate.path, "published")
+    published = denoised_frames(tmp_path, plate.path, "published")
     with pytest.raises(ImageError, match='is "denoised aware", but "denoised published" is needed'):
         published.sha256(1, sums[1])
     with pytest.raises(ImageError, match="the denoised frame is 160x96 and the plate 80x48"):
@@ -123,13 +124,13 @@ def test_what_a_reader_refuses(tmp_path: Path) -> None:
 
 def test_names_and_wrong_usage(tmp_path: Path) -> None:
     def name(text: str) -> str:
-        return denoised_plate(Path("w"), SequencePath.parse(text), "aware").path(7).as_posix()
+        return denoised_frames(Path("w"), SequencePath.parse(text), "aware").path(7).as_posix()
 
     assert name("a/plate.%04d.png") == "w/denoised/plate.0007.exr"
     assert name("a/####.dpx") == "w/denoised/0007.exr"
     assert name("a/shot.mov") == "w/denoised/shot.0007.exr"
     with pytest.raises(InputError, match="no way to denoise is called 'hard'"):
-        denoised_plate(tmp_path, SequencePath.parse("p.%d.png"), "hard")
+        denoised_frames(tmp_path, SequencePath.parse("p.%d.png"), "hard")
     plate = Plate(SequencePath.parse(tmp_path / "plate.%04d.png"), FrameRange((1, 2)))
     with pytest.raises(InputError, match="frame 3 is outside"):
         prepare_denoised(plate, tmp_path, "aware", frames=[3])

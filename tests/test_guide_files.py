@@ -13,9 +13,10 @@ from test_stmap import shot, write_exr
 
 from engine import images, shaper
 from engine.color import ColorConfig
+from engine.derived import GUIDE_KINDS, guide_images
 from engine.errors import ImageError, InputError, Interrupted
 from engine.frames import FrameRange
-from engine.guide_files import KINDS, guide_images, prepare_guides
+from engine.guide_files import KINDS, prepare_guides
 from engine.guides import GuideSettings, advance, draw, scatter
 from engine.motion import estimate, luma8
 from engine.pipeline import plate_sha256
@@ -44,7 +45,7 @@ def test_points_are_followed_both_ways_and_drawn(tmp_path: Path) -> None:
     assert images.read(guide_images(tmp_path, "points", [1]).path(1)).rgb.std() > 0.1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GUIDE_KINDS)
 def test_the_same_bytes_in_any_order_and_after_a_stop(tmp_path: Path, kind: str) -> None:
     plate, keys = shot(tmp_path / "shot", 7), (1, 4)
     whole = prepare_guides(plate, keys, tmp_path / "whole", kind, threads=1)
@@ -120,6 +121,7 @@ def test_what_a_reader_refuses(tmp_path: Path) -> None:
 
 
 def test_wrong_usage(tmp_path: Path) -> None:
+    assert tuple(KINDS) == GUIDE_KINDS
     plate = shot(tmp_path / "shot", 3)
     with pytest.raises(InputError, match="no guide is called 'dots'"):
         prepare_guides(plate, [0], tmp_path, "dots")

@@ -97,7 +97,10 @@ def test_a_missing_look_is_named(tmp_path: Path) -> None:
         ({"keyframes": [{"frame": 1}]}, "'exemplar_sha256'"),
         ({"trained": None}, "unreadable"),
         ({"working_colorspace": ""}, "no working colorspace"),
-        ({"guide_channels": 3}, "guide images"),
+        ({"guide_channels": 3}, "which guide it takes"),
+        ({"guide_channels": 3, "guide_kind": "points"}, "inputs .* are not those"),
+        ({"guide_channels": 3, "guide_kind": "dots"}, "guide_kind is 'dots', known are gaussian, points, grid"),
+        ({"denoise": "hard"}, "denoise is 'hard'"),
         ({"weights_sha256": "0" * 64}, "weights are damaged"),
     ],
 )

@@ -1,0 +1,75 @@
+"""What a look takes of a frame besides its plate: STMap sidecars, a guide image, a denoised frame; found and checked.
+
+All of them are files of that one frame, so frames render in any order, anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.card import Card
+from engine.derived import Derived, denoised_frames, guide_images
+from engine.errors import InputError
+from engine.frames import SequencePath
+from engine.sidecar import find_sidecars, sidecars_sha256
+
+__all__ = ["FrameInputs"]
+
+
+@dataclass(frozen=True)
+class FrameInputs:
+    """Where a look's inputs lie; build one with :meth:`of`."""
+
+    keys: tuple[int, ...]
+    """The look's keyframes."""
+    work: Path | None
+    """Folder with STMap sidecars; None for none."""
+    guide: Derived | None
+    """The guide images that the look needs, if any."""
+    denoised: Derived | None
+    """The denoised frames that stand for the plate, if any."""
+
+    @classmethod
+    def of(
+        cls, card: Card, plate: SequencePath, work: Path | None, prepared: Path | None, denoise: str | None
+    ) -> FrameInputs:
+        """What a look takes of a plate.
+
+        Args:
+            work: folder with STMap sidecars; None for the plain translator.
+            prepared: folder with guide images and denoised frames; None for ``work``.
+            denoise: one of ``DENOISE_MODES``; None for what the look was trained with.
+
+        Raises:
+            InputError: files are needed, and there is no folder to find them in.
+        """
+        keys = tuple(keyframe.frame for keyframe in card.keyframes)
+        folder = work if prepared is None else prepared
+        mode = denoise or card.denoise
+        if folder is None and (mode or card.guide_kind):
+            what = "denoised frames" if mode else "guide images"
+            raise InputError(f"the look needs {what}, and no folder has any", remedy="name the work folder with --work")
+        guide = denoised = None
+        if folder is not None and card.guide_kind:
+            guide = guide_images(folder, card.guide_kind, keys)
+        if folder is not None and mode:
+            denoised = denoised_frames(folder, plate, mode)
+        return cls(keys, work, guide, denoised)
+
+    def sidecars(self, frame: int) -> tuple[Path | None, ...]:
+        """For each keyframe its STMap, or None."""
+        return find_sidecars(self.work, self.keys, frame)
+
+    def facts(self, frame: int, plate_sha256: str | None) -> dict[str, str]:
+        """What a rendered frame says of these inputs; where the plate is unknown, only of its STMaps.
+
+        Raises:
+            ImageError: a guide image or a denoised frame is missing, of another kind, or of another plate.
+        """
+        facts = {"stmap": sidecars_sha256(self.sidecars(frame))}
+        if plate_sha256 is not None:
+            for name, files in (("guide", self.guide), ("denoised", self.denoised)):
+                if files is not None:
+                    facts[name] = files.sha256(frame, plate_sha256)
+        return facts
