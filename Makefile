@@ -11,7 +11,7 @@ STAMP := $(VENV)/installed
 
 help:
 	@echo 'make env     create $(VENV) and install Paintover with training and development tools'
-	@echo '                 $(PYTHON) -m venv $(VENV) && $(BIN)/pip install -c constraints.txt -e ".[train,dev]"'
+	@echo '                 $(PYTHON) -m venv $(VENV) && $(BIN)/pip install -c constraints.txt -e ".[train,farm,dev]"'
 	@echo 'make demo    paint one frame of a real clip, train, render; ends with a contact sheet and a movie'
 	@echo '                 $(BIN)/python -m plugin.demo'
 	@echo 'make test    every test; those that need a GPU or the shared footage skip with a reason'
@@ -28,7 +28,7 @@ env: $(STAMP)
 
 $(STAMP): setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[train,dev]"
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[train,farm,dev]"
 	touch $(STAMP)
 
 demo: env

@@ -35,6 +35,7 @@ setup(
         "av>=13.0",
     ],
     extras_require={
+        "farm": ["distributed>=2024.8"],
         "train": ["torch>=2.4", "safetensors>=0.4"],
         "dev": [
             "pytest>=8",

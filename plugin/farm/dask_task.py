@@ -48,6 +48,8 @@ class Task:
     """What follows ``paintover``."""
     program: tuple[str, ...] = ()
     """What is called; empty for the worker's own installation."""
+    threads: int | None = None
+    """For the command; None for what the machine has, shared by the tasks that its worker runs at once."""
     timeout_s: float | None = None
     """Seconds after which the command is ended."""
 
@@ -82,7 +84,7 @@ def work(task: Task) -> Outcome:
     Raises:
         TaskFailed: Dask tries it again, as often as it was told to.
     """
-    outcome = perform(task, emit_to_worker(task.job), threads=_threads())
+    outcome = perform(task, emit_to_worker(task.job), threads=task.threads or _threads())
     if outcome.code not in _RETRY_HELPS_NOT and task.job not in _stopped:
         raise TaskFailed(outcome)
     return outcome
@@ -199,7 +201,8 @@ class _Heard:
             return
         self._told = now
         place = {"step": self._task.step, "number": self._task.number, "overall": event.get("overall", 0.0)}
-        self._emit({**place, "frame": frame, "state": event.get("state"), "message": event.get("message", "")})
+        facts = {name: event.get(name) for name in ("state", "message", "look")}
+        self._emit({**place, "frame": frame, **facts})
 
     def outcome(self, code: int) -> Outcome:
         now = time.monotonic()

@@ -132,7 +132,9 @@ def program() -> tuple[str, ...]:
     return (sys.executable, "-m", "plugin")
 
 
-def frames_per_chunk(frames: int, frame_s: float, *, workers: int | None = None, most: int | None = None) -> int:
+def frames_per_chunk(
+    frames: int, frame_s: float, *, start_s: float = START_S, workers: int | None = None, most: int | None = None
+) -> int:
     """How many frames a chunk should have.
 
     Enough that starting takes at most a twentieth of its time, few enough that a lost machine costs at most a quarter
@@ -141,6 +143,7 @@ def frames_per_chunk(frames: int, frame_s: float, *, workers: int | None = None,
     Args:
         frames: of the whole job.
         frame_s: seconds that one frame takes on one machine.
+        start_s: seconds that a renderer takes before its first frame.
         workers: machines, where known.
         most: chunks that the engine takes.
 
@@ -149,7 +152,7 @@ def frames_per_chunk(frames: int, frame_s: float, *, workers: int | None = None,
     """
     if not 0 < frame_s < math.inf:
         raise InputError(f"a frame of {frame_s} s cannot be planned for", remedy="give --frame-time in seconds")
-    size = math.ceil(START_S / (_START_SHARE * frame_s))
+    size = math.ceil(start_s / (_START_SHARE * frame_s))
     if workers:
         size = min(size, math.ceil(frames / (workers * _CHUNKS_PER_WORKER)))
     size = min(size, int(_LONGEST_CHUNK_S / frame_s), frames)
