@@ -12,15 +12,16 @@ from pathlib import Path
 
 from engine import images
 from engine.errors import ImageError, LookError
+from engine.frame_inputs import FrameInputs
 from engine.frames import SequencePath
 from engine.pipeline import plate_sha256
 from engine.provenance import read_provenance
 from engine.shot import Plate
-from engine.sidecar import find_sidecars, sidecars_sha256
 
-__all__ = ["MadeFrom", "ResultState", "result_states"]
+__all__ = ["LookFacts", "MadeFrom", "ResultState", "result_states"]
 
 _THREADS = 4
+_CALLED = {"stmap": "STMaps", "guide": "guide image", "denoised": "denoised plate"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,6 @@ class MadeFrom:
     settings_hash: str
     """Of :meth:`engine.settings.RenderSettings.hash`."""
     plate: Plate
-    work: Path | None
-    """Folder with STMap sidecars; None where none are used."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class LookFacts:
     """Of a look, as far as frames carry it."""
 
     sha256: str
-    keyframes: tuple[int, ...]
+    inputs: FrameInputs
+    """Where its STMaps, guide images and denoised frames lie."""
 
 
 def result_states(out: SequencePath, made_from: MadeFrom) -> Iterator[ResultState]:
@@ -89,8 +89,12 @@ def _judge(path: Path, frame: int, made_from: MadeFrom) -> tuple[str, str]:
     except ImageError as error:
         return "stale", f"frame {frame} cannot be checked: {error}"
     if carried.get("plate") != plate:
-        return "stale", f"the plate's frame {frame} has changed since"
-    stmap = sidecars_sha256(find_sidecars(made_from.work, made_from.look.keyframes, frame))
-    if carried.get("stmap") != stmap:
-        return "stale", f"the STMaps of frame {frame} have changed since"
+        return "stale", f"the plate's frame {frame} changed after it was rendered"
+    try:
+        facts = made_from.look.inputs.facts(frame, plate)
+    except ImageError as error:
+        return "stale", f"frame {frame} cannot be checked: {error}"
+    for name, value in facts.items():
+        if carried.get(name) != value:
+            return "stale", f"the {_CALLED.get(name, name)} of frame {frame} changed after it was rendered"
     return "shown", ""

@@ -1,7 +1,6 @@
 """A host's end of the resident worker: starts it, asks, hears progress, cancels, and starts it anew once after a crash.
 
-Standard library only, Python 3.9: this runs inside hosts. ``job.py``, ``job.schema.json`` and ``host_errors.py`` lie
-beside it, in whatever package a host keeps its copy in.
+Standard library only, Python 3.9: this runs inside hosts, from whatever package a host keeps its copy in::
 
     with WorkerClient() as worker:
         worker.render(job, "1001-1010", on_event=show)
@@ -12,103 +11,22 @@ from __future__ import annotations
 import collections
 import json
 import os
-import shlex
-import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any
 
+from .host_command import child_environment, find_command
 from .host_errors import CommandMissing, HostError, JobError, RequestCancelled, RequestFailed, WorkerCrashed
 from .job import PROTOCOL, Job, check_message, parse_line
 
-__all__ = [
-    "CONFIG_NAME",
-    "Pending",
-    "WorkerClient",
-    "child_environment",
-    "config_file",
-    "find_command",
-    "write_config",
-]
+__all__ = ["Pending", "WorkerClient"]
 
-CONFIG_NAME = "host.json"
-_VARIABLE = "PAINTOVER_COMMAND"
 _LAST = ("done", "failed", "cancelled")
 _STDERR_LINES = 40
 _DRAIN_S = 5.0
 """For the last events of a process that has ended: they say whether it meant to."""
-_HOSTS_OWN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
-"""A host's Python settings, which would lead another Python astray."""
-
 Event = Mapping[str, Any]
-
-
-def find_command(environment: Mapping[str, str] | None = None) -> list[str]:
-    """How to start ``paintover``: the variable PAINTOVER_COMMAND, the PATH, or what was written at installation.
-
-    PAINTOVER_COMMAND is the path of a program, or a command line with quotes as the system's shell has them.
-
-    Raises:
-        CommandMissing: none of them names a program.
-    """
-    known = os.environ if environment is None else environment
-    text = known.get(_VARIABLE, "").strip()
-    if text:
-        words = [text] if Path(text).is_file() else shlex.split(text, posix=os.name == "posix")
-        words = [word.strip('"') for word in words] if os.name != "posix" else words
-        if shutil.which(words[0], path=known.get("PATH")) is None:
-            raise CommandMissing(f'{_VARIABLE} is "{text}", which is no program', "correct it or unset it")
-        return words
-    found = shutil.which("paintover", path=known.get("PATH"))
-    if found:
-        return [found]
-    path = config_file(known)
-    if path.is_file():
-        return _configured(path)
-    raise CommandMissing(
-        "the paintover command was not found",
-        f"install Paintover on this machine, or set {_VARIABLE} to its program ({path} does not exist)",
-    )
-
-
-def config_file(environment: Mapping[str, str] | None = None) -> Path:
-    """Where installation writes the command: this user's configuration folder as the system has it."""
-    known = os.environ if environment is None else environment
-    home = Path(known.get("HOME") or known.get("USERPROFILE") or Path.home())
-    if os.name == "nt":
-        folder = Path(known.get("APPDATA") or home / "AppData" / "Roaming") / "Paintover"
-    elif sys.platform == "darwin":
-        folder = home / "Library" / "Application Support" / "Paintover"
-    else:
-        folder = Path(known.get("XDG_CONFIG_HOME") or home / ".config") / "paintover"
-    return folder / CONFIG_NAME
-
-
-def write_config(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Path:
-    """Remember how to start ``paintover``, for hosts that do not see the PATH; returns the file.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path = config_file(environment)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps({"command": list(command)}, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)  # noqa: PTH105 (one call, whatever the system)
-    return path
-
-
-def child_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A host's environment without its own Python settings."""
-    known = dict(os.environ if environment is None else environment)
-    for name in _HOSTS_OWN:
-        known.pop(name, None)
-    known["PYTHONUNBUFFERED"] = "1"
-    known["PYTHONIOENCODING"] = "utf-8"
-    return known
 
 
 class Pending:
@@ -499,16 +417,6 @@ class _Process:
     def _read_errors(self, stream: IO[bytes]) -> None:
         for line in stream:
             self._tail.append(line.decode("utf-8", "replace"))
-
-
-def _configured(path: Path) -> list[str]:
-    try:
-        words = json.loads(path.read_text(encoding="utf-8"))["command"]
-        if words and all(isinstance(word, str) for word in words):
-            return list(words)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise CommandMissing(f"{path} does not say how to start paintover", "install again, or delete the file")
 
 
 def _failure(event: Event) -> RequestFailed:

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.color import ColorConfig
 from engine.errors import InputError, Interrupted, LookError
+from engine.frame_inputs import FrameInputs
 from engine.frames import FrameRange, SequencePath
 from engine.look import Look
 from engine.render import RenderEvent, RenderSettings, render
@@ -87,6 +88,7 @@ def render_frames(
                 out,
                 settings,
                 work=work_of(job),
+                prepared=Path(job.work),
                 overwrite=overwrite,
                 progress=progress,
                 stop=stop,
@@ -122,12 +124,14 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
         facts: LookFacts | LookError
         try:
             look = _look(job, looks)
-            facts = LookFacts(look.sha256, tuple(keyframe.frame for keyframe in look.card.keyframes))
+            inputs = FrameInputs.of(look.card, plate.path, work_of(job), Path(job.work), settings.denoise)
+            facts = LookFacts(look.sha256, inputs)
+            settings = settings.beside(look.card.denoise)
         except LookError as error:
             facts = error
         settings_hash = settings.hash(plate_colorspace=plate.colorspace, config=config.name)
         found = []
-        for state in result_states(out, MadeFrom(facts, settings_hash, plate, work_of(job))):
+        for state in result_states(out, MadeFrom(facts, settings_hash, plate)):
             if stop():
                 raise Interrupted("stopped on request")
             found.append(

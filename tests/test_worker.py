@@ -23,9 +23,10 @@ from test_cli import picture, posix
 from engine import images
 from engine.provenance import read_provenance
 from plugin.cli import main
+from plugin.host_command import child_environment, config_file, find_command, write_config
 from plugin.host_errors import CommandMissing, HostError, JobError, RequestCancelled, RequestFailed, WorkerCrashed
 from plugin.job import PROTOCOL, Job
-from plugin.worker_client import WorkerClient, child_environment, config_file, find_command, write_config
+from plugin.worker_client import WorkerClient
 from plugin.worker_looks import LoadedLooks
 
 COMMAND = (sys.executable, "-m", "plugin")
@@ -128,7 +129,7 @@ def test_states_say_why_a_frame_is_not_shown(worker: WorkerClient, job: Job, tmp
     (out / "out.0002.exr").write_bytes(data[: len(data) // 2])
     found = states()
     assert found[3] == ("foreign", "frame 3 was not rendered by Paintover: it carries no hashes")
-    assert found[1] == ("stale", "the plate's frame 1 has changed since")
+    assert found[1] == ("stale", "the plate's frame 1 changed after it was rendered")
     assert found[2][0] == "missing" and "damaged" in found[2][1]
     assert states(replace(job, tile=64))[0] == (
         "stale", "frame 0 was rendered with other settings (size of tiles, colorspaces, layers or format)",
@@ -136,7 +137,7 @@ def test_states_say_why_a_frame_is_not_shown(worker: WorkerClient, job: Job, tmp
     sidecar = tmp_path / "work" / "stmap" / "key_1001" / "0000.exr"
     sidecar.parent.mkdir(parents=True)
     images.write(sidecar, np.zeros((24, 32, 3), np.float32))
-    assert states()[0] == ("stale", "the STMaps of frame 0 have changed since")
+    assert states()[0] == ("stale", "the STMaps of frame 0 changed after it was rendered")
     assert states(replace(job, guides=False))[0][0] == "shown"
     lookfactory.gain(tmp_path / "hero.onnx", 0.3)
     assert "rendered with another look" in states(replace(job, guides=False))[0][1]
