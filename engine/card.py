@@ -16,7 +16,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from engine.derived import DENOISE_MODES, GUIDE_KINDS
+from engine.choices import DENOISE_MODES, GUIDE_KINDS
 from engine.errors import LookError
 
 __all__ = [
@@ -87,9 +87,9 @@ class Card:
     paint_colorspace: str
     versions: Mapping[str, str]
     guide_kind: str | None = None
-    """Which guide the look takes, one of ``engine.derived.GUIDE_KINDS``; None where it takes none."""
+    """Which guide the look takes, one of ``engine.choices.GUIDE_KINDS``; None where it takes none."""
     denoise: str | None = None
-    """How the plate was denoised that it was trained on, one of ``engine.derived.DENOISE_MODES``; None for not."""
+    """How the plate was denoised that it was trained on, one of ``engine.choices.DENOISE_MODES``; None for not."""
 
     @classmethod
     def parse(cls, text: str) -> Card:

@@ -20,22 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import images
+from engine.choices import DENOISE_MODES, GUIDE_KINDS
 from engine.errors import ImageError, InputError
 from engine.frames import SequencePath
 from engine.provenance import file_sha256, read_provenance
 
-__all__ = ["DENOISE_MODES", "GUIDE_CHANNELS", "GUIDE_KINDS", "Derived", "denoised_frames", "guide_images"]
+__all__ = ["Derived", "denoised_frames", "guide_images"]
 
 Floats = npt.NDArray[np.float32]
-
-DENOISE_MODES = ("aware", "published")
-"""How to denoise: with a test for occlusion, or without one as published."""
-
-GUIDE_KINDS = ("gaussian", "points", "grid")
-"""The Gaussian guide as published; points that are hidden when occluded, and return; a lattice as rigid as possible."""
-
-GUIDE_CHANNELS = 3
-"""Of a guide image, 0..1."""
 
 
 @dataclass(frozen=True)

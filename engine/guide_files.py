@@ -111,7 +111,7 @@ class _Lattice:
 
 
 KINDS: Mapping[str, _Kind] = MappingProxyType({"gaussian": _Gaussian(), "points": _OurPoints(), "grid": _Lattice()})
-"""What ``engine.derived.GUIDE_KINDS`` names: as published, ours, and the lattice."""
+"""What ``engine.choices.GUIDE_KINDS`` names: as published, ours, and the lattice."""
 
 
 def prepare_guides(

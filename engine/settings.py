@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 
-from engine.derived import DENOISE_MODES
+from engine.choices import DENOISE_MODES
 from engine.errors import InputError
 from engine.tiling import MIN_TILE
 
@@ -35,7 +35,7 @@ class RenderSettings:
     compression: str | None = None
     """OIIO's name; None for the format's own."""
     denoise: str | None = None
-    """How the plate is denoised, one of ``engine.derived.DENOISE_MODES``; None for as the look was trained."""
+    """How the plate is denoised, one of ``engine.choices.DENOISE_MODES``; None for as the look was trained."""
     carried_layer: bool = False
     """Whether an EXR also holds ``paintover.carried``, how much of each pixel rides on an exemplar."""
     tensorrt: bool = False

@@ -9,9 +9,10 @@ from pathlib import Path
 from engine import images
 from engine.errors import ImageError, InputError, LookError
 from engine.look import Card, read_card
-from plugin.options import Options, Parser, add_inspected, add_reporting
+from plugin.options import Options, Parser, add_reporting
 from plugin.progress import Progress, duration
 from plugin.stop import StopRequest
+from plugin.verb_options import add_inspected
 
 __all__ = ["parser", "run"]
 

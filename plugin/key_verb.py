@@ -5,11 +5,12 @@ from __future__ import annotations
 from engine import images
 from engine.color import ColorConfig
 from engine.keys import check_key_output, export_key, is_untouched_export
-from plugin.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting, add_view
+from plugin.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting
 from plugin.preflight import check_out, check_paintings_kept, check_plate, check_spaces, check_view
 from plugin.progress import Phase, Progress, counted_frames
 from plugin.request import out_from, plate_from, still
 from plugin.stop import StopRequest
+from plugin.verb_options import add_view
 
 __all__ = ["parser", "run"]
 

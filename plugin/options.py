@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from engine.choices import DENOISE_MODES
 from engine.errors import InputError
 from plugin.farm.shard import Shard
 from plugin.progress import MODES
@@ -20,26 +21,20 @@ __all__ = [
     "add_color",
     "add_color_config",
     "add_frames_out",
-    "add_inspected",
     "add_keyframes",
     "add_look",
     "add_machine",
-    "add_paint_style",
     "add_painting_out",
     "add_plate",
-    "add_preparation",
     "add_rendering",
-    "add_report",
     "add_reporting",
+    "add_seed",
     "add_submission",
-    "add_suggestion",
     "add_threads",
     "add_training",
-    "add_tuning",
-    "add_vectors",
     "add_verification",
-    "add_view",
     "add_work",
+    "counted",
     "parse_budget",
     "parse_device",
     "parse_workers",
@@ -49,6 +44,10 @@ DEFAULT_BUDGET_S = 60.0
 MINIMUM_BUDGET_S = 5.0
 
 RECIPES = ("paintover", "texler2020", "texler2020-fullframe")
+
+NO_STMAPS = ("--no-stmaps", "--no-guides")
+"""Two names of one option; the second is from before there were guide images, with which it has nothing to do."""
+NO_STMAPS_HELP = "ignore STMap sidecars in the work folder: nothing is carried"
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 # Options whose value may start with a minus: argparse would take "-5--2" for an option.
@@ -147,7 +146,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             InputError: wrong usage, in one line.
         """
-        options, rest = self.parse_known_args(_join_signed(arguments), Options())
+        options, rest = self.parse_known_args(_join_modes(_join_signed(arguments)), Options())
         # A positional that may be left out is lost by argparse after an option before Python 3.12; hence by hand.
         if self._shot_file:
             places = [word for word in rest if not word.startswith("-")]
@@ -188,6 +187,18 @@ def _join_signed(arguments: Sequence[str]) -> list[str]:
             joined[-1] = f"{joined[-1]}={word}"
         else:
             joined.append(word)
+    return joined
+
+
+def _join_modes(arguments: Sequence[str]) -> list[str]:
+    """``--denoise`` takes a following word only where that is a mode: it may also be the shot file."""
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] == "--denoise":
+            joined[-1] = f"--denoise={word if word in DENOISE_MODES else DENOISE_MODES[0]}"
+            if word in DENOISE_MODES:
+                continue
+        joined.append(word)
     return joined
 
 
@@ -232,10 +243,10 @@ def parse_workers(text: str) -> int:
     """
     if text.strip().lower() == "auto":
         return 0
-    return _counted("--workers", 1, "give auto, or 1 or more")(text)
+    return counted("--workers", 1, "give auto, or 1 or more")(text)
 
 
-def _counted(option: str, minimum: int, remedy: str) -> Callable[[str], int]:
+def counted(option: str, minimum: int, remedy: str) -> Callable[[str], int]:
     """A type for argparse: a whole number of at least ``minimum``."""
 
     def read(text: str) -> int:
@@ -308,51 +319,9 @@ def add_keyframes(parser: Parser) -> None:
     )
 
 
-def add_preparation(parser: Parser) -> None:
-    """``--keyframe --overwrite`` where no painting is needed yet."""
-    group = parser.add_argument_group("the keyframes")
-    group.add_argument(
-        "--keyframe",
-        dest="keyframes",
-        action="append",
-        metavar="F[=PATH]",
-        help="frame number of a painting, which need not exist yet; repeat for more",
-    )
-    group.add_argument("--overwrite", action="store_true", help="make STMaps again that are already right")
-
-
-def add_vectors(parser: Parser) -> None:
-    """``--vectors --backward-vectors``."""
-    group = parser.add_argument_group("motion")
-    group.add_argument(
-        "--vectors",
-        metavar="P",
-        help="motion vectors to follow instead of estimated flow: EXR with Nuke's layers forward and backward, or .flo",
-    )
-    group.add_argument("--backward-vectors", metavar="P", help="those to the previous frame, where they lie apart")
-
-
-def add_paint_style(parser: Parser, styles: Sequence[str]) -> None:
-    """``--style --seed``."""
-    group = parser.add_argument_group("painting")
-    group.add_argument(
-        "--style", choices=styles, metavar="NAME", help=f"{', '.join(styles)} (default: {styles[0]})"
-    )
-    _add_seed(group, "same seed: same painting (default: 0)")
-
-
-def add_view(parser: Parser) -> None:
-    """``--display --view --exposure``."""
-    group = parser.add_argument_group("view")
-    group.add_argument("--display", metavar="NAME", help="OCIO display (default: the config's)")
-    group.add_argument("--view", metavar="NAME", help="OCIO view (default: the display's, if it can be inverted)")
-    group.add_argument(
-        "--exposure", type=float, metavar="STOPS", help="brighten for painting, undone on the way back (default: 0)"
-    )
-
-
-def _add_seed(group: argparse._ArgumentGroup, help_text: str) -> None:
-    group.add_argument("--seed", type=_counted("--seed", 0, "give a number from 0 up"), metavar="N", help=help_text)
+def add_seed(group: argparse._ArgumentGroup, help_text: str) -> None:
+    """``--seed`` in a group."""
+    group.add_argument("--seed", type=counted("--seed", 0, "give a number from 0 up"), metavar="N", help=help_text)
 
 
 def add_training(parser: Parser, *, fresh: bool = False) -> None:
@@ -364,11 +333,11 @@ def add_training(parser: Parser, *, fresh: bool = False) -> None:
     )
     length.add_argument(
         "--steps",
-        type=_counted("--steps", 1, "a few hundred is a good start"),
+        type=counted("--steps", 1, "a few hundred is a good start"),
         metavar="N",
         help="train this many steps instead, however long they take",
     )
-    _add_seed(group, "same seed, steps and machine: same look (default: 0)")
+    add_seed(group, "same seed, steps and machine: same look (default: 0)")
     group.add_argument(
         "--recipe",
         choices=RECIPES,
@@ -381,38 +350,6 @@ def add_training(parser: Parser, *, fresh: bool = False) -> None:
     group.add_argument("--resume", action="store_true", help="continue from the checkpoint in the work folder")
     if fresh:
         group.add_argument("--fresh", action="store_true", help="train again even if nothing changed since")
-
-
-def add_tuning(parser: Parser, seconds: int) -> None:
-    """``--reference --reference-colorspace --seconds --settings --full-grid --features --seed --no-guides``."""
-    group = parser.add_argument_group("the search")
-    group.add_argument(
-        "--reference", metavar="P", help="frames to come close to: ref.%%04d.png; those with a painting do not count"
-    )
-    group.add_argument(
-        "--reference-colorspace", metavar="NAME", help="colorspace of the reference (default: guessed as the plate's)"
-    )
-    group.add_argument(
-        "--seconds",
-        type=_counted("--seconds", round(MINIMUM_BUDGET_S), f"{seconds} is a good start"),
-        metavar="N",
-        help=f"training time of each setting (default: {seconds})",
-    )
-    group.add_argument(
-        "--settings",
-        metavar="FILE.toml",
-        help="lists named batch, patch, blocks, learning_rate (default: half and twice of each default)",
-    )
-    group.add_argument(
-        "--full-grid", action="store_true", help="every combination (default: one parameter at a time, 9 settings)"
-    )
-    group.add_argument(
-        "--features",
-        metavar="PATH",
-        help="VGG weights, vgg16 or vgg19: for the losses, and to rank by their distance (default: by mean error)",
-    )
-    _add_seed(group, "same for every setting (default: 0)")
-    group.add_argument("--no-guides", action="store_true", help="ignore STMap sidecars in the work folder")
 
 
 def add_look(parser: Parser, default: str) -> None:
@@ -463,7 +400,7 @@ def add_submission(parser: Parser) -> argparse._ArgumentGroup:
 
 
 def add_verification(parser: Parser) -> None:
-    """``--tile --tensorrt --no-guides --carried``: what frames were rendered with."""
+    """``--tile --tensorrt --no-stmaps --carried``: what frames were rendered with."""
     _add_verification(parser, "rendered with")
 
 
@@ -471,7 +408,7 @@ def _add_verification(parser: Parser, title: str) -> argparse._ArgumentGroup:
     group = parser.add_argument_group(title)
     group.add_argument(
         "--tile",
-        type=_counted("--tile", 0, "give 0 for whole frames, or a size in pixels"),
+        type=counted("--tile", 0, "give 0 for whole frames, or a size in pixels"),
         metavar="N",
         help="tile size in pixels, 0 for whole frames (default: one grid for all)",
     )
@@ -481,7 +418,7 @@ def _add_verification(parser: Parser, title: str) -> argparse._ArgumentGroup:
     group.add_argument(
         "--out-colorspace", metavar="NAME", help="colorspace of the frames (default: the plate's, if the format can)"
     )
-    group.add_argument("--no-guides", action="store_true", help="ignore STMap sidecars in the work folder")
+    group.add_argument(*NO_STMAPS, action="store_true", dest="no_guides", help=NO_STMAPS_HELP)
     group.add_argument(
         "--carried", action="store_true", help="EXR frames also hold paintover.carried: how much rides on a painting"
     )
@@ -508,37 +445,10 @@ def add_threads(parser: Parser) -> None:
 def _add_threads(group: argparse._ArgumentGroup, promise: str) -> None:
     group.add_argument(
         "--threads",
-        type=_counted("--threads", 1, "give 1 or more"),
+        type=counted("--threads", 1, "give 1 or more"),
         metavar="N",
         help=f"CPU threads (default: all cores); {promise}",
     )
-
-
-def add_suggestion(parser: Parser) -> None:
-    """``--count --out --json``."""
-    group = parser.add_argument_group("the suggestion")
-    group.add_argument(
-        "--count",
-        type=_counted("--count", 1, "ask for 1 or more"),
-        metavar="K",
-        help="how many frames to paint at most (default: 3)",
-    )
-    group.add_argument("--out", metavar="PATH", help="the picture (default: suggest.png in the work folder)")
-    group.add_argument("--json", action="store_true", help="print JSON")
-
-
-def add_report(parser: Parser) -> None:
-    """``--page --json``."""
-    group = parser.add_argument_group("the report")
-    group.add_argument("--page", metavar="PATH", help="the HTML page (default: report.html in the work folder)")
-    group.add_argument("--json", action="store_true", help="print JSON as well")
-
-
-def add_inspected(parser: Parser) -> None:
-    """``PATH --json``."""
-    group = parser.add_argument_group("what to inspect")
-    group.add_argument("path", metavar="PATH", help="a look (.onnx) or a rendered frame")
-    group.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_reporting(parser: Parser, *, progress: bool = True) -> None:

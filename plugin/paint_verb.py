@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from engine.color import ColorConfig
 from engine.paint import PRESETS, paint_file
-from plugin.options import Options, Parser, add_color, add_paint_style, add_painting_out, add_plate, add_reporting
+from plugin.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting
 from plugin.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.progress import Phase, Progress, counted_frames
 from plugin.request import out_from, plate_from, still
 from plugin.stop import StopRequest
+from plugin.verb_options import add_paint_style
 
 __all__ = ["parser", "run"]
 

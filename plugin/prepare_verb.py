@@ -1,4 +1,7 @@
-"""``paintover prepare``: STMap sidecars, by which a rendered frame carries the painted strokes."""
+"""``paintover prepare``: what a rendered frame needs to know of its neighbors, as files of its own.
+
+That is STMap sidecars, by which it carries the painted strokes; and where asked for, denoised frames and guide images.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,10 @@ from engine.provenance import file_sha256
 from engine.shot import Keyframe, Plate, Shot
 from engine.stmap import Prepared, prepare_sidecars
 from plugin.farm.arguments import add_task
-from plugin.options import (
-    Options,
-    Parser,
-    add_color,
-    add_plate,
-    add_preparation,
-    add_reporting,
-    add_threads,
-    add_vectors,
-    add_work,
-)
+from plugin.options import Options, Parser, add_color, add_plate, add_reporting, add_threads, add_work
 from plugin.preflight import check_plate, check_spaces, prepare_folder
+from plugin.prepare_options import add_denoise, add_guides, add_preparation, add_vectors
+from plugin.prepared_files import extra_phases, prepare_extras, summary
 from plugin.progress import Phase, Progress, counted_frames
 from plugin.request import plate_from, work_from
 from plugin.stop import StopRequest
@@ -43,17 +38,22 @@ def parser() -> Parser:
         "prepare",
         "Follows keyframes through a shot and writes, for every frame, where each pixel was in the keyframe: STMaps\n"
         "as in Nuke, with a confidence. A look trained from these keyframes then carries their strokes along. The\n"
-        "paintings need not exist yet. What is done stays done, and STMaps of your own are never touched.",
+        "paintings need not exist yet. What is done stays done, and STMaps of your own are never touched.\n"
+        "--denoise also averages grain away along the motion, and needs no keyframe where that is all; --guides also\n"
+        "writes images that tell places apart. Training and rendering take them where they are asked to.",
         examples=[
             "paintover prepare --plate plate.%04d.exr --frames 1001-1100 --keyframe 1001 --keyframe 1080 --work work",
             "paintover prepare --plate plate.%04d.exr --keyframe 1001 --vectors motion.%04d.exr",
             "paintover prepare shot.toml --overwrite",
+            "paintover prepare shot.toml --denoise --guides points",
         ],
         shot_file=True,
     )
     add_plate(made)
     add_preparation(made)
     add_vectors(made)
+    add_denoise(made, "also write the plate with its grain averaged away, into work/denoised")
+    add_guides(made, "also write guide images, into work/guide")
     add_work(made)
     add_color(made)
     add_threads(made)
@@ -66,7 +66,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Make the sidecars that are missing or no longer right."""
     file = None if options.shot is None else Shot.load(options.shot)
     plate = plate_from(options, file)
-    keys = _keys(options, file)
+    only_denoised = options.denoise is not None and options.guides is None
+    keys = _keys(options, file, needed=not only_denoised)
     for key in keys:
         if key not in plate.frames:
             raise InputError(f"keyframe {key} is outside the frame range {plate.frames}", remedy="widen --frames")
@@ -76,8 +77,11 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_plate(plate)
     prepare_folder(work)
     if options.shard is None:
-        progress.plan([prepare_phase(plate, keys)])
-        prepare_frames(plate, keys, work, vectors, progress, stop, threads=options.threads, overwrite=options.overwrite)
+        progress.plan([*([prepare_phase(plate, keys)] if keys else []), *extra_phases(plate, options)])
+        threads, overwrite = options.threads, options.overwrite
+        if keys:
+            prepare_frames(plate, keys, work, vectors, progress, stop, threads=threads, overwrite=overwrite)
+        prepare_extras(plate, keys, work, options, progress, stop, overwrite=overwrite)
         progress.finish()
         return 0
     parts = options.shard.of(chains(plate.frames, keys))
@@ -87,6 +91,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             prepare_phase(replace(plate, frames=part), (key,), name)
             for name, (key, part) in zip(names, parts, strict=True)
         ]
+        + extra_phases(plate, options)
     )
     for name, (key, part) in zip(names, parts, strict=True):
         prepare_frames(
@@ -100,6 +105,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             overwrite=options.overwrite,
             phase=name,
         )
+    prepare_extras(plate, keys, work, options, progress, stop, overwrite=options.overwrite)
     if not parts:
         progress.note(f"shard {options.shard.index} of {options.shard.count}: no keyframe is left for it")
     progress.finish()
@@ -207,12 +213,12 @@ class FileVectors:
         return self._files.backward(frame)
 
 
-def _keys(options: Options, shot: Shot | None) -> tuple[int, ...]:
+def _keys(options: Options, shot: Shot | None, *, needed: bool) -> tuple[int, ...]:
     if options.keyframes:
         keys = [_key(text) for text in options.keyframes]
     else:
         keys = [] if shot is None else [keyframe.frame for keyframe in shot.keyframes]
-    if not keys:
+    if needed and not keys:
         raise InputError("no keyframe given", remedy="say which frames are painted, such as --keyframe 1001")
     return tuple(sorted(set(keys)))
 
@@ -226,9 +232,4 @@ def _key(text: str) -> int:
 
 
 def _summary(work: Path, prepared: Prepared) -> str:
-    parts = [f"{prepared.made} made"]
-    if prepared.kept:
-        parts.append(f"{prepared.kept} were already right")
-    if prepared.foreign:
-        parts.append(f"{len(prepared.foreign)} of your own left alone")
-    return f"{work / 'stmap'}: STMaps, {', '.join(parts)}"
+    return f"{work / 'stmap'}: STMaps, {summary(prepared.made, prepared.kept, len(prepared.foreign))}"

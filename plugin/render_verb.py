@@ -27,6 +27,7 @@ from plugin.options import (
     add_work,
 )
 from plugin.preflight import check_device, check_out, check_spaces
+from plugin.prepare_options import add_denoise
 from plugin.progress import Phase, Progress, counted_frames, duration
 from plugin.request import carried_from, look_from, out_from, shot_from, sidecars_from, work_from
 from plugin.stop import StopRequest
@@ -55,6 +56,7 @@ def parser() -> Parser:
     add_frames_out(made, "rendered frames: out.%%04d.exr, .png, .tif, .jpg or .dpx")
     add_work(made)
     add_rendering(made)
+    add_denoise(made, "render the frames that prepare --denoise made; a look that was trained so does it by itself")
     add_color(made)
     add_machine(made)
     add_task(made, timeout=True)
@@ -104,6 +106,7 @@ def settings_of(shot: Shot, options: Options) -> RenderSettings:
         out_colorspace=shot.out_colorspace,
         carried_layer=carried_from(options, out_from(options, shot)),
         tensorrt=options.tensorrt,
+        denoise=options.denoise,
         threads=options.threads,
     )
 
@@ -126,6 +129,7 @@ def render_frames(shot: Shot, options: Options, progress: Progress, stop: StopRe
             out,
             settings_of(shot, options),
             work=sidecars_from(options, shot),
+            prepared=work_from(options, shot),
             workers=0 if options.workers == 0 else shot.workers,
             timeout_s=options.timeout,
             overwrite=options.overwrite,

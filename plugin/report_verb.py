@@ -17,16 +17,17 @@ from plugin.options import (
     add_keyframes,
     add_look,
     add_plate,
-    add_report,
     add_reporting,
     add_verification,
     add_work,
 )
 from plugin.preflight import check_spaces, prepare_folder
+from plugin.prepare_options import add_denoise
 from plugin.progress import NoProgress, Phase, Progress
 from plugin.report_page import write_report
 from plugin.request import look_from, out_from, painted_from, plate_from, sidecars_from, work_from
 from plugin.stop import StopRequest
+from plugin.verb_options import add_report
 
 __all__ = ["REPORT_PHASE", "parser", "run"]
 
@@ -53,6 +54,7 @@ def parser() -> Parser:
     add_work(made)
     add_report(made)
     add_verification(made)
+    add_denoise(made, "the frames were rendered with --denoise")
     add_color(made)
     add_reporting(made)
     return made

@@ -14,11 +14,12 @@ from plugin.options import (
     add_rendering,
     add_reporting,
     add_training,
-    add_vectors,
     add_work,
 )
 from plugin.preflight import check_out
+from plugin.prepare_options import add_denoise, add_guides, add_vectors
 from plugin.prepare_verb import prepare_frames, prepare_phase, vectors_from
+from plugin.prepared_files import check_prepared, extra_phases, prepare_extras
 from plugin.progress import Phase, Progress
 from plugin.render_verb import render_frames, render_phase, settings_of
 from plugin.report import write_sheet
@@ -59,6 +60,8 @@ def parser() -> Parser:
     add_look(made, "look.onnx in the work folder")
     add_vectors(made)
     add_training(made, fresh=True)
+    add_denoise(made, "train on and render a plate with its grain averaged away, which is made first")
+    add_guides(made, "train and render with guide images, which are made first")
     add_rendering(made)
     add_color(made, paintings=True)
     add_machine(made)
@@ -75,28 +78,31 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     settings = settings_of(shot, options)
     job = job_from(shot, options)
     trained = not options.fresh and not options.resume and is_current(job, fingerprint(job))
-    work = sidecars_from(options, shot)
+    work, folder = sidecars_from(options, shot), work_from(options, shot)
     keys = [keyframe.frame for keyframe in shot.keyframes]
     vectors = None if work is None else vectors_from(options, shot.plate.frames)
     phases = [render_phase(shot, options), VERIFY_PHASE, _SHEET_PHASE, REPORT_PHASE]
     phases = phases if trained else [training_phase(job), *phases]
+    phases = [*extra_phases(shot.plate, options), *phases]
     progress.plan(phases if work is None else [prepare_phase(shot.plate, keys), *phases])
     look = look_from(options, shot)
     if work is not None:
         prepare_frames(shot.plate, keys, work, vectors, progress, stop, threads=options.threads)
+    prepare_extras(shot.plate, keys, folder, options, progress, stop)
     if trained:
         progress.note(f"{look}: already trained from these inputs; --fresh trains again")
     else:
+        check_prepared(shot.plate, keys, folder, options)
         make_look(job, progress, stop, debug=options.debug)
     stop.check()
     render_frames(shot, options, progress, stop)
-    verify_frames(look, shot.plate.frames, out, settings, shot.plate, work, progress, stop)
+    verify_frames(look, shot.plate.frames, out, settings, shot.plate, work, progress, stop, prepared=folder)
     progress.begin("sheet")
-    sheet = work_from(options, shot) / _SHEET
+    sheet = folder / _SHEET
     write_sheet(sheet, shot.plate, out, shot.keyframes, config, out_colorspace=shot.out_colorspace, title=look.stem)
     progress.note(f"{sheet}: plate and result side by side", {"sheet": str(sheet)})
     progress.begin(REPORT_PHASE.name)
-    page = work_from(options, shot) / _PAGE
+    page = folder / _PAGE
     # Every frame was verified right before.
     states = dict.fromkeys(shot.plate.frames, "whole")
     write_report(
@@ -110,6 +116,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         progress,
         settings=settings,
         states=states,
+        prepared=folder,
         stop=stop,
     )
     progress.note(f"{page}: what rides on a painting, what flickers, what to paint next", {"page": str(page)})

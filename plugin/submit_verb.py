@@ -22,9 +22,9 @@ from plugin.options import (
     add_reporting,
     add_submission,
     add_training,
-    add_vectors,
     add_work,
 )
+from plugin.prepare_options import add_vectors
 from plugin.progress import Progress
 from plugin.stop import StopRequest
 

@@ -15,22 +15,14 @@ from engine.color import ColorConfig
 from engine.coverage import LEAST_GAIN, WORKING_WIDTH_PX, Plan, Suggestion, sidecar_maps, suggest
 from engine.errors import InputError
 from engine.shot import Keyframe, Plate, Shot
-from plugin.options import (
-    Options,
-    Parser,
-    add_color,
-    add_keyframes,
-    add_plate,
-    add_reporting,
-    add_suggestion,
-    add_work,
-)
+from plugin.options import Options, Parser, add_color, add_keyframes, add_plate, add_reporting, add_work
 from plugin.preflight import check_keyframes, check_plate, check_spaces, prepare_folder
 from plugin.progress import NoProgress, Phase, Progress, counted_frames
 from plugin.request import painted_from, plate_from, work_from
 from plugin.stills import Stills
 from plugin.stop import StopRequest
 from plugin.suggest_sheet import draw_plan, percent
+from plugin.verb_options import add_suggestion
 
 __all__ = ["parser", "run"]
 

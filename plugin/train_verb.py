@@ -30,6 +30,8 @@ from plugin.preflight import (
     check_spaces,
     prepare_folder,
 )
+from plugin.prepare_options import add_denoise, add_guides
+from plugin.prepared_files import check_prepared
 from plugin.progress import Phase, Progress, duration
 from plugin.request import look_from, shot_from, work_from
 from plugin.stop import StopRequest
@@ -58,6 +60,8 @@ def parser() -> Parser:
     add_look(made, "look.onnx in the work folder")
     add_work(made)
     add_training(made)
+    add_denoise(made, "train on the denoised plate that prepare --denoise made; render then takes it too")
+    add_guides(made, "train with the guide images that prepare --guides made; render then needs them too")
     add_color(made, paintings=True)
     add_machine(made)
     add_task(made, shard=False)
@@ -69,6 +73,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Train; the look is written when this returns."""
     shot = shot_from(options, paintings=True, frames_out=False)
     check_training(shot, options)
+    keys = [keyframe.frame for keyframe in shot.keyframes]
+    check_prepared(shot.plate, keys, work_from(options, shot), options)
     job = job_from(shot, options)
     progress.plan([training_phase(job)])
     make_look(job, progress, stop, debug=options.debug)
@@ -83,6 +89,8 @@ def check_training(shot: Shot, options: Options) -> ColorConfig:
         PaintoverError: see :mod:`plugin.preflight`; each case has its own message.
     """
     config = ColorConfig.active(options.ocio)
+    if options.guides is not None and options.recipe not in (None, "paintover"):
+        raise InputError(f"the recipe {options.recipe} takes no guide", remedy="drop --guides or --recipe")
     check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
     check_spaces(config, [keyframe.colorspace for keyframe in shot.keyframes])
     check_keyframes(shot.keyframes)
@@ -128,6 +136,8 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         threads=options.threads,
         preview=True,
         fit_paintings=options.fit_paintings,
+        guides=options.guides,
+        denoise=options.denoise,
     )
 
 

@@ -93,6 +93,10 @@ class TrainingJob:
     """Refresh a preview strip in ``work``."""
     fit_paintings: bool = False
     """Resample paintings that are not of the plate's size."""
+    guides: str | None = None
+    """Which guide images in ``work`` the look takes beside the plate, if any."""
+    denoise: str | None = None
+    """How the frames in ``work`` were denoised that stand for the plate, if any do."""
 
     def to_json(self) -> str:
         """The job file's text."""

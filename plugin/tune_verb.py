@@ -14,23 +14,14 @@ from typing import Any
 from engine.errors import InputError, Interrupted
 from engine.frames import SequencePath
 from engine.temporaries import replacing
-from plugin.options import (
-    Options,
-    Parser,
-    add_color,
-    add_keyframes,
-    add_machine,
-    add_plate,
-    add_reporting,
-    add_tuning,
-    add_work,
-)
+from plugin.options import Options, Parser, add_color, add_keyframes, add_machine, add_plate, add_reporting, add_work
 from plugin.preflight import prepare_folder
 from plugin.progress import Phase, Progress, counted_frames, duration
 from plugin.request import shot_from, work_from
 from plugin.stop import StopRequest
 from plugin.train_verb import check_training, job_from
 from plugin.training_process import TrainingFailed, TrainingJob, _Child, _crashed
+from plugin.verb_options import add_tuning
 
 __all__ = ["COMMAND", "DEFAULT_SECONDS", "parser", "run"]
 

@@ -20,8 +20,9 @@ from plugin.options import (
     add_verification,
     add_work,
 )
+from plugin.prepare_options import add_denoise
 from plugin.progress import Phase, Progress, counted_frames
-from plugin.request import carried_from, frames_from, look_from, out_from, plate_from, sidecars_from
+from plugin.request import carried_from, frames_from, look_from, out_from, plate_from, sidecars_from, work_from
 from plugin.stop import StopRequest
 
 __all__ = ["VERIFY_PHASE", "parser", "run", "verify_frames"]
@@ -46,6 +47,7 @@ def parser() -> Parser:
     add_plate(made)
     add_work(made)
     add_verification(made)
+    add_denoise(made, "they were rendered with --denoise")
     add_color(made)
     add_task(made, shard=False)
     add_reporting(made)
@@ -67,10 +69,12 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
         carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
+        denoise=options.denoise,
     )
     progress.plan([VERIFY_PHASE])
     look, work = look_from(options, file), sidecars_from(options, file)
-    verify_frames(look, frames, out, settings, plate, work, progress, stop)
+    prepared = work_from(options, file)
+    verify_frames(look, frames, out, settings, plate, work, progress, stop, prepared=prepared)
     progress.finish()
     return 0
 
@@ -84,6 +88,8 @@ def verify_frames(
     work: Path | None,
     progress: Progress,
     stop: StopRequest,
+    *,
+    prepared: Path,
 ) -> None:
     """Verify in the phase ``verify`` of the plan.
 
@@ -97,5 +103,5 @@ def verify_frames(
         progress.update(done / total, f"{done} of {total}", {"count": done, "total": total})
 
     with stop.cooperative():
-        verify(look, frames, out, settings, plate=plate, work=work, progress=count, stop=stop)
+        verify(look, frames, out, settings, plate=plate, work=work, prepared=prepared, progress=count, stop=stop)
     progress.note(f"{out}: {counted_frames(len(frames))} verified", {"verified": len(frames)})

@@ -12,8 +12,9 @@ from test_stmap import draw as draw_plate
 from test_stmap import shot, write_exr
 
 from engine import images, shaper
+from engine.choices import GUIDE_KINDS
 from engine.color import ColorConfig
-from engine.derived import GUIDE_KINDS, guide_images
+from engine.derived import guide_images
 from engine.errors import ImageError, InputError, Interrupted
 from engine.frames import FrameRange
 from engine.guide_files import KINDS, prepare_guides

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from engine.choices import DENOISE_MODES, GUIDE_KINDS
 from engine.errors import InputError
 
 __all__ = ["RECIPES", "KeyframeJob", "Settings", "TrainingJob"]
@@ -67,10 +68,19 @@ class TrainingJob:
     """Refresh a preview strip in ``work``."""
     fit_paintings: bool = False
     """Resample a painting whose size differs from its plate frame."""
+    guides: str | None = None
+    """Which guide images in ``work`` the look takes, one of ``GUIDE_KINDS``; None for none."""
+    denoise: str | None = None
+    """How the frames in ``work`` that stand for the plate were denoised, one of ``DENOISE_MODES``; None for none."""
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise InputError(f"unknown recipe {self.recipe!r}", remedy=f"known are {', '.join(RECIPES)}")
+        for word, known in ((self.guides, GUIDE_KINDS), (self.denoise, DENOISE_MODES)):
+            if word is not None and word not in known:
+                raise InputError(f"{word!r} is unknown", remedy=f"use {', '.join(known)}")
+        if self.guides is not None and self.recipe != RECIPES[0]:
+            raise InputError(f"the recipe {self.recipe} takes no guide", remedy="drop --guides or --recipe")
         if not self.keyframes:
             raise InputError("no keyframe to train from", remedy="give --keyframe FRAME=PAINTING")
         if (self.budget_s is None) == (self.steps is None):
