@@ -48,6 +48,8 @@ class LookNetwork(Protocol):
     multiple: int
     takes_carried: bool
     """Whether exemplars enter the network; one that knows only the plate has them blended over its result."""
+    guide_channels: int
+    """Of the guide that it takes beside the plate; 0 for none. Only one that takes exemplars can take a guide."""
 
 
 def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapping[str, Any]) -> onnx.ModelProto:
@@ -55,17 +57,22 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
 
     Args:
         net: in evaluation mode; its ``emit`` takes the names of the padded plate and, where it takes them, of the
-            carried exemplars.
+            carried exemplars and of the guide.
         exemplars: per keyframe; what is not painted is not carried.
         card: facts to store; format, shaper, halo, multiple, exemplar sizes and versions are filled in here.
     """
     g = GraphWriter()
     encoded = _emit_encode(g, "plate")
     arrived = emit_sampled(g, exemplars)
-    stacked = _emit_pad(g, g.op("Concat", encoded, arrived.stacked(g), axis=1), net.multiple)
+    guides = net.guide_channels
+    everything = [encoded, arrived.stacked(g)] + (["guide"] if guides else [])
+    stacked = _emit_pad(g, g.op("Concat", *everything, axis=1), net.multiple)
     padded = g.slice(stacked, [0], [3], [1])
     arrived = CarriedNames(*(g.slice(stacked, [a], [b], [1]) for a, b in ((3, 6), (6, 9), (9, 10))))
-    if net.takes_carried:
+    if guides:
+        guide = g.slice(stacked, [10], [10 + guides], [1])
+        result, gate = net.emit(g, padded, arrived, guide)  # type: ignore[attr-defined]
+    elif net.takes_carried:
         result, gate = net.emit(g, padded, arrived)  # type: ignore[attr-defined]
     else:
         plain, gate = net.emit(g, padded), arrived.share  # type: ignore[attr-defined]
@@ -73,8 +80,11 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
     _emit_decode(g, _emit_crop(g, result), "styled")
     g.op("Identity", _emit_crop(g, gate), output="carried")
     k = 3 * len(exemplars)
+    inputs = {"plate": ("n", 3, "h", "w"), "stmap": ("n", k, "h", "w")}
+    if guides:
+        inputs["guide"] = ("n", guides, "h", "w")
     model = g.model(
-        {"plate": ("n", 3, "h", "w"), "stmap": ("n", k, "h", "w")},
+        inputs,
         {"styled": ("n", 3, "h", "w"), "carried": ("n", 1, "h", "w")},
         {},
     )
@@ -84,7 +94,7 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
         "shaper": {"name": shaper.NAME},
         "halo": -(-net.reach // net.multiple) * net.multiple,
         "multiple": net.multiple,
-        "guide_channels": 0,
+        "guide_channels": guides,
         "weights_sha256": weights_sha256(model),
         "versions": {
             "paintover": engine.__version__,
@@ -148,11 +158,13 @@ def reference(
     plate: NDArray[np.float32],
     exemplars: Sequence[StoredExemplar] = (),
     stmap: NDArray[np.float32] | None = None,
+    guide: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """The network's own answer for a plate (H, W, 3), in the working encoding (H, W, 3).
 
     Args:
         stmap: (H, W, 3K) for the exemplars; None for the plain translator.
+        guide: (H, W, G) in 0..1, for a network that takes one.
     """
     multiple = int(net.multiple)  # type: ignore[arg-type]
     height, width = plate.shape[:2]
@@ -165,7 +177,10 @@ def reference(
         maps = torch.from_numpy(np.ascontiguousarray(stmap.transpose(2, 0, 1)[None]))
         arrived = sample([_as_exemplar(e) for e in exemplars], maps).stacked
         carried = torch.nn.functional.pad(arrived, padding, mode="replicate").to(device)
-    if carried is None:
+    if guide is not None:
+        planes = torch.from_numpy(np.ascontiguousarray(guide.transpose(2, 0, 1)[None]))
+        y = net(x, carried, torch.nn.functional.pad(planes, padding, mode="replicate").to(device))
+    elif carried is None:
         y = net(x)
     elif net.takes_carried:
         y = net(x, carried)
@@ -186,27 +201,37 @@ def _as_exemplar(stored: StoredExemplar) -> Exemplar:
     return Exemplar(torch.cat([half(painting), half(coverage), half(plate)]))
 
 
-def check_look(model: bytes, net: nn.Module, plate: NDArray[np.float32], exemplars: Sequence[StoredExemplar]) -> float:
+def check_look(
+    model: bytes,
+    net: nn.Module,
+    plate: NDArray[np.float32],
+    exemplars: Sequence[StoredExemplar],
+    guide: NDArray[np.float32] | None = None,
+) -> float:
     """Largest difference between a look in onnxruntime and the network in torch, working encoding, on a real frame.
 
     It is checked as the plain translator, and with the exemplars carried by maps that wander.
 
     Args:
         plate: (H, W, 3) scene-linear; a frame over a megapixel is checked on its central part.
+        guide: (H, W, G), the frame's own, for a network that takes one.
     """
     height, width = plate.shape[:2]
     if height * width > CHECK_PIXELS:
         rows, columns = min(height, 1024), min(width, 1024)
         top, left = (height - rows) // 2, (width - columns) // 2
         plate = plate[top : top + rows, left : left + columns]
+        guide = None if guide is None else guide[top : top + rows, left : left + columns]
     # A look holds its result to half floats, which the network overshoots at a clipped highlight.
     limit = shaper.encode(np.array(shaper.LIMIT, np.float32))
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     largest = 0.0
     for stmap in (None, _wandering_maps(plate.shape[0], plate.shape[1], len(exemplars))):
-        expected = np.clip(reference(net, plate, exemplars, stmap), -limit, limit)
+        expected = np.clip(reference(net, plate, exemplars, stmap, guide), -limit, limit)
         maps = np.zeros((*plate.shape[:2], 3 * len(exemplars)), np.float32) if stmap is None else stmap
         feed = {"plate": _batch(plate), "stmap": _batch(maps)}
+        if guide is not None:
+            feed["guide"] = _batch(guide)
         styled, carried = session.run(["styled", "carried"], feed)
         if not np.isfinite(styled).all() or (stmap is None and carried.any()):
             return float("inf")
@@ -235,6 +260,7 @@ def write_look(
     exemplars: Sequence[StoredExemplar],
     card: Mapping[str, Any],
     plate: NDArray[np.float32],
+    guide: NDArray[np.float32] | None = None,
 ) -> float:
     """Build, check and write a look; a look that fails its check is not written.
 
@@ -243,6 +269,7 @@ def write_look(
         net: a network in evaluation mode; see :class:`LookNetwork`.
         exemplars, card: as in :func:`build_look`.
         plate: (H, W, 3) scene-linear, the frame to check on.
+        guide: (H, W, G), that frame's guide image, for a network that takes one.
 
     Returns:
         The check's largest difference.
@@ -252,7 +279,7 @@ def write_look(
         OutputError: it cannot be written.
     """
     model = build_look(net, exemplars, card).SerializeToString()  # type: ignore[arg-type]
-    difference = check_look(model, net, plate, exemplars)
+    difference = check_look(model, net, plate, exemplars, guide)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"the exported look differs from the trained network by {difference:.2g}, more than {TOLERANCE:g}",

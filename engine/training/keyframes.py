@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 
 from engine import images, movies, shaper
 from engine.color import ColorConfig
+from engine.derived import denoised_frames, guide_images
 from engine.errors import ImageError, InputError
 from engine.frames import FrameRange, SequencePath
 from engine.header import Header
 from engine.images import Image
 from engine.keys import find_key_transform, fit_to_data_window
+from engine.pipeline import plate_sha256
 from engine.provenance import file_sha256
 from engine.training.carry_graph import StoredExemplar
 from engine.training.config import KeyframeJob, TrainingJob
 from engine.training.patches import MARGIN, Pair
 
-__all__ = ["Keyframe", "load_keyframes", "load_plate", "pad_to_multiple"]
+__all__ = ["Keyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Keyframe:
     """Of the painting's file."""
     plate_colorspace: str
     paint_colorspace: str
+    guide: Floats | None = None
+    """(H, W, G) in 0..1, the plate's guide image; None where the job asks for none."""
 
     @property
     def exemplar(self) -> StoredExemplar:
@@ -64,7 +68,11 @@ class Keyframe:
         height, width = self.weight.shape
         single = torch.from_numpy(self.weight)[None]
         weight, coverage = (pad_to_multiple(single, multiple, how).to(device) for how in ("constant", "replicate"))
-        return Pair(self.frame, encoded(self.plate), encoded(self.painting), weight, coverage, height, width)
+        guide = None
+        if self.guide is not None:
+            planes = torch.from_numpy(np.ascontiguousarray(self.guide.transpose(2, 0, 1)))
+            guide = pad_to_multiple(planes, multiple, "replicate").to(device)
+        return Pair(self.frame, encoded(self.plate), encoded(self.painting), weight, coverage, height, width, guide)
 
 
 def pad_to_multiple(x: torch.Tensor, multiple: int, mode: str) -> torch.Tensor:
@@ -75,12 +83,35 @@ def pad_to_multiple(x: torch.Tensor, multiple: int, mode: str) -> torch.Tensor:
 
 
 def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Floats, str, Image]:
-    """A plate frame as scene-linear (H, W, 3), its colorspace, and the image as read."""
+    """A plate frame as scene-linear (H, W, 3), its colorspace, and the image as read.
+
+    A job that asks for denoised frames gets them in the plate's place; the image is the plate's all the same.
+
+    Raises:
+        ImageError: a frame is missing, damaged, or its denoised one is not of this plate.
+    """
     sequence = SequencePath.parse(job.plate)
     path = sequence.path(frame)
     image = movies.read_frame(path, frame, frame=frame) if sequence.is_movie else images.read(path, frame=frame)
     space = config.resolve(job.plate_colorspace) if job.plate_colorspace else config.guess(image.header, path)
+    if job.denoise is not None:
+        files = denoised_frames(job.work, sequence, job.denoise)
+        files.sha256(frame, plate_sha256(sequence, frame))
+        return files.read(frame, *image.rgb.shape[:2]), space, image
     return config.to_working(image.rgb, space), space, image
+
+
+def load_guide(job: TrainingJob, frame: int, size: tuple[int, ...]) -> Floats | None:
+    """The guide image (H, W, G) of a frame, in 0..1; None where the job asks for none.
+
+    Raises:
+        ImageError: it is missing, of another kind, of another plate, or of another size.
+    """
+    if job.guides is None:
+        return None
+    files = guide_images(job.work, job.guides, [keyframe.frame for keyframe in job.keyframes])
+    files.sha256(frame, plate_sha256(SequencePath.parse(job.plate), frame))
+    return files.read(frame, size[0], size[1])
 
 
 def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[Keyframe]:
@@ -158,7 +189,8 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
         )
     painting = np.where(weight[..., None] > 0, painting, np.float32(0))
     digest = file_sha256(keyframe.painting)
-    return Keyframe(frame, plate, painting, weight, digest, plate_space, paint_space)
+    guide = load_guide(job, frame, plate.shape[:2])
+    return Keyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
 
 
 def _fit(

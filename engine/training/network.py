@@ -13,6 +13,7 @@
       -> skip (1 - gate) + exposed exemplar gate + correction <-------------------------------------------+
 
 The gate never exceeds the exemplar's share, and where that is 0 the exemplar's channels are 0: the plain translator.
+A guide, where there is one, joins the encoded plate and the exemplar as G more channels; only the skip never sees it.
 There is no clamp on the way out and nothing depends on the whole image, so tiles equal the full frame. The skip is a
 plain linear filter whose best value is known before training starts: see :func:`fit_skip`.
 """
@@ -47,6 +48,8 @@ class Architecture:
     """Residual blocks at quarter resolution."""
     skip_kernel: int = 3
     """Side of the linear skip filter, in half-resolution pixels."""
+    guide_channels: int = 0
+    """Channels of the guide beside the plate."""
 
     multiple: int = CELL
     """Origins of tiles must be multiples of this many pixels."""
@@ -130,11 +133,12 @@ class Translator(nn.Module):
         self.architecture = architecture
         wide = architecture.width
         half, fuse = wide // 2, wide * 2 // 3
-        self.stem = ConvNorm(12 + 28, half, leak=0.2)
+        seen = 12 + 28 + 4 * architecture.guide_channels
+        self.stem = ConvNorm(seen, half, leak=0.2)
         self.down = ConvNorm(half, wide, stride=2, leak=0.2)
         self.body = nn.Sequential(*[Residual(wide) for _ in range(architecture.blocks)])
         self.lateral = nn.Conv2d(wide, fuse, 1)
-        self.fuse = nn.Sequential(ConvNorm(fuse + half + 12 + 28, fuse), ConvNorm(fuse, fuse))
+        self.fuse = nn.Sequential(ConvNorm(fuse + half + seen, fuse), ConvNorm(fuse, fuse))
         self.head = nn.Conv2d(fuse, 12 + 4, 3, padding=1)
         self.skip = nn.Conv2d(12, 12, architecture.skip_kernel, padding=architecture.skip_kernel // 2)
         # Training starts from the skip and the exemplar alone, whatever the rest was drawn as.
@@ -153,15 +157,29 @@ class Translator(nn.Module):
     def multiple(self) -> int:
         return self.architecture.multiple
 
-    def forward(self, x: Tensor, carried: Tensor | None = None) -> Tensor:
-        """Translate; H and W are multiples of 8. ``carried`` is :attr:`Carried.stacked` (B, 7, H, W)."""
+    @property
+    def guide_channels(self) -> int:
+        return self.architecture.guide_channels
+
+    def forward(self, x: Tensor, carried: Tensor | None = None, guide: Tensor | None = None) -> Tensor:
+        """Translate; H and W are multiples of 8.
+
+        Args:
+            x: the encoded plate (B, 3, H, W).
+            carried: :attr:`Carried.stacked` (B, 7, H, W); None for nothing.
+            guide: (B, G, H, W) in 0..1, for an architecture with G guide channels; None for a black one.
+        """
         if carried is None:
             carried = x.new_zeros(x.shape[0], 7, *x.shape[2:])
         arrived = Carried(carried[:, :3], carried[:, 3:6], carried[:, 6:])
         share = arrived.share
         hint = torch.cat([(arrived.painting * 2 - 1) * share, (x - arrived.plate) * (2 * share), share], 1)
         z = F.pixel_unshuffle(x * 2 - 1, 2)  # (B, 12, H/2, W/2)
-        both = torch.cat([z, F.pixel_unshuffle(hint, 2)], 1)  # (B, 40, H/2, W/2)
+        parts = [z, F.pixel_unshuffle(hint, 2)]
+        if self.guide_channels:
+            guide = x.new_zeros(x.shape[0], self.guide_channels, *x.shape[2:]) if guide is None else guide
+            parts.append(F.pixel_unshuffle(guide * 2 - 1, 2))
+        both = torch.cat(parts, 1)  # (B, 40 + 4 G, H/2, W/2)
         fine = self.stem(both)  # (B, h, H/2, W/2)
         deep = self.body(self.down(fine))  # (B, w, H/4, W/4)
         deep = F.interpolate(self.lateral(deep), scale_factor=2.0, mode="nearest")  # (B, f, H/2, W/2)
@@ -172,8 +190,10 @@ class Translator(nn.Module):
         y = plain + gate * (painted - plain) + F.pixel_shuffle(head[:, :12], 2)
         return (y + 1) / 2
 
-    def emit(self, g: GraphWriter, x: str, carried: CarriedNames) -> tuple[str, str]:
+    def emit(self, g: GraphWriter, x: str, carried: CarriedNames, guide: str | None = None) -> tuple[str, str]:
         """Write this network's nodes; ``x`` is the encoded plate (N, 3, H, W) with H and W multiples of 8.
+
+        ``guide`` is (N, G, H, W), for an architecture with G guide channels.
 
         Returns:
             The result (N, 3, H, W), encoded, and the gate (N, 1, H, W).
@@ -184,7 +204,10 @@ class Translator(nn.Module):
         difference = g.op("Mul", g.op("Sub", x, carried.plate), g.op("Mul", share, two))
         hint = space_to_depth(g, g.op("Concat", color, difference, share, axis=1), 7)
         z = space_to_depth(g, g.op("Sub", g.op("Mul", x, two), one), 3)
-        both = g.op("Concat", z, hint, axis=1)
+        parts = [z, hint]
+        if guide is not None:
+            parts.append(space_to_depth(g, g.op("Sub", g.op("Mul", guide, two), one), self.guide_channels))
+        both = g.op("Concat", *parts, axis=1)
         fine = self.stem.emit(g, both)
         deep = self.down.emit(g, fine)
         for block in self.body:

@@ -42,6 +42,8 @@ class Pair:
     """Rows before padding."""
     width: int
     """Columns before padding."""
+    guide: Tensor | None = None
+    """(G, H, W) float32 in 0..1, its edge repeated in the padding; None without guide images."""
 
     @property
     def exemplar(self) -> Exemplar:
@@ -65,6 +67,8 @@ class Batch:
     """Per crop, top and left of the part without artificial borders; at the frame's border it reaches the border."""
     size: tuple[int, int]
     """Rows and columns of those parts."""
+    guide: Tensor | None = None
+    """(B, G, h, w) in 0..1; None without guide images."""
 
     def judged(self, x: Tensor) -> Tensor:
         """The parts of (B, C, h, w) without artificial borders, (B, C, *size)."""
@@ -116,6 +120,7 @@ class PatchSampler:
         plates: list[Tensor] = []
         paintings: list[Tensor] = []
         weights, carried, corners = [], [], []
+        guides: list[Tensor] = []
         for _ in range(self.batch):
             top, left = self._origin(index, height, width, rows, columns)
             window = (slice(None), slice(top, top + rows), slice(left, left + columns))
@@ -125,6 +130,8 @@ class PatchSampler:
             for crops, image in ((plates, pair.plate[window]), (paintings, pair.painting[window])):
                 crops.append(image if light is None else brightened(image, light.to(image.device)))
             weights.append(weight)
+            if pair.guide is not None:
+                guides.append(pair.guide[window])
             spoiled = self._spoiler.crop(self._exemplars[index], top, left, rows, columns)
             carried.append(spoiled.to(weight.device))
             corners.append((self._corner(top, rows, inner[0], height), self._corner(left, columns, inner[1], width)))
@@ -136,6 +143,7 @@ class PatchSampler:
             torch.stack(carried),
             tuple(corners),
             (inner[0], inner[1]),
+            torch.stack(guides) if guides else None,
         )
 
     def _corner(self, origin: int, length: int, inner: int, size: int) -> int:

@@ -38,17 +38,21 @@ class Preview:
         config: ColorConfig,
         exemplars: Sequence[StoredExemplar] = (),
         stmap: Floats | None = None,
+        guide: Floats | None = None,
     ) -> None:
         """
         Args:
             keyframe: the painted frame to show.
             probe: (H, W, 3) scene-linear, an unpainted frame.
             exemplars, stmap: what is carried to the probe, (H, W, 3K); None for nothing.
+            guide: (H, W, G), the probe's guide image, for a network that takes one.
         """
         self.path = path
         self._config = config
         self._exemplars = exemplars
         self._stmap = None if stmap is None else _center(stmap)
+        self._guide = None if guide is None else _center(guide)
+        self._keyframe_guide = None if keyframe.guide is None else _center(keyframe.guide)
         self._keyframe_plate = _center(keyframe.plate)
         self._probe = _center(probe)
         painting = np.where(keyframe.weight[..., None] > 0, keyframe.painting, np.float32(BACKGROUND))
@@ -56,11 +60,14 @@ class Preview:
 
     def probe_result(self, net: nn.Module) -> Floats:
         """The plain translator's result on the unpainted frame's center, working encoding (h, w, 3)."""
-        return reference(net, self._probe)
+        return reference(net, self._probe, guide=self._guide)
 
     def write(self, net: nn.Module) -> None:
         """Refresh the strip on disk, atomically."""
-        made = (reference(net, self._keyframe_plate), reference(net, self._probe, self._exemplars, self._stmap))
+        made = (
+            reference(net, self._keyframe_plate, guide=self._keyframe_guide),
+            reference(net, self._probe, self._exemplars, self._stmap, self._guide),
+        )
         results = [self._shown(shaper.decode(result)) for result in made]
         height = min([STRIP_HEIGHT, *[p.shape[0] for p in self._fixed]])
         gap = np.full((height, GAP, 3), BACKGROUND, np.float32)

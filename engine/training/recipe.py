@@ -57,7 +57,8 @@ class PaintoverRecipe:
         self.settings = settings
         self.machine = machine
         self.deep = None if deep is None else deep.to(machine.device, memory_format=LAYOUT)  # type: ignore[call-overload]
-        net = Translator(Architecture(width=settings.width, blocks=settings.blocks))
+        guides = 0 if pairs[0].guide is None else pairs[0].guide.shape[0]
+        net = Translator(Architecture(width=settings.width, blocks=settings.blocks, guide_channels=guides))
         self.start_residual = fit_skip(net, [(p.plate, p.painting, p.weight) for p in pairs])
         self.net = net.to(machine.device, memory_format=LAYOUT)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net).requires_grad_(False).eval()
@@ -87,7 +88,7 @@ class PaintoverRecipe:
         self._set_rate(progress)
         batch = self.sampler.next()
         with self.machine.autocast():
-            result = self.net(batch.plate, batch.carried)  # (B, 3, h, w)
+            result = self.net(batch.plate, batch.carried, batch.guide)  # (B, 3, h, w)
         shown, wanted = self._judged(batch, result)
         discriminator_loss = self._train_discriminator(shown.detach(), wanted)
         losses = self._generator_losses(batch, result, shown, wanted)

@@ -52,6 +52,7 @@ class GeneratorJ(nn.Module):
     reach = 76
     multiple = 4
     takes_carried = False
+    guide_channels = 0
 
     def __init__(self, blocks: int = 7) -> None:
         super().__init__()

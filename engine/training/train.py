@@ -37,7 +37,7 @@ from engine.training.device import Machine
 from engine.training.events import Emit, open_events
 from engine.training.export import write_look
 from engine.training.features import load_features
-from engine.training.keyframes import Keyframe, load_keyframes, load_plate
+from engine.training.keyframes import Keyframe, load_guide, load_keyframes, load_plate
 from engine.training.losses import WashoutGuard, texture_energy
 from engine.training.preview import Preview
 from engine.training.recipe import PaintoverRecipe, Recipe, TexlerRecipe
@@ -170,7 +170,8 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
     probe = keyframes[0].plate if probe_frame is None else load_plate(job, probe_frame, config)[0]
     emit({"event": "start", "steps": job.steps, "budget_s": job.budget_s, "look": str(job.look)})
     maps = carried_to(job, keyframes, probe_frame, probe.shape[:2])
-    run = _Run(job, recipe, machine, keyframes, probe, maps, config, emit, clock, folder, inputs_sha256, rng)
+    guide = keyframes[0].guide if probe_frame is None else load_guide(job, probe_frame, probe.shape[:2])
+    run = _Run(job, recipe, machine, keyframes, probe, maps, guide, config, emit, clock, folder, inputs_sha256, rng)
     if state is not None:
         run.restore(state)
     stopped = run.loop(stop)
@@ -194,9 +195,11 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
         },
         "plate_colorspace": keyframes[0].plate_colorspace,
         "paint_colorspace": keyframes[0].paint_colorspace,
+        **{name: value for name, value in (("guide_kind", job.guides), ("denoise", job.denoise)) if value is not None},
     }
     net = run.best_network()
-    difference = write_look(job.look, net, [k.exemplar for k in keyframes], card, keyframes[0].plate)
+    exemplars, first = [k.exemplar for k in keyframes], keyframes[0]
+    difference = write_look(job.look, net, exemplars, card, first.plate, first.guide)
     if stopped != "interrupted":
         run.refresh_preview(net)
     loss = run.losses.get("loss", 0.0)
@@ -234,7 +237,9 @@ def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[Keyframe
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for keyframe in keyframes:
         digest.update(f"{keyframe.frame}".encode())
-        for array in (keyframe.plate, keyframe.painting, keyframe.weight):
+        for array in (keyframe.plate, keyframe.painting, keyframe.weight, keyframe.guide):
+            if array is None:
+                continue
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
@@ -266,6 +271,7 @@ class _Run:
     keyframes: list[Keyframe]
     probe: np.ndarray
     probe_stmap: np.ndarray | None
+    probe_guide: np.ndarray | None
     config: ColorConfig
     emit: Emit
     clock: Clock
@@ -277,7 +283,9 @@ class _Run:
         self.losses: dict[str, float] = {}
         exemplars = [k.exemplar for k in self.keyframes]
         path = self.job.work / "preview.png"
-        self.preview = Preview(path, self.keyframes[0], self.probe, self.config, exemplars, self.probe_stmap)
+        self.preview = Preview(
+            path, self.keyframes[0], self.probe, self.config, exemplars, self.probe_stmap, self.probe_guide
+        )
         self.guard = WashoutGuard()
         self.kept: dict[str, Tensor] | None = None
         first = self.keyframes[0].pair(torch.device("cpu"), PADDING)
