@@ -250,18 +250,21 @@ class SlurmCluster:
     def _own_processes(self, node: str = "") -> list[psutil.Process]:
         """Steps and what they run, known by the configuration in their environment; of one node or of all."""
         config = self.environment["SLURM_CONF"]
-        found: dict[int, psutil.Process] = {}
+        managers: dict[int, psutil.Process] = {}
+        found: list[psutil.Process] = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 environment = process.environ()
                 name = environment.get("SLURMD_NODENAME", "")
                 if environment.get("SLURM_CONF") != config or name not in ([node] if node else NODES):
                     continue
+                found.append(process)
                 # A step's manager has no such environment; what it started has, and is its child.
-                for one in (process, process.parent()):
-                    if one is not None and (one is process or one.name() == "slurmstepd"):
-                        found[one.pid] = one
-        return list(found.values())
+                parent = process.parent()
+                if parent is not None and parent.name() == "slurmstepd":
+                    managers[parent.pid] = parent
+        # Managers first: one that sees its script die would still report that to the controller.
+        return [*managers.values(), *found]
 
 
 def _words(process: psutil.Process) -> list[str]:

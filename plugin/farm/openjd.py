@@ -1,0 +1,252 @@
+"""Open Job Description: a job bundle for AWS Deadline Cloud, other schedulers that read it, and ``openjd run``.
+
+The bundle is a folder: ``template.json``; ``parameter_values.json`` and ``asset_references.json`` as Deadline Cloud
+reads them; ``parameters.json``, the same values as ``openjd run`` reads them. Every folder that the shot touches is a
+job parameter of type PATH, so that sessions map it by their own rules; frames are chunks of tasks (extension
+TASK_CHUNKING), which arrive in the specification's dialect. Commands speak its protocol on stdout, and fail by their
+exit code: ``openjd_fail`` alone fails nothing.
+
+Source: Open Job Description, template schemas 2023-09; RFC 0001, task chunking.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.frames import FrameRange
+from engine.temporaries import replacing
+from plugin.farm.dialects import format_openjd
+from plugin.farm.plan import FarmPlan, FarmStep
+from plugin.farm.program import add_program, program_from
+from plugin.options import Options, Parser
+from plugin.progress import Progress
+from plugin.stop import StopRequest
+
+__all__ = ["MAX_CHUNKS", "SUMMARY", "Folder", "add_arguments", "asset_references", "folders", "submit", "template"]
+
+SUMMARY = "Open Job Description: a job bundle, for AWS Deadline Cloud and openjd run"
+MAX_CHUNKS = 5000
+"""The specification sets no limit; services do."""
+
+_LONGEST_VALUE = 1024
+"""Characters of a parameter's value, by the specification."""
+_LONGEST_NAME = 64
+"""Characters of a step's or a job's name, by the specification's oldest limit."""
+_NOTICE_S = 10
+"""From the request to stop until the process is ended; it leaves within five."""
+_PATH_OPTIONS = ("--vectors", "--backward-vectors", "--ocio", "--features")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of the shot, as a job parameter."""
+
+    parameter: str
+    """Name of the parameter."""
+    path: str
+    """Absolute, as the submitting machine calls it."""
+    flow: str
+    """IN, OUT or INOUT: whether tasks read it, write it, or both."""
+    description: str
+    """For people."""
+
+
+def add_arguments(parser: Parser) -> None:
+    """``--program --bundle``."""
+    add_program(parser)
+    parser.add_argument_group("Open Job Description").add_argument(
+        "--bundle", metavar="DIR", help="where the job bundle goes (default: farm/openjd in the work folder)"
+    )
+
+
+def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
+    """Write the bundle; returns 0.
+
+    Raises:
+        InputError: a path that a template cannot hold.
+        OutputError: the bundle cannot be written.
+    """
+    bundle = Path(options.bundle) if options.bundle else plan.work / "farm" / "openjd"
+    made = template(plan, program_from(options))
+    given = {place.parameter: place.path for place in folders(plan)}
+    values: dict[str, Any] = {each["name"]: each.get("default") for each in made["parameterDefinitions"]} | given
+    bundle.mkdir(parents=True, exist_ok=True)
+    _write(bundle / "template.json", made)
+    pairs = [{"name": name, "value": value} for name, value in values.items()]
+    _write(bundle / "parameter_values.json", {"parameterValues": pairs})
+    _write(bundle / "parameters.json", values)
+    _write(bundle / "asset_references.json", asset_references(plan))
+    facts = {"bundle": str(bundle)}
+    progress.note(f"{bundle}: job bundle, {', '.join(step['name'] for step in made['steps'])}", facts)
+    run = f'openjd run "{bundle / "template.json"}" --job-param "file://{bundle / "parameters.json"}"'
+    progress.note(f'run it on this machine: {run}; on AWS: deadline bundle submit "{bundle}"', facts)
+    return 0
+
+
+def template(plan: FarmPlan, calls: Sequence[str]) -> dict[str, Any]:
+    """The job template, as JSON has it.
+
+    Args:
+        calls: the words that call ``paintover`` on a worker.
+
+    Raises:
+        InputError: ``{{`` in a path or a name, which a template takes for its own.
+    """
+    for word in (*calls, *(word for step in plan.steps for word in step.command)):
+        if "{{" in word:
+            raise InputError(f'"{word}" cannot be in a job template: {{{{ is its own', remedy="rename the file")
+    places = folders(plan)
+    parameters: list[dict[str, Any]] = [
+        {
+            "name": place.parameter,
+            "type": "PATH",
+            "objectType": "DIRECTORY",
+            "dataFlow": place.flow,
+            # No default: one would have to lie within the bundle.
+            "description": place.description,
+        }
+        for place in places
+    ]
+    frames = format_openjd(plan.frames)
+    if len(frames) <= _LONGEST_VALUE:
+        text = "Frames to render: 1-10, 1-10:2 for every second one"
+        parameters.append({"name": "Frames", "type": "STRING", "description": text, "default": frames})
+        frames = "{{Param.Frames}}"
+    render = plan.step("render")
+    size = max((len(FrameRange.parse(chunk)) for chunk in render.chunks), default=1) if render else 1
+    parameters.append(
+        {"name": "ChunkSize", "type": "INT", "description": "Frames in one task", "default": size, "minValue": 1}
+    )
+    return {
+        "specificationVersion": "jobtemplate-2023-09",
+        "extensions": ["TASK_CHUNKING"],
+        "name": f"Paintover {plan.name}"[:_LONGEST_NAME],
+        "parameterDefinitions": parameters,
+        "steps": [_step(step, calls, _references(plan, places), frames) for step in plan.steps],
+    }
+
+
+def folders(plan: FarmPlan) -> tuple[Folder, ...]:
+    """Every folder that the shot's files are in, once each."""
+    wanted = [(plan.inputs[0], "PlateDir", "IN", "The plate"), (plan.out.text, "OutDir", "OUT", "Rendered frames")]
+    wanted += [(str(plan.work / "x"), "WorkDir", "INOUT", "STMaps and checkpoints")]
+    trained = plan.step("train") is not None
+    wanted += [(str(plan.look), "LookDir", "INOUT" if trained else "IN", "The look")]
+    wanted += [(path, "PaintingsDir", "IN", "Painted keyframes and mattes") for path in plan.inputs[1:]]
+    wanted += [(path, "ExtraDir", "IN", "Motion vectors, color config or features") for path in _extras(plan)]
+    found: dict[str, Folder] = {}
+    for path, name, flow, description in wanted:
+        folder = str(Path(path).parent)
+        if folder not in found:
+            number = 1 + sum(each.parameter.rstrip("0123456789") == name for each in found.values())
+            found[folder] = Folder(f"{name}{number if number > 1 else ''}", folder, flow, description)
+        elif found[folder].flow != flow:
+            known = found[folder]
+            found[folder] = Folder(known.parameter, folder, "INOUT", known.description)
+    return tuple(found.values())
+
+
+def asset_references(plan: FarmPlan) -> dict[str, Any]:
+    """The files and folders that job attachments carry to workers without a shared disk, and back."""
+    files: list[str] = []
+    for text in (*plan.inputs, *_extras(plan)):
+        if Path(text).is_file():
+            files.append(text)
+    plate = plan.inputs[0]
+    return {
+        "assetReferences": {
+            "inputs": {"filenames": list(dict.fromkeys(files)), "directories": [str(Path(plate).parent)]},
+            "outputs": {"directories": list(dict.fromkeys([str(Path(plan.out.text).parent), str(plan.work)]))},
+        }
+    }
+
+
+def _extras(plan: FarmPlan) -> list[str]:
+    """Paths that only the words of a step name."""
+    found = []
+    for step in plan.steps:
+        for option, value in zip(step.command, step.command[1:], strict=False):
+            if option in _PATH_OPTIONS and Path(value).is_absolute():
+                found.append(value)
+    return list(dict.fromkeys(found))
+
+
+def _references(plan: FarmPlan, places: Sequence[Folder]) -> Mapping[str, str]:
+    """What stands in the template for each path of the plan, the longest first."""
+    parameters = {place.path: place.parameter for place in places}
+    made = {}
+    for path in (*plan.inputs, plan.out.text, str(plan.look), *_extras(plan)):
+        made[path] = f"{{{{Param.{parameters[str(Path(path).parent)]}}}}}/{Path(path).name}"
+    work = str(plan.work)
+    made[work] = f"{{{{Param.{parameters[work]}}}}}"
+    return dict(sorted(made.items(), key=lambda item: -len(item[0])))
+
+
+def _referring(word: str, references: Mapping[str, str]) -> str:
+    """A word of a command with its paths as references; a keyframe's word has up to two, behind equals signs."""
+    if word in references:
+        return references[word]
+    number, equals, rest = word.partition("=")
+    if equals and number.lstrip("-").isdigit():
+        painting, matte, mask = rest.partition(",matte=")
+        if not matte:
+            painting, space, name = rest.partition(",colorspace=")
+            return f"{number}={references.get(painting, painting)}{space}{name}"
+        mask, space, name = mask.partition(",colorspace=")
+        return f"{number}={references.get(painting, painting)},matte={references.get(mask, mask)}{space}{name}"
+    return word
+
+
+def _step(step: FarmStep, calls: Sequence[str], references: Mapping[str, str], frames: str) -> dict[str, Any]:
+    words = [*calls[1:], *(_referring(word, references) for word in step.command), "--progress", "openjd"]
+    made: dict[str, Any] = {"name": step.name.capitalize()}
+    if step.needs:
+        made["dependencies"] = [{"dependsOn": name.capitalize()} for name in step.needs]
+    if step.needs_gpu:
+        made["hostRequirements"] = {"amounts": [{"name": "amount.worker.gpu", "min": 1}]}
+    if step.chunks:
+        words += ["--frames={{Task.Param.Frame}}", "--frames-dialect", "openjd"]
+        made["parameterSpace"] = {
+            "taskParameterDefinitions": [
+                {
+                    "name": "Frame",
+                    "type": "CHUNK[INT]",
+                    "range": frames,
+                    "chunks": {
+                        "defaultTaskCount": "{{Param.ChunkSize}}",
+                        "targetRuntimeSeconds": 0,
+                        "rangeConstraint": "NONCONTIGUOUS",
+                    },
+                }
+            ]
+        }
+    elif step.name == "verify" and frames.startswith("{{"):
+        words += [f"--frames={frames}", "--frames-dialect", "openjd"]
+    else:
+        # Training and preparing see the whole shot, whatever of it is rendered.
+        words += [f"--frames={step.frames}"]
+    if step.shards > 1:
+        words.append(f"--shard={{{{Task.Param.Shard}}}}/{step.shards}")
+        made["parameterSpace"] = {
+            "taskParameterDefinitions": [{"name": "Shard", "type": "INT", "range": f"1-{step.shards}"}]
+        }
+    action: dict[str, Any] = {
+        "command": calls[0],
+        "args": words,
+        "cancelation": {"mode": "NOTIFY_THEN_TERMINATE", "notifyPeriodInSeconds": _NOTICE_S},
+    }
+    if step.timeout_s is not None:
+        action["timeout"] = math.ceil(step.timeout_s)
+    made["script"] = {"actions": {"onRun": action}}
+    return made
+
+
+def _write(path: Path, value: object) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes((json.dumps(value, indent=2) + "\n").encode())
