@@ -10,8 +10,8 @@ from pathlib import Path
 
 from engine.card import Card
 from engine.derived import Derived, denoised_frames, guide_images
-from engine.errors import InputError
-from engine.frames import SequencePath
+from engine.errors import ImageError, InputError
+from engine.frames import FrameRange, SequencePath
 from engine.sidecar import find_sidecars, sidecars_sha256
 
 __all__ = ["FrameInputs"]
@@ -56,6 +56,17 @@ class FrameInputs:
         if folder is not None and mode:
             denoised = denoised_frames(folder, plate, mode)
         return cls(keys, work, guide, denoised)
+
+    def require_any(self, frames: FrameRange) -> None:
+        """A missing preparation is one error; a missing file among others fails its frame alone.
+
+        Raises:
+            ImageError: none of the frames has the guide image, or the denoised frame, that it needs.
+        """
+        for files in (self.guide, self.denoised):
+            if files is not None and not any(files.path(frame).is_file() for frame in frames):
+                first = files.path(frames.first)
+                raise ImageError(f"no {files.what} is there for {frames}", path=first, remedy=files.remedy)
 
     def sidecars(self, frame: int) -> tuple[Path | None, ...]:
         """For each keyframe its STMap, or None."""

@@ -123,6 +123,7 @@ def render(
 
     Raises:
         InputError: output onto the plate, a movie as output, or the look needs a work folder.
+        ImageError: no frame has the guide image or the denoised frame that it needs.
         LookError: not a look, or it changed while rendering.
         ColorError: a colorspace is not in the active OCIO config.
         DeviceError: the device is not usable or out of memory.
@@ -267,6 +268,7 @@ def _job(
             path=look,
             remedy=f"set $OCIO to the config it was trained with ({file.card.ocio_config or 'not recorded'})",
         ) from error
+    FrameInputs.of(file.card, plate.path, work, prepared, settings.denoise).require_any(plate.frames)
     settings = settings.beside(file.card.denoise)
     return Job(
         look=look.absolute(),
