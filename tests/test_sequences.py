@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,13 @@ import pytest
 from engine import images, metrics
 from engine.bench import methods, sequences
 from engine.bench.__main__ import main
-from engine.bench.methods import METHODS, Case
+from engine.bench.methods import METHODS, OPTIONS, Case
 from engine.bench.page import write_page
 from engine.bench.plan import REFERENCE, SequencePlan
 from engine.bench.scenes import Scene, make_scene
 from engine.bench.sequences import Score, Seeds, find_distance, score, self_test
 from engine.bench.table import Table
+from engine.choices import GUIDE_KINDS
 from engine.errors import InputError, PaintoverError
 
 FRAMES = (3, 4)
@@ -230,6 +232,39 @@ def test_wrong_options_give_one_line_and_exit_2(
     assert main(["--only", "sequences", "--quick", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_options_are_compared_by_name_and_not_by_default(
+    case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not {*OPTIONS} & {*METHODS}
+    assert {f"{base}+{kind}" for base in ("plain", "carried") for kind in (*GUIDE_KINDS, "denoised")} == {*OPTIONS}
+    known = "no method plain+dots; known are identity, warp"
+    assert main(["--only", "sequences", "--quick", "--methods", "plain, plain+dots"]) == 2
+    assert known in capsys.readouterr().err
+    jobs = []
+
+    def trained(case: Case, work: Path, recipe: str, keys: Sequence[int], option: str | None = None) -> Path:
+        jobs.append((work.name, recipe, tuple(keys), option, sorted(path.name for path in work.iterdir())))
+        return work / "look.onnx"
+
+    rendered = []
+    monkeypatch.setattr(methods, "_train", trained)
+    monkeypatch.setattr(methods, "_render", lambda *words, prepared: rendered.append((*words[2:], prepared)))
+    OPTIONS["plain+grid"](case)
+    OPTIONS["carried+denoised"](case)
+    grid, denoised = case.folder / "work-0-grid", case.folder / "work-0-denoised"
+    assert jobs == [
+        ("work-0-grid", "paintover", (0,), "grid", ["guide", "stmap"]),
+        ("work-0-denoised", "paintover", (0,), "denoised", ["denoised", "stmap"]),
+    ]
+    assert rendered == [("plain+grid", None, grid), ("carried+denoised", denoised, denoised)]
+
+
+def test_steps_take_the_place_of_a_budget() -> None:
+    assert SequencePlan(budget_s=None, steps=7).steps == 7
+    with pytest.raises(InputError, match="7 steps of training; give 1 or more, and no budget"):
+        SequencePlan(steps=7)
 
 
 def test_a_plan_refuses_a_name_given_twice() -> None:

@@ -131,8 +131,12 @@ def _sequence_plan(options: argparse.Namespace) -> SequencePlan:
     if options.quick and not options.seeds:
         seeds = (0,)
     families = tuple(name.strip() for name in options.families.split(",")) if options.families else None
-    budget_s = options.budget if options.budget is not None else None if options.quick else SequencePlan.budget_s
-    return SequencePlan(families, seeds, options.cache, options.pictures, tuple(frames_from), budget_s)
+    stepped = options.steps is not None or options.quick
+    budget_s = options.budget if options.budget is not None else None if stepped else SequencePlan.budget_s
+    methods = tuple(name.strip() for name in options.methods.split(",")) if options.methods else None
+    return SequencePlan(
+        families, seeds, options.cache, options.pictures, tuple(frames_from), budget_s, options.steps, methods
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -160,6 +164,13 @@ def main(arguments: list[str] | None = None) -> int:
     shots = parser.add_argument_group("the part sequences")
     shots.add_argument("--families", metavar="NAMES", help="default: all")
     shots.add_argument("--seeds", metavar="N,N", help="default: 0,1,2")
+    shots.add_argument(
+        "--methods",
+        metavar="NAMES",
+        help="instead of the usual ones: some of identity, warp, plain, carried, plain+gaussian, plain+points, "
+        "plain+grid, plain+denoised, carried+gaussian, ...",
+    )
+    shots.add_argument("--steps", metavar="N", type=int, help="each training this long, instead of a budget")
     shots.add_argument("--cache", metavar="DIR", type=Path, help="keep shots, frames and scores; go on from them")
     shots.add_argument("--pictures", metavar="DIR", type=Path, help="write a page with a sheet of each family")
     shots.add_argument(

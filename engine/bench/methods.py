@@ -15,13 +15,16 @@ import numpy as np
 from engine import images, motion
 from engine.bench.plan import REFERENCE
 from engine.bench.scenes import Scene, write_scene
+from engine.choices import DENOISE_MODES, GUIDE_KINDS
+from engine.denoise_files import prepare_denoised
 from engine.errors import InputError, PaintoverError
 from engine.frames import FrameRange, SequencePath
+from engine.guide_files import prepare_guides
 from engine.render import RenderSettings, render
 from engine.shot import Plate
 from engine.stmap import prepare_sidecars
 
-__all__ = ["METHODS", "TWO_KEYS", "Case", "take_frames"]
+__all__ = ["METHODS", "OPTIONS", "TWO_KEYS", "Case", "take_frames"]
 
 Floats = motion.Floats
 
@@ -160,13 +163,34 @@ TWO_KEYS: Mapping[str, Callable[[Case], None]] = MappingProxyType({"other key": 
 """What carried with the first keyframe is compared with."""
 
 
-def _work(case: Case, keys: Sequence[int]) -> Path:
-    return case.folder / ("work-" + "-".join(map(str, keys)))
+def _optional(base: str, option: str) -> Callable[[Case], None]:
+    """``plain`` or ``carried`` with a guide, or on the denoised plate; one look for both."""
+
+    def make(case: Case) -> None:
+        keys = case.keys[:1]
+        work = _work(case, keys, option)
+        _render(case, _ours(case, keys, option), f"{base}+{option}", work if base == "carried" else None, prepared=work)
+
+    return make
 
 
-def _ours(case: Case, keys: Sequence[int]) -> Path:
-    """Our look for these keyframes, sidecars first, as ``run`` does it; trained once."""
-    work = _work(case, keys)
+OPTIONS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
+    {
+        f"{base}+{option}": _optional(base, option)
+        for option in (*GUIDE_KINDS, "denoised")
+        for base in ("plain", "carried")
+    }
+)
+"""What is asked for by name only: options of a look that are not its default."""
+
+
+def _work(case: Case, keys: Sequence[int], option: str | None = None) -> Path:
+    return case.folder / "-".join(["work", *map(str, keys), *([option] if option else [])])
+
+
+def _ours(case: Case, keys: Sequence[int], option: str | None = None) -> Path:
+    """Our look for these keyframes, with what it needs made first, as ``run`` does it; trained once."""
+    work = _work(case, keys, option)
     look = work / "look.onnx"
     if not look.is_file():
         # A sidecar depends on its own keyframe alone, so all runs of a shot share them.
@@ -175,11 +199,15 @@ def _ours(case: Case, keys: Sequence[int]) -> Path:
         work.mkdir(parents=True, exist_ok=True)
         if not (work / "stmap").exists():
             (work / "stmap").symlink_to(Path("..", shared.name, "stmap"), target_is_directory=True)
-        _train(case, work, "paintover", keys)
+        if option == "denoised":
+            prepare_denoised(case.plate, work, DENOISE_MODES[0])
+        elif option is not None:
+            prepare_guides(case.plate, keys, work, option)
+        _train(case, work, "paintover", keys, option)
     return look
 
 
-def _train(case: Case, work: Path, recipe: str, keys: Sequence[int]) -> Path:
+def _train(case: Case, work: Path, recipe: str, keys: Sequence[int], option: str | None = None) -> Path:
     """Train as a user would, in a process of its own; returns the look, which appears only when it is whole."""
     work.mkdir(parents=True, exist_ok=True)
     look = work / "look.onnx"
@@ -200,6 +228,8 @@ def _train(case: Case, work: Path, recipe: str, keys: Sequence[int]) -> Path:
         "recipe": recipe,
         "features": str(case.features) if case.features and recipe == REFERENCE else None,
         "preview": False,
+        "guides": option if option in GUIDE_KINDS else None,
+        "denoise": DENOISE_MODES[0] if option == "denoised" else None,
     }
     path = work / "job.json"
     path.write_text(json.dumps(job))
@@ -212,7 +242,7 @@ def _train(case: Case, work: Path, recipe: str, keys: Sequence[int]) -> Path:
     return look
 
 
-def _render(case: Case, look: Path, method: str, work: Path | None) -> None:
+def _render(case: Case, look: Path, method: str, work: Path | None, prepared: Path | None = None) -> None:
     plate = Plate(case.plate.path, FrameRange(case.scored))
     out = SequencePath.parse(case.out(method) / "out.%04d.png")
-    render(look, plate, out, RenderSettings(device=case.device), work=work, overwrite=True)
+    render(look, plate, out, RenderSettings(device=case.device), work=work, prepared=prepared, overwrite=True)

@@ -24,7 +24,7 @@ class SequencePlan:
     """Settings of the part that compares methods on whole shots.
 
     Raises:
-        InputError: no seed, a negative one, or a name given twice.
+        InputError: no seed, a negative one, a name given twice, or steps that are too few or beside a budget.
     """
 
     families: tuple[str, ...] | None = None
@@ -37,11 +37,17 @@ class SequencePlan:
     frames_from: tuple[tuple[str, Path], ...] = ()
     """Names and folders of frames made elsewhere."""
     budget_s: float | None = 30.0
-    """Seconds of each training; None for a handful of steps, which show only that everything runs."""
+    """Seconds of each training; None for ``steps``."""
+    steps: int | None = None
+    """Steps of each training in the budget's place; None for a handful, which show only that everything runs."""
+    methods: tuple[str, ...] | None = None
+    """Names of the methods to compare; None for the usual ones."""
 
     def __post_init__(self) -> None:
         if not self.seeds or min(self.seeds) < 0:
             raise InputError(f"seeds {self.seeds} must be 0 or more, and at least one")
+        if self.steps is not None and (self.steps < 1 or self.budget_s is not None):
+            raise InputError(f"{self.steps} steps of training", remedy="give 1 or more, and no budget")
         names = [name for name, _ in self.frames_from]
         if len(set(names)) < len(names):
             raise InputError(f"frames from {', '.join(names)}: a name may be given once")

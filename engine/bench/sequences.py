@@ -22,7 +22,7 @@ from engine import metrics
 from engine.bench import families, scenes, surfaces
 from engine.bench.families import FAMILIES
 from engine.bench.machine import describe
-from engine.bench.methods import METHODS, TWO_KEYS, Case, take_frames
+from engine.bench.methods import METHODS, OPTIONS, TWO_KEYS, Case, take_frames
 from engine.bench.page import write_page
 from engine.bench.plan import REFERENCE, SHARED, Plan
 from engine.bench.scenes import make_scene
@@ -236,7 +236,7 @@ def measure(plan: Plan, folder: Path, tell: Callable[[str], object]) -> list[Tab
     chosen = asked.families or ((QUICK_FAMILY,) if plan.quick else tuple(FAMILIES))
     if unknown := set(chosen) - set(FAMILIES):
         raise InputError(f"no family {', '.join(sorted(unknown))}", remedy=f"known are {', '.join(FAMILIES)}")
-    taken = {name for name, _ in asked.frames_from} & {*METHODS, *TWO_KEYS}
+    taken = {name for name, _ in asked.frames_from} & {*METHODS, *OPTIONS, *TWO_KEYS}
     if taken:
         raise InputError(f"--frames-from {', '.join(taken)}: that is a method of the benchmark's own")
     form = QUICK if plan.quick else Format()
@@ -249,11 +249,11 @@ def measure(plan: Plan, folder: Path, tell: Callable[[str], object]) -> list[Tab
     runner.test(cases[chosen[0], asked.seeds[0]])
     tell(f"sequences: self-test passed, {time.perf_counter() - started:.0f} s")
 
-    makers: dict[str, Callable[[Case], None]] = dict(METHODS)
+    makers = _makers(asked.methods)
     for label, place in asked.frames_from:
         makers[label] = lambda case, label=label, place=place: take_frames(case, label, place)  # type: ignore[misc]
     # Two trainings more for each shot: one seed says enough, and a quick run does without.
-    doubled = () if plan.quick else asked.seeds[:1]
+    doubled = () if plan.quick or asked.methods is not None else asked.seeds[:1]
     steps = [(method, key) for key in cases for method in (*makers, *(TWO_KEYS if key[1] in doubled else ()))]
     makers |= TWO_KEYS
     results: dict[str, dict[str, list[Score]]] = {}
@@ -269,6 +269,20 @@ def measure(plan: Plan, folder: Path, tell: Callable[[str], object]) -> list[Tab
     return tables
 
 
+def _makers(names: Sequence[str] | None) -> dict[str, Callable[[Case], None]]:
+    """Methods by name; the usual ones where none are named.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if names is None:
+        return dict(METHODS)
+    known = {**METHODS, **OPTIONS}
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"no method {', '.join(unknown)}", remedy=f"known are {', '.join(known)}")
+    return {name: known[name] for name in names}
+
+
 def _fingerprint(plan: Plan, form: Format, distance: str) -> str:
     """Names a folder for everything that scores depend on, apart from the methods' own code."""
     digest = hashlib.sha256()
@@ -278,6 +292,8 @@ def _fingerprint(plan: Plan, form: Format, distance: str) -> str:
         digest.update(SCORER.read_bytes())
     features = None if plan.features is None else plan.features.name
     digest.update(repr((dataclasses.astuple(form), plan.sequences.budget_s, plan.device, features, distance)).encode())
+    if plan.sequences.steps is not None:
+        digest.update(f"{plan.sequences.steps} steps".encode())
     return digest.hexdigest()[:10]
 
 
@@ -289,9 +305,14 @@ def _case(plan: Plan, form: Format, root: Path, family: str, seed: int) -> Case:
     name = f"{family}-{seed}"
     return Case(
         scene, name, root / name, form.frames, form.keys, form.scored,
-        plan.sequences.budget_s, QUICK_STEPS if plan.sequences.budget_s is None else None,
+        plan.sequences.budget_s, _steps(plan),
         seed, plan.device, plan.features,
     )  # fmt: skip
+
+
+def _steps(plan: Plan) -> int | None:
+    asked = plan.sequences
+    return None if asked.budget_s is not None else asked.steps or QUICK_STEPS
 
 
 class _Runner:
@@ -334,7 +355,7 @@ class _Runner:
 def _notes(plan: Plan, form: Format, distance: str, seeds: Sequence[int], commits: Iterable[str]) -> tuple[str, ...]:
     ours = "LPIPS-like, on a VGG-16 trunk" if distance == "deep" else "structure, texture and color at four scales"
     budget_s = plan.sequences.budget_s
-    trained = f"{QUICK_STEPS} steps" if budget_s is None else f"{budget_s:g} s"
+    trained = f"{_steps(plan)} steps" if budget_s is None else f"{budget_s:g} s"
     return (
         f"{form.frames} frames {form.width}x{form.height}, keyframe {form.keys[0]}, scored "
         f"{', '.join(map(str, form.scored))}; seeds {', '.join(map(str, seeds))}: mean (lowest..highest)",
@@ -360,7 +381,8 @@ def _mean(results: Scores, method: str, figure: str, family: str | None = None) 
 def _tables(results: Scores, notes: tuple[str, ...]) -> list[Table]:
     compared = [method for method in results if method not in TWO_KEYS]
     names = list(results[compared[0]])
-    tables = [_requirements(results, names, notes)]
+    wanted = _requirements(results, names, notes)
+    tables = [wanted] if wanted.rows else []
     for figure, title in FIGURES:
         rows = []
         for family in names:
@@ -377,7 +399,7 @@ def _tables(results: Scores, notes: tuple[str, ...]) -> list[Table]:
                 whole[method] = Seeds(tuple(statistics.fmean(column) for column in zip(*each, strict=True)))
             elif (mean := _mean(results, method, figure)) is not None:
                 whole[method] = mean
-        tables.append(Table(title, (*rows, Row("mean", whole))))
+        tables.append(Table(title, (*rows, Row("mean", whole)), () if tables else notes))
     if "both keys" in results:
         tables.append(_two_keys(results, names))
     return tables
