@@ -57,7 +57,7 @@ class PaintoverError(Exception):
 
     def __str__(self) -> str:
         parts = [self.message]
-        if self.frame is not None and f"frame {self.frame}" not in self.message:
+        if self.frame is not None and re.search(rf"\bframe {self.frame}\b", self.message) is None:
             parts.insert(0, f"frame {self.frame}:")
         if self.path is not None and not _names(self.message, str(self.path)):
             parts.append(f"({self.path})")

@@ -1,7 +1,7 @@
 """``paintover`` with frames that take their time: a real renderer whose every written frame waits SLOW_FRAME_S more.
 
 Frames of numbers in SLOW_FRAME_HANG never end, and those in SLOW_FRAME_KILL take their process with them.
-SLOW_FRAME_LOG gets one line for each frame that was begun: its number and the process.
+SLOW_FRAME_LOG gets one line for each frame that was begun: its number and the process. Training is fake_training.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import images
+from plugin import training_process
 from plugin.cli import main
 
 _write = images.write
@@ -40,4 +41,5 @@ def write(path: Path, *arguments: Any, **options: Any) -> None:
 
 if __name__ == "__main__":
     images.write = write
+    training_process.COMMAND = (sys.executable, str(Path(__file__).with_name("fake_training.py")))
     sys.exit(main())

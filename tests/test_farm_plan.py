@@ -152,7 +152,8 @@ def test_a_command_reads_its_engines_dialect(tmp_path: Path) -> None:
     [
         (1000, 5.0, None, None, 18),  # 4.3 s of start are a twentieth of 18 frames
         (1000, 0.2, None, None, 430),
-        (1000, 0.2, 20, None, 13),  # four chunks each
+        (1000, 5.0, 20, None, 13),  # four chunks each
+        (1000, 0.2, 20, None, 50),  # one each: ten seconds of work do not pay for a second start
         (1000, 600.0, None, None, 1),  # a lost machine costs a quarter of an hour
         (3, 0.1, None, None, 3),
         (100_000, 5.0, None, 1000, 100),  # what the engine takes

@@ -46,7 +46,9 @@ _START_SHARE = 0.05
 _LONGEST_CHUNK_S = 900.0
 """What a lost machine may cost."""
 _CHUNKS_PER_WORKER = 4
-"""So many at least, so that slow machines leave work to fast ones."""
+"""So many, so that slow machines leave work to fast ones, unless"""
+_SHARING_SHARE = 0.2
+"""starting them takes more than this of a worker's time; then fewer."""
 _TRAINING_SLACK_S = 900.0
 """For loading, export and its self-check, beside the budget."""
 _RETRIES = 2
@@ -138,7 +140,7 @@ def frames_per_chunk(
     """How many frames a chunk should have.
 
     Enough that starting takes at most a twentieth of its time, few enough that a lost machine costs at most a quarter
-    of an hour and every worker gets several, but never more chunks than the engine takes.
+    of an hour and that every worker gets several if starting them pays, but never more chunks than the engine takes.
 
     Args:
         frames: of the whole job.
@@ -154,7 +156,9 @@ def frames_per_chunk(
         raise InputError(f"a frame of {frame_s} s cannot be planned for", remedy="give --frame-time in seconds")
     size = math.ceil(start_s / (_START_SHARE * frame_s))
     if workers:
-        size = min(size, math.ceil(frames / (workers * _CHUNKS_PER_WORKER)))
+        each = frames / workers
+        rounds = min(_CHUNKS_PER_WORKER, int(_SHARING_SHARE * each * frame_s / start_s)) if start_s else 1
+        size = min(size, math.ceil(each / max(1, rounds)))
     size = min(size, int(_LONGEST_CHUNK_S / frame_s), frames)
     return max(1, size, math.ceil(frames / most) if most else 1)
 
