@@ -104,7 +104,9 @@ def add_arguments(parser: Parser) -> None:
         "--gres", metavar="LIST", help="for training and rendering, such as gpu:a40:1 (default: gpu:1 with --gpu)"
     )
     group.add_argument("--cpus", type=_count, metavar="N", help="CPUs of every task (default: the cluster's)")
-    group.add_argument("--memory", metavar="SIZE", help="memory of every task, such as 8G (default: the cluster's)")
+    group.add_argument(
+        "--memory", dest="task_memory", metavar="SIZE", help="memory of every task, such as 8G (default: the cluster's)"
+    )
     group.add_argument(
         "--at-once", type=_count, metavar="N", help="render no more chunks at the same time (default: no limit)"
     )
@@ -268,7 +270,7 @@ def _options(plan: FarmPlan, step: FarmStep, count: int, options: Options) -> tu
         ("--qos", options.qos),
         ("--gres", gres),
         ("--cpus-per-task", options.cpus),
-        ("--mem", options.memory),
+        ("--mem", options.task_memory),
         ("--time", None if step.timeout_s is None else str(math.ceil(step.timeout_s / 60))),
         ("--array", format_slurm(FrameRange(tuple(range(count))), at_once) if array else None),
     )
