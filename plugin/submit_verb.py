@@ -24,7 +24,7 @@ from plugin.options import (
     add_training,
     add_work,
 )
-from plugin.prepare_options import add_vectors
+from plugin.prepare_options import add_denoise, add_guides, add_vectors
 from plugin.progress import Progress
 from plugin.stop import StopRequest
 
@@ -87,6 +87,8 @@ def parser() -> Parser:
     add_work(made)
     add_look(made, "look.onnx in the work folder")
     add_vectors(made)
+    add_denoise(made, "train on and render a plate with its grain averaged away, which is made first")
+    add_guides(made, "train and render with guide images, which are made first")
     add_training(made, fresh=True)
     add_submission(made)
     add_color(made, paintings=True)

@@ -11,6 +11,7 @@ from farm_shot import Shot, make_shot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.choices import DENOISE_MODES
 from engine.errors import InputError, LookError
 from engine.frames import MAX_FRAMES, FrameRange
 from engine.provenance import file_sha256
@@ -238,6 +239,17 @@ def test_no_guides_no_preparing(shot: Shot) -> None:
     plan = plan_from(painted(shot, no_guides=True))
     assert [step.name for step in plan.steps] == ["train", "render", "verify"]
     assert "--no-guides" in plan.steps[1].command and "--no-guides" in plan.steps[2].command
+
+
+def test_denoised_frames_and_guide_images_come_before_training(shot: Shot) -> None:
+    plan = plan_from(painted(shot, denoise="aware", guides="points", chunk=5))
+    assert [step.name for step in plan.steps] == ["prepare", "train", "render", "verify"]
+    assert [step.needs for step in plan.steps] == [(), ("prepare",), ("prepare", "train"), ("render",)]
+    for step in plan.steps:
+        assert step.command[step.command.index("--denoise") + 1] == "aware"
+    assert ["--guides" in step.command for step in plan.steps] == [True, True, False, False]
+    alone = plan_from(shot.options(denoise=DENOISE_MODES[-1]))
+    assert [step.name for step in alone.steps] == ["prepare", "render", "verify"]
 
 
 def test_a_gpu_is_for_training_and_rendering(shot: Shot) -> None:

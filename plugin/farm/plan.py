@@ -52,6 +52,8 @@ _SHARING_SHARE = 0.2
 _TRAINING_SLACK_S = 900.0
 """For loading, export and its self-check, beside the budget."""
 _RETRIES = 2
+_DENOISE_FRAMES, _DENOISE_SHARDS = 10, 32
+"""Frames that are worth a task of their own, and the most such tasks; STMaps are one task for each keyframe and way."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def chunked(frames: FrameRange, size: int) -> tuple[str, ...]:
 def plan_from(options: Options, *, max_chunks: int | None = None, workers: int | None = None) -> FarmPlan:
     """Check a shot and plan it.
 
-    Without keyframes nothing is trained or prepared, and the look must be there. With them, training is left out where
+    Without keyframes nothing is trained or carried, and the look must be there. With them, training is left out where
     the look on disk is already the one that it would give.
 
     Args:
@@ -204,8 +206,11 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
         if options.fresh or options.resume or not is_current(job, fingerprint(job)):
             check_look_output(look)
             steps.append(_train(shot, options, look, work, gpu))
-        if shot.guides:
-            steps.append(_prepare(shot, options, work))
+    if (painted and shot.guides) or options.denoise or options.guides:
+        prepare = _prepare(shot, options, work)
+        # Training looks at denoised frames and guide images, but not at STMaps.
+        first = bool(options.denoise or options.guides)
+        steps = [prepare, *(replace(step, needs=("prepare",)) for step in steps)] if first else [*steps, prepare]
     if not any(step.name == "train" for step in steps):
         read_card(look)
         inputs.append(_absolute(look))
@@ -247,6 +252,7 @@ def _train(shot: Shot, options: Options, look: Path, work: Path, gpu: bool) -> F
         *_option("--budget", None if shot.budget_s is None else f"{shot.budget_s:.12g}s"),
         *_option("--steps", shot.steps),
         *("--seed", str(shot.seed)),
+        *_prepared(options),
         *_option("--recipe", options.recipe),
         *_option("--features", options.features and _file(options.features)),
         *(("--fit-paintings",) if options.fit_paintings else ()),
@@ -265,11 +271,19 @@ def _prepare(shot: Shot, options: Options, work: Path) -> FarmStep:
         *("--work", _absolute(work)),
         *_option("--vectors", options.vectors and _absolute(options.vectors)),
         *_option("--backward-vectors", options.backward_vectors and _absolute(options.backward_vectors)),
+        *_prepared(options),
         *_option("--threads", options.threads),
         *_reporting(),
     )
-    parts = chains(shot.plate.frames, [keyframe.frame for keyframe in shot.keyframes])
-    return FarmStep("prepare", words, str(shot.plate.frames), shards=len(parts))
+    frames = shot.plate.frames
+    parts = len(chains(frames, [keyframe.frame for keyframe in shot.keyframes]))
+    if options.denoise:
+        parts = max(parts, min(_DENOISE_SHARDS, math.ceil(len(frames) / _DENOISE_FRAMES)))
+    return FarmStep("prepare", words, str(frames), shards=max(1, parts))
+
+
+def _prepared(options: Options) -> tuple[str, ...]:
+    return (*_option("--denoise", options.denoise), *_option("--guides", options.guides))
 
 
 def _chunks(shot: Shot, options: Options, most: int | None, workers: int | None) -> tuple[str, ...]:
@@ -298,6 +312,7 @@ def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: Se
         *_option("--out-colorspace", shot.out_colorspace),
         *(("--tensorrt",) if options.tensorrt else ()),
         *(() if shot.guides else ("--no-guides",)),
+        *_option("--denoise", options.denoise),
         *(("--carried",) if options.carried else ()),
     )
 
