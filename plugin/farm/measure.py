@@ -1,0 +1,182 @@
+"""``python -m plugin.farm.measure``: what several workers gain on this machine, and what scheduling costs.
+
+Scaling: the same frames through ``render --workers 1`` and ``--workers 2``, one thread each, in turns; throughput is
+counted from the first finished frame to the last, so that starting processes does not count.
+
+Scheduling: a job of stand-in frames that only sleep, through Dask's local cluster; what the job takes beyond the sleep
+is what scheduling costs. Reported as a share of the frames' time, once with all that a chunk's process costs and once
+without the starting of Python itself, which a real renderer pays as well and which chunks are sized for.
+
+A number from a machine that does something else at the same time says little: run it on an idle one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from engine import __version__
+from engine.errors import PaintoverError
+from engine.frames import FrameRange, SequencePath
+from plugin.farm import dask as dask_engine
+from plugin.farm.dask_run import run_plan
+from plugin.farm.plan import FarmPlan, FarmStep, chunked, frames_per_chunk
+from plugin.options import Options
+from plugin.progress import NoProgress
+from plugin.stop import StopRequest
+
+__all__ = ["Scaling", "Scheduling", "main", "measure_scaling", "measure_scheduling"]
+
+_STAND_IN = """
+import json, sys, time
+frames = next(word.partition("=")[2] for word in sys.argv if word.startswith("--frames="))
+first, _, last = frames.partition("-")
+print(json.dumps({"event": "phase", "phase": "render"}), flush=True)
+for frame in range(int(first), int(last or first) + 1):
+    time.sleep(FRAME_S)
+    print(json.dumps({"event": "progress", "frame": frame, "state": "done"}), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Throughput of several processes against one's, all with one thread each."""
+
+    workers: int
+    frames: int
+    one_frames_per_s: tuple[float, ...]
+    """Of each round."""
+    many_frames_per_s: tuple[float, ...]
+
+    @property
+    def gain(self) -> float:
+        """Median against median."""
+        return statistics.median(self.many_frames_per_s) / statistics.median(self.one_frames_per_s)
+
+
+@dataclass(frozen=True)
+class Scheduling:
+    """What a job of stand-in frames took."""
+
+    frames: int
+    frame_s: float
+    workers: int
+    chunk: int
+    tasks: int
+    wall_s: float
+    """From the first task handed over to the last one back."""
+    start_s: float
+    """Of all tasks together: from starting a process to its first line."""
+
+    @property
+    def ideal_s(self) -> float:
+        """The sleeping alone, shared by the workers without a remainder."""
+        return self.frames * self.frame_s / self.workers
+
+    @property
+    def cost(self) -> float:
+        """Everything beyond the sleeping, as a share of it."""
+        return self.wall_s / self.ideal_s - 1
+
+    @property
+    def cost_without_starts(self) -> float:
+        """The same without the starting of processes."""
+        return (self.wall_s - self.start_s / self.workers) / self.ideal_s - 1
+
+
+def measure_scaling(
+    look: Path, plate: SequencePath, frames: FrameRange, *, workers: int = 2, rounds: int = 3
+) -> Scaling:
+    """Render the same frames with one worker and with several, in turns.
+
+    Raises:
+        PaintoverError: a render failed.
+    """
+    one: list[float] = []
+    many: list[float] = []
+    with TemporaryDirectory(prefix="paintover-measure-") as folder:
+        for _ in range(rounds):
+            one.append(_throughput(look, plate, frames, Path(folder), 1))
+            many.append(_throughput(look, plate, frames, Path(folder), workers))
+    return Scaling(workers, len(frames), tuple(one), tuple(many))
+
+
+def measure_scheduling(frames: int, frame_s: float, *, workers: int = 2) -> Scheduling:
+    """Run stand-in frames through a local cluster, in the chunks that a measured frame time gives.
+
+    Raises:
+        PaintoverError: the job failed.
+    """
+    numbers = FrameRange(tuple(range(1, frames + 1)))
+    size = frames_per_chunk(frames, frame_s, workers=workers)
+    step = FarmStep("render", ("render",), str(numbers), chunked(numbers, size))
+    nowhere = Path("unused")
+    plan = FarmPlan("measure", (step,), numbers, nowhere, nowhere, SequencePath.parse("unused.%04d.exr"), ())
+    program = (sys.executable, "-S", "-c", _STAND_IN.replace("FRAME_S", repr(frame_s)))
+    options = Options(chunk=size)
+    with dask_engine.local_cluster(workers) as cluster, dask_engine.connected(cluster, None) as client:
+        client.wait_for_workers(workers, timeout=60)
+        report = run_plan(plan, client, options, NoProgress(), StopRequest(), program=program)
+    starts_s = sum(outcome.start_s for outcome in report.outcomes)
+    return Scheduling(frames, frame_s, workers, size, step.tasks, report.render_s, starts_s)
+
+
+def _throughput(look: Path, plate: SequencePath, frames: FrameRange, folder: Path, workers: int) -> float:
+    """Frames a second between the first finished frame and the last."""
+    command = [sys.executable, "-m", "plugin", "render", "--look", str(look), "--plate", plate.text]
+    command += [f"--frames={frames}", "--out", str(folder / "out.%04d.exr"), "--work", str(folder / "work")]
+    command += ["--device", "cpu", "--workers", str(workers), "--threads", str(workers), "--overwrite"]
+    times: list[float] = []
+    with subprocess.Popen([*command, "--progress", "json"], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            if json.loads(line).get("state") == "done":
+                times.append(time.monotonic())
+    if process.returncode or len(times) < 2 * workers + 1:
+        raise PaintoverError(f"the measured render ended with {process.returncode} after {len(times)} frames")
+    # Until every worker has delivered once, they are starting; the last ones find no company.
+    first, last = workers, len(times) - workers
+    return (last - first) / (times[last] - times[first])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print JSON."""
+    parser = argparse.ArgumentParser(prog="python -m plugin.farm.measure", description=__doc__)
+    parser.add_argument("--look", type=Path, help="for scaling: an .onnx; without it scaling is left out")
+    parser.add_argument("--plate", help="for scaling: its source frames, plate.%%04d.exr")
+    parser.add_argument("--frames", default="1-24", help="for scaling (default: 1-24)")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3, help="of scaling (default: 3)")
+    parser.add_argument("--job", type=int, default=1000, help="stand-in frames, 0 for none (default: 1000)")
+    parser.add_argument("--frame-time", type=float, default=0.2, help="seconds of a stand-in frame (default: 0.2)")
+    options = parser.parse_args(arguments)
+    report: dict[str, object] = {
+        "version": __version__,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
+    }
+    if options.look is not None and options.plate is not None:
+        frames = FrameRange.parse(options.frames)
+        plate = SequencePath.parse(options.plate)
+        scaling = measure_scaling(options.look, plate, frames, workers=options.workers, rounds=options.rounds)
+        report["scaling"] = {**asdict(scaling), "gain": scaling.gain}
+    if options.job:
+        scheduling = measure_scheduling(options.job, options.frame_time, workers=options.workers)
+        costs = {"cost": scheduling.cost, "cost_without_starts": scheduling.cost_without_starts}
+        report["scheduling"] = {**asdict(scheduling), **costs}
+    print(json.dumps(report, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
