@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from engine.shot import Shot as ShotFile
 from plugin.cli import main
 from plugin.farm import dialects
 from plugin.farm.arguments import parse_seconds, settle
+from plugin.farm.capacity import Farm, Load, capacity
 from plugin.farm.paths import PathMapping, PathRule
 from plugin.farm.plan import FarmStep, chunked, frames_per_chunk, plan_from
 from plugin.farm.shard import Shard
@@ -284,6 +286,64 @@ def test_a_shot_file_is_a_plan_with_its_name(shot: Shot) -> None:
     train = plan.step("train")
     assert train is not None and any(word.endswith(",colorspace=sRGB") for word in train.command)
     assert plan.step("nothing") is None
+
+
+def test_many_frames_are_verified_side_by_side(tmp_path: Path) -> None:
+    few = make_shot(tmp_path / "few", frames=2)
+    frame = few.plate.path.path(1)
+    for number in range(3, 502):
+        few.plate.path.path(number).hardlink_to(frame)
+    verify = plan_from(few.options(frames="1-501")).step("verify")
+    assert verify is not None and verify.chunks == ("1-250", "251-500", "501")
+    alone = plan_from(few.options(frames="1-500")).step("verify")
+    assert alone is not None and alone.words(0)[-1] == "--frames=1-500"
+
+
+# Capacity
+
+
+def test_ten_thousand_frames_on_two_hundred_machines() -> None:
+    found = capacity(Load(), Farm())
+    assert found.chunks == 770
+    # Four rounds of 13 frames of 5 s and a start of 4.3 s; 10,000 x 3 STMaps of 23 MB through one 10 Gbit/s port.
+    assert found.compute_s == pytest.approx(4 * (4.3 + 65.0))
+    assert found.sidecar_s == pytest.approx(552.0)
+    assert found.look_s == pytest.approx(770 * 78e6 / 1.25e9)
+    assert (found.bottleneck, round(found.wall_s)) == ("disk", 1376)
+    assert found.efficiency == pytest.approx(250 / found.wall_s)
+
+
+def test_the_bottleneck_moves_with_what_is_changed() -> None:
+    plain = replace(Load(), keyframes=0)
+    assert capacity(plain, Farm()).bottleneck == "compute"
+    assert capacity(replace(plain, chunk=1), Farm()).bottleneck == "opens"
+    assert capacity(plain, replace(Farm(), tasks_per_s=1.0)).bottleneck == "scheduler"
+    assert capacity(plain, replace(Farm(), machine_bytes_per_s=1e6)).bottleneck == "network"
+    assert capacity(Load(), replace(Farm(), disk_bytes_per_s=5e9)).bottleneck == "compute"
+    one, forty = (capacity(replace(Load(), verify_tasks=tasks), Farm()).verify_s for tasks in (1, 40))
+    assert one == pytest.approx(10 * 664.0) and forty == pytest.approx(664.0)
+
+
+def test_no_farm_and_no_job() -> None:
+    with pytest.raises(InputError, match="machines 0"):
+        Farm(machines=0)
+    with pytest.raises(InputError, match="frame_s -1"):
+        Load(frame_s=-1)
+
+
+# Measuring
+
+
+def test_a_measured_job_of_stand_in_frames() -> None:
+    pytest.importorskip("distributed", reason="needs the extra farm")
+    from plugin.farm.measure import Scaling, Scheduling, measure_scheduling
+
+    found = measure_scheduling(20, 0.05, workers=2)
+    assert (found.tasks, found.chunk) == (2, 10)
+    assert found.wall_s >= found.ideal_s == pytest.approx(0.5)
+    assert Scheduling(1000, 0.2, 2, 500, 2, 105.0, 4.0).cost == pytest.approx(0.05)
+    assert Scheduling(1000, 0.2, 2, 500, 2, 105.0, 4.0).cost_without_starts == pytest.approx(0.03)
+    assert Scaling(2, 9, (1.0, 1.2, 9.0), (2.0, 2.4, 2.2)).gain == pytest.approx(2.2 / 1.2)
 
 
 def test_wrong_input_is_found_when_planning(shot: Shot) -> None:

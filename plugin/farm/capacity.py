@@ -59,6 +59,8 @@ class Load:
     keyframes: int = 3
     sidecar_bytes: float = 23e6
     """Of one keyframe's STMap for one frame of 1920x1080; measured on a flow with an estimate's noise."""
+    verify_tasks: int = 40
+    """Machines that verify side by side."""
     files_at_start: int = 1030
     """That Python and its libraries ask for, where they lie on the shared disk; counted with strace."""
 
@@ -85,6 +87,8 @@ class Capacity:
     network_s: float
     """One machine's network."""
     scheduler_s: float
+    verify_s: float
+    """After rendering: every frame, its plate and its STMaps are read once more, for their hashes."""
     ideal_s: float
     """Machines: computing frames, and nothing else, none of them idle."""
     chunks: int
@@ -96,14 +100,15 @@ class Capacity:
 
     @property
     def bottleneck(self) -> str:
-        """compute, disk, opens, network or scheduler."""
+        """Of rendering: compute, disk, opens, network or scheduler."""
         parts = {name: getattr(self, f"{name}_s") for name in ("compute", "disk", "opens", "network", "scheduler")}
         return max(parts, key=lambda name: parts[name])
 
     @property
     def wall_s(self) -> float:
-        """At least; the parts overlap, because a renderer reads and writes while it computes."""
-        return max(self.compute_s, self.disk_s, self.opens_s, self.network_s, self.scheduler_s)
+        """At least; the parts overlap, because a renderer reads and writes while it computes. Verifying comes after."""
+        parts = (self.compute_s, self.disk_s, self.opens_s, self.network_s, self.scheduler_s)
+        return max(parts) + self.verify_s
 
     @property
     def efficiency(self) -> float:
@@ -118,6 +123,8 @@ def capacity(load: Load, farm: Farm) -> Capacity:
     look_bytes = chunks * load.look_bytes
     sidecar_bytes = load.frames * load.keyframes * load.sidecar_bytes
     image_bytes = load.frames * (load.plate_bytes + load.out_bytes)
+    verify_bytes = sidecar_bytes + image_bytes
+    side_by_side = min(load.verify_tasks, farm.machines)
     opened = load.frames * (2 + load.keyframes) + chunks * (1 + load.files_at_start)
     return Capacity(
         compute_s=rounds * (load.start_s + load.chunk * load.frame_s),
@@ -127,6 +134,7 @@ def capacity(load: Load, farm: Farm) -> Capacity:
         opens_s=opened / farm.opens_per_s,
         network_s=(look_bytes + sidecar_bytes + image_bytes) / farm.machines / farm.machine_bytes_per_s,
         scheduler_s=(chunks + 2) / farm.tasks_per_s,
+        verify_s=max(verify_bytes / farm.disk_bytes_per_s, verify_bytes / side_by_side / farm.machine_bytes_per_s),
         ideal_s=load.frames * load.frame_s / farm.machines,
         chunks=chunks,
     )

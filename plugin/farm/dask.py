@@ -149,15 +149,16 @@ def local_cluster(count: int) -> Iterator[SpecCluster]:
     from distributed import Nanny, Scheduler, SpecCluster
 
     gpus = _visible_gpus()
+    here = {"host": _LOOPBACK, "dashboard": False, "dashboard_address": f"{_LOOPBACK}:0"}
 
     def worker(number: int) -> dict[str, Any]:
-        options: dict[str, Any] = {"nthreads": 1, "host": _LOOPBACK, "dashboard": False, "silence_logs": 40}
+        options: dict[str, Any] = {"nthreads": 1, "silence_logs": 40, **here}
         if gpus:
             options["env"] = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]}
         # A task that asks for a GPU must find one even where there is none: it then runs on the CPU.
         return {"cls": Nanny, "options": {**options, "resources": {"GPU": 1}, "memory_limit": 0}}
 
-    scheduler = {"cls": Scheduler, "options": {"host": _LOOPBACK, "port": 0, "dashboard": False}}
+    scheduler = {"cls": Scheduler, "options": {"port": 0, **here}}
     with dask.config.set({"distributed.comm.timeouts.connect": "10s", "distributed.admin.tick.limit": "30s"}):
         cluster = SpecCluster(
             workers={number: worker(number) for number in range(count)}, scheduler=scheduler, silence_logs=40

@@ -52,6 +52,8 @@ _SHARING_SHARE = 0.2
 _TRAINING_SLACK_S = 900.0
 """For loading, export and its self-check, beside the budget."""
 _RETRIES = 2
+_VERIFY_FRAMES = 250
+"""Of a task, where there are more than twice as many."""
 _DENOISE_FRAMES, _DENOISE_SHARDS = 10, 32
 """Frames that are worth a task of their own, and the most such tasks; STMaps are one task for each keyframe and way."""
 
@@ -230,7 +232,10 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
     retries = _RETRIES if options.retries is None else options.retries
     before = tuple(step.name for step in steps)
     steps.append(FarmStep("render", render, all_frames, chunks, needs=before, needs_gpu=gpu, timeout_s=seconds))
-    steps.append(FarmStep("verify", ("verify", *rendered_with, *_reporting()), all_frames, needs=("render",)))
+    verify = ("verify", *rendered_with, *_reporting())
+    # Verifying reads all that rendering read: one machine would take longer for it than many for the frames.
+    parts = chunked(shot.plate.frames, _VERIFY_FRAMES) if len(shot.plate.frames) > 2 * _VERIFY_FRAMES else ()
+    steps.append(FarmStep("verify", verify, all_frames, parts, needs=("render",)))
     steps = [replace(step, retries=retries) for step in steps]
     return FarmPlan(
         name=_name(options, look),
