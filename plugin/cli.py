@@ -39,6 +39,7 @@ VERBS = {
     "paint": "paints a frame itself, for people who have no painting yet",
     "suggest": "which frames to paint, by how much of the shot each would carry",
     "report": "one HTML page: what rides on a painting, what flickers, what to paint next",
+    "export": "a look for Nuke's Inference node, or for Flame's",
     "worker": "the resident process behind a host: keeps looks loaded, renders on request",
     "doctor": "versions, GPU, color, codecs: the first line of every bug report",
 }
@@ -178,6 +179,10 @@ def _verb(name: str) -> Verb:
         from plugin import report_verb
 
         return report_verb
+    if name == "export":
+        from plugin import export_verb
+
+        return export_verb
     if name == "worker":
         from plugin import worker_verb
 

@@ -102,7 +102,7 @@ class Options(argparse.Namespace):
     socket: str | None = None
     idle: float | None = None
     memory: float | None = None
-    to: str | None = None
+    to: list[str] | None = None
     style: str | None = None
     json: bool = False
     out_colorspace: str | None = None

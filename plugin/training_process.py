@@ -243,7 +243,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=_environment(debug=debug),
+                env=training_environment(debug=debug),
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=os.name == "posix",
@@ -348,7 +348,7 @@ class _Child:
                 sys.stderr.flush()
 
 
-def _environment(*, debug: bool) -> dict[str, str]:
+def training_environment(*, debug: bool) -> dict[str, str]:
     """The child's environment: it must find this engine, and nothing of the artist's folder by accident."""
     environment = dict(os.environ)
     environment["PYTHONUNBUFFERED"] = "1"
