@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,10 +40,10 @@ posix = pytest.mark.skipif(os.name != "posix", reason="kills process groups")
 class Farm:
     """A scheduler and workers, each its own process group, as separate machines are."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *words: str) -> None:
         self._file = folder / "scheduler.json"
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *words)
         until(self._file.is_file, "the scheduler never came up")
         self.address = str(json.loads(self._file.read_text())["address"])
 
@@ -229,6 +230,48 @@ def test_submit_on_this_machine(shot: Shot, capsys: pytest.CaptureFixture[str]) 
     assert events[-1]["event"] == "finished"
     assert next(event for event in events if "rendered" in event)["rendered"] == 12
     verify(shot.look, shot.frames, shot.out, plate=shot.plate)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates with openssl")
+def test_tls_lets_in_who_has_a_certificate_alone(shot: Shot, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "farm.crt", tmp_path / "farm.key"
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=farm"]
+    subprocess.run(
+        ["openssl", *words, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True
+    )
+    tls = ["--tls-ca-file", str(certificate), "--tls-cert", str(certificate), "--tls-key", str(key)]
+    farm = Farm(tmp_path, *tls, "--protocol", "tls")
+    try:
+        assert farm.address.startswith("tls://127.0.0.1:")
+        farm.worker(*tls)
+        words = shot.words("submit", "--engine", "dask", "--address", farm.address, "--progress", "none")
+        given = ["--tls-ca", str(certificate), "--tls-cert", str(certificate), "--tls-key", str(key)]
+        assert main([*words, *given]) == 0
+        with pytest.raises(PaintoverError, match="no Dask scheduler answers"):
+            with dask_engine.connected(farm.address.replace("tls", "tcp"), None):
+                pass
+    finally:
+        farm.close()
+    verify(shot.look, shot.frames, shot.out, plate=shot.plate)
+
+
+@posix
+@pytest.mark.slow
+def test_a_killed_client_leaves_no_process_behind(shot: Shot) -> None:
+    for frame in shot.frames:
+        images.write(shot.plate.path.path(frame), np.random.default_rng(frame).random((700, 1200, 3), np.float32))
+    words = shot.words("submit", "--engine", "dask", "--workers", "1", "--chunk", "12", "--progress", "lines")
+    process = subprocess.Popen([sys.executable, "-m", "plugin", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert any(line.startswith("frame ") for line in process.stdout)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    # The renderer may finish its chunk; the workers end because their scheduler is gone.
+    _, alive = psutil.wait_procs(family, timeout=45)
+    assert not alive
+    for frame in shot.out.existing() or ():
+        images.check(shot.out.path(frame))
 
 
 @posix

@@ -307,9 +307,10 @@ class _Run:
 
 def _error(failed: Sequence[Outcome]) -> PaintoverError:
     """The failure of a step that is not about single frames."""
+    found = [outcome.message for outcome in failed if outcome.step == "verify" and outcome.code == 3]
+    if found:
+        return VerifyError("; ".join(found))
     first = failed[0]
-    if first.step == "verify" and first.code == 3:
-        return VerifyError(first.message)
     more = f", and {len(failed) - 1} tasks more" if len(failed) > 1 else ""
     error = PaintoverError(f"{first.step} failed{more}: {first.message}")
     error.exit_code = 2 if all(outcome.code == 2 for outcome in failed) else 1
