@@ -130,6 +130,7 @@ def test_paths_are_mapped_by_the_session(shot: Cli, tmp_path: Path) -> None:
 
 def test_every_path_is_a_parameter(shot: Cli) -> None:
     folder = bundle(shot, *TRAIN, "--gpu", "--timeout", "90")
+    assert tool("check", str(folder / "template.json")).returncode == 0
     template, values = read(folder / "template.json"), read(folder / "parameters.json")
     assert str(shot.folder) not in json.dumps(template["steps"])
     flows = {each["name"]: each["dataFlow"] for each in template["parameterDefinitions"] if each["type"] == "PATH"}

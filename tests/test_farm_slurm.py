@@ -306,6 +306,33 @@ def test_only_what_may_succeed_is_tried_again(
     assert (asked.read_text().split() == ["requeue", "70_1"]) if requeued else not asked.exists()
 
 
+@bash
+@pytest.mark.parametrize(
+    ("refusal", "code", "words"),
+    [("exit 1", 2, "sbatch refuses prepare.sh: no such account"), ("kill -TERM $PPID; sleep 1; exit 1", 143, "")],
+)
+def test_a_submission_that_ends_halfway_is_cancelled(
+    shot: Cli, tmp_path: Path, refusal: str, code: int, words: str
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in (
+        ("sbatch", f'case "$*" in *train.sh) echo "41;here"; exit 0;; esac; echo "no such account" >&2; {refusal}'),
+        ("scancel", f'echo "$@" > "{tmp_path}/cancelled"'),
+    ):
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "plugin", *SUBMIT, "--progress", "none"],
+        env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert (tmp_path / "cancelled").read_text().split() == ["41"]
+
+
 def test_scripts_for_another_machine(shot: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     said = shot(*SUBMIT, "--write-only", "--program", "/opt/paintover/bin/paintover")
