@@ -104,6 +104,7 @@ def run_on(farm: Farm, plan: FarmPlan, options: Options, program: tuple[str, ...
 
 
 @posix
+@pytest.mark.slow
 def test_a_lost_worker_group_costs_the_chunk_in_hand_alone(farm: Farm, shot: Shot, tmp_path: Path) -> None:
     log = tmp_path / "begun.log"
     slow = {"SLOW_FRAME_S": "0.4", "SLOW_FRAME_LOG": str(log)}
@@ -166,6 +167,7 @@ def test_failed_training_ends_the_job_and_renders_nothing(farm: Farm, shot: Shot
     assert lines_of(log) == [] and shot.out.existing() is None
 
 
+@pytest.mark.slow
 def test_from_keyframes_to_verified_frames(farm: Farm, shot: Shot, tmp_path: Path) -> None:
     farm.worker(FAKE_TRAINING_LOOK=str(shot.look))
     painting = f"2={shot.plate.path.path(2)}"
