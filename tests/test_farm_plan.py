@@ -240,7 +240,7 @@ def test_without_keyframes_a_look_is_needed(shot: Shot) -> None:
 def test_no_guides_no_preparing(shot: Shot) -> None:
     plan = plan_from(painted(shot, no_guides=True))
     assert [step.name for step in plan.steps] == ["train", "render", "verify"]
-    assert "--no-guides" in plan.steps[1].command and "--no-guides" in plan.steps[2].command
+    assert "--no-stmaps" in plan.steps[1].command and "--no-stmaps" in plan.steps[2].command
 
 
 def test_denoised_frames_and_guide_images_come_before_training(shot: Shot) -> None:

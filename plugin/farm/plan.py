@@ -316,7 +316,7 @@ def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: Se
         *_option("--tile", shot.tile),
         *_option("--out-colorspace", shot.out_colorspace),
         *(("--tensorrt",) if options.tensorrt else ()),
-        *(() if shot.guides else ("--no-guides",)),
+        *(() if shot.guides else ("--no-stmaps",)),
         *_option("--denoise", options.denoise),
         *(("--carried",) if options.carried else ()),
     )
