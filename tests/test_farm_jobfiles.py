@@ -16,6 +16,7 @@ import lookfactory
 import pytest
 from test_cli import Cli
 
+from plugin.farm import plan
 from plugin.farm.plan import program
 
 SHOT = ("--plate", "plate.%04d.png", "--work", "the work", "--out", "out.%04d.png", "--device", "cpu")
@@ -140,6 +141,15 @@ def test_layers_wait_for_those_before(shot: Cli) -> None:
     assert [name for name, layer in layers.items() if layer.findtext("gpus") == "1"] == ["train", "render"]
     assert spec.findtext("job/maxretries") == "1"
     assert (layers["prepare"].findtext("cmd") or "").endswith(" --shard=#IFRAME#/3")
+
+
+def test_verifying_a_long_shot_is_shared_out(shot: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_VERIFY_FRAMES", 4)
+    verify = list(cue_job(shot, *GIVEN, name="hero").iter("layer"))[-1]
+    assert (verify.findtext("range"), verify.findtext("chunk"), verify.attrib["type"]) == ("0-10", "4", "Util")
+    assert "--frames=#FRAMESPEC#" in (verify.findtext("cmd") or "")
+    job = pairs(deadline_files(shot, *GIVEN) / "verify.job")
+    assert (job["Frames"], job["ChunkSize"], "OutputDirectory0" in job) == ("0-10", "4", False)
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="hosts run commands through a shell")

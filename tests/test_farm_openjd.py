@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import lookfactory
 import pytest
 from test_cli import Cli, picture
 
-from plugin.farm import openjd
+from plugin.farm import openjd, plan
 
 pytest.importorskip("openjd.cli", reason="needs openjd-cli; see the extra dev")
 
@@ -181,6 +182,15 @@ def test_a_range_longer_than_a_parameter_may_be(shot: Cli, monkeypatch: pytest.M
     assert template["steps"][0]["parameterSpace"]["taskParameterDefinitions"][0]["range"] == "0-10"
     assert tool("check", str(folder / "template.json")).returncode == 0
     assert run(folder).returncode == 0
+
+
+def test_verifying_a_long_shot_is_shared_out(shot: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_VERIFY_FRAMES", 5)
+    folder = bundle(shot, "--look", "hero.onnx", "--no-guides", "--chunk", "11")
+    ran = run(folder)
+    assert ran.returncode == 0, ran.stdout
+    assert re.findall(r"(\d+) frames? verified", ran.stdout) == ["4", "4", "3"]
+    assert "Chunks run: 4" in ran.stdout
 
 
 def test_what_a_template_cannot_hold(shot: Cli) -> None:

@@ -252,6 +252,9 @@ def test_arrays_stay_under_the_clusters_size(shot: Cli) -> None:
         ("render_1", 0, 4),
         ("render_2", 4, 2),
     ]
+    verify = replace(plan.steps[-1], chunks=("0-5", "6-10"))
+    made = slurm.jobs_from(replace(plan, steps=(*plan.steps[:-1], verify)), parser().read(SUBMIT[1:]), ARRAY_SIZE)
+    assert made[-1].after_any == ("render_1", "render_2") and "--array=0-1" in made[-1].options
     shards = replace(plan, steps=(replace(plan.steps[1], shards=9),))
     made = slurm.jobs_from(shards, parser().read(SUBMIT[1:]), ARRAY_SIZE)
     assert [(job.first, job.count) for job in made] == [(0, 4), (4, 4), (8, 1)]

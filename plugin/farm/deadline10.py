@@ -107,7 +107,7 @@ def job_info(plan: FarmPlan, step: FarmStep, options: Options) -> str:
         # Verifying names the gap that a failed frame leaves.
         "ResumeOnFailedDependencies": "true" if step.name == "verify" else None,
     }
-    if step.chunks:
+    if step.name == "render":
         pairs["OutputDirectory0"] = str(Path(plan.out.text).parent)
     return _pairs(pairs)
 

@@ -133,7 +133,7 @@ def _layer(layers: ElementTree.Element, step: FarmStep, options: Options, calls:
         if step.shards > 1:
             frames = f"1-{step.shards}"
             command += f" --shard=#IFRAME#/{step.shards}"
-    layer = ElementTree.SubElement(layers, "layer", name=step.name, type="Render" if step.chunks else "Util")
+    layer = ElementTree.SubElement(layers, "layer", name=step.name, type="Render" if step.name == "render" else "Util")
     _add(layer, "cmd", command)
     _add(layer, "range", frames)
     _add(layer, "chunk", str(size))

@@ -212,6 +212,7 @@ def _step(step: FarmStep, calls: Sequence[str], references: Mapping[str, str], f
         made["hostRequirements"] = {"amounts": [{"name": "amount.worker.gpu", "min": 1}]}
     if step.chunks:
         words += ["--frames={{Task.Param.Frame}}", "--frames-dialect", "openjd"]
+        size = "{{Param.ChunkSize}}" if step.name == "render" else len(FrameRange.parse(step.chunks[0]))
         made["parameterSpace"] = {
             "taskParameterDefinitions": [
                 {
@@ -219,7 +220,7 @@ def _step(step: FarmStep, calls: Sequence[str], references: Mapping[str, str], f
                     "type": "CHUNK[INT]",
                     "range": frames,
                     "chunks": {
-                        "defaultTaskCount": "{{Param.ChunkSize}}",
+                        "defaultTaskCount": size,
                         "targetRuntimeSeconds": 0,
                         "rangeConstraint": "NONCONTIGUOUS",
                     },
