@@ -309,7 +309,9 @@ def test_ten_thousand_frames_on_two_hundred_machines() -> None:
     assert found.compute_s == pytest.approx(4 * (4.3 + 65.0))
     assert found.sidecar_s == pytest.approx(552.0)
     assert found.look_s == pytest.approx(770 * 78e6 / 1.25e9)
-    assert (found.bottleneck, round(found.wall_s)) == ("disk", 1376)
+    # 30,000 steps of 1.2 s; and afterwards 830 GB once more, for their hashes.
+    assert (found.prepare_s, found.verify_s) == (pytest.approx(180.0), pytest.approx(664.0))
+    assert (found.bottleneck, round(found.wall_s)) == ("disk", 180 + 712 + 664)
     assert found.efficiency == pytest.approx(250 / found.wall_s)
 
 
@@ -320,6 +322,9 @@ def test_the_bottleneck_moves_with_what_is_changed() -> None:
     assert capacity(plain, replace(Farm(), tasks_per_s=1.0)).bottleneck == "scheduler"
     assert capacity(plain, replace(Farm(), machine_bytes_per_s=1e6)).bottleneck == "network"
     assert capacity(Load(), replace(Farm(), disk_bytes_per_s=5e9)).bottleneck == "compute"
+    # One shot of all frames: a keyframe is followed through it on one machine.
+    assert capacity(replace(Load(), shot_frames=10_000), Farm()).prepare_s == pytest.approx(12_000.0)
+    assert capacity(plain, Farm()).prepare_s == 0.0
     one, forty = (capacity(replace(Load(), verify_tasks=tasks), Farm()).verify_s for tasks in (1, 40))
     assert one == pytest.approx(10 * 664.0) and forty == pytest.approx(664.0)
 
