@@ -250,6 +250,19 @@ def test_a_gpu_that_is_not_there_is_a_clear_refusal(shot: Shot) -> None:
     assert said.code == 0, said
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_memory_that_runs_out_is_said_and_a_smaller_tile_gets_through(tmp_path: Path) -> None:
+    shot = make_shot(tmp_path / "shot", frames=1, height=1600, width=1600)
+    look = lookfactory.network(tmp_path / "network.onnx")
+    words = [*shot.words("render", "--progress", "none", "--threads", "1"), "--look", str(look)]
+    limited = ("sh", "-c", 'ulimit -v 2500000; exec "$@"', "sh", *PAINTOVER)
+    said = run([*words, "--tile", "0"], program=limited)
+    assert (said.code, shot.out.existing()) == (1, None), said
+    assert re.search(r"^paintover: .*memory.*; try --tile \d+", said.err, re.MULTILINE), said
+    assert run([*words, "--tile", "128"], program=limited).code == 0
+
+
 def job_of(shot: Shot, **settings: object) -> Job:
     made = RenderSettings(**{"device": "cpu", **settings})  # type: ignore[arg-type]
     return Job(shot.look, file_sha256(shot.look), shot.plate, shot.out, made, "", None, False)
