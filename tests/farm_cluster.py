@@ -90,6 +90,14 @@ def packages() -> Path:
                 unpacked.rename(root)
     if not (_plugins(root) / "auth_none.so").is_file():
         pytest.skip(f"this SLURM has no auth/none, which a cluster without keys needs ({root})")
+    tried = subprocess.run(
+        [root / "usr/sbin/slurmd", "-V"],
+        env={**os.environ, "LD_LIBRARY_PATH": _libraries(root)},
+        capture_output=True,
+        text=True,
+    )
+    if tried.returncode != 0:
+        pytest.skip(f"Debian's SLURM does not run here: {tried.stderr.strip()}")
     return root
 
 
@@ -106,6 +114,10 @@ def _unpack(debs: Path, root: Path) -> None:
 
 def _plugins(root: Path) -> Path:
     return next(root.glob("usr/lib/*/slurm-wlm"), root)
+
+
+def _libraries(root: Path) -> str:
+    return os.pathsep.join([str(_plugins(root)), str(_plugins(root).parent)])
 
 
 def _free_ports(count: int) -> list[int]:
@@ -128,7 +140,6 @@ class SlurmCluster:
         self.root = packages()
         self.folder = folder
         plugins = _plugins(self.root)
-        libraries = [str(plugins), str(plugins.parent)]
         for name in ("state", *(f"spool.{node}" for node in NODES)):
             (folder / name).mkdir(parents=True)
         config = folder / "slurm.conf"
@@ -141,7 +152,7 @@ class SlurmCluster:
         self.environment: dict[str, str] = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))},
             "SLURM_CONF": str(config),
-            "LD_LIBRARY_PATH": os.pathsep.join(libraries),
+            "LD_LIBRARY_PATH": _libraries(self.root),
             "PATH": os.pathsep.join([str(self.root / "usr/bin"), os.environ["PATH"]]),
         }
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -226,8 +237,12 @@ class SlurmCluster:
         return "\n".join(parts)
 
     def processes(self, word: str) -> list[psutil.Process]:
-        """Processes of the cluster's jobs that have ``word`` in an argument."""
-        return [process for process in self._own_processes() if any(word in part for part in _words(process))]
+        """Processes of the cluster's jobs that have ``word`` as an argument, or as the name of a file in one."""
+        return [
+            process
+            for process in self._own_processes()
+            if any(part == word or part.endswith(f"/{word}") for part in _words(process))
+        ]
 
     def _start(self, name: str, binary: str, *arguments: str) -> None:
         log = (self.folder / f"{name}.out.log").open("ab")

@@ -195,15 +195,31 @@ def test_verify_names_what_a_killed_script_leaves(
     assert job.states("verify") == ["COMPLETED"] and job.frames() == ALL_FRAMES
 
 
+def test_the_printed_line_takes_everything_back(
+    shot: Cli, cluster: SlurmCluster, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_RENDER_S", "60")
+    job = Submitted(shot, cluster, monkeypatch, "--program", program, "--at-once", "1")
+    cluster.wait(lambda: bool(cluster.processes("--frames=0-1")), 60, "the first chunk")
+    assert job.states("render_1").count("RUNNING") == 1
+    line = re.search(r"cancel with: (scancel [\d ]+)", job.said)
+    assert line is not None
+    cluster.command(*line[1].split(), check=True)
+    cluster.wait_for_jobs(20)
+    assert {state for name in ("render_1", "render_2", "verify") for state in job.states(name)} == {"CANCELLED"}
+    cluster.wait(lambda: not cluster.processes("farm_paintover.py"), 10, "the renderers to end")
+    assert job.frames() == []
+
+
 def test_what_sbatch_refuses_leaves_nothing_behind(
     shot: Cli, cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("SLURM_CONF", "LD_LIBRARY_PATH", "PATH"):
         monkeypatch.setenv(name, cluster.environment[name])
-    before = cluster.job_states()
+    before = set(cluster.job_states())
     line = shot.refused(*SUBMIT, "--partition", "nowhere")
     assert line.startswith("sbatch refuses train.sh: ") and "invalid partition" in line and "check --partition" in line
-    assert cluster.job_states() == before
+    assert set(cluster.job_states()) == before
     # The cluster has no GPUs: training asks for none and is queued, rendering is refused.
     assert shot(*SUBMIT, "--write-only").code == 0
     script = shot.folder / "the work" / "farm" / "slurm" / "submit.sh"
