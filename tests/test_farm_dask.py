@@ -27,6 +27,7 @@ from engine.errors import FrameFailures, InputError, PaintoverError
 from engine.render import verify
 from plugin.cli import main
 from plugin.farm import dask as dask_engine
+from plugin.farm import dask_run
 from plugin.farm.dask_run import RunReport, run_plan
 from plugin.farm.dask_task import Outcome, Task, TaskFailed, perform
 from plugin.farm.plan import FarmPlan, FarmStep, plan_from
@@ -187,6 +188,43 @@ def test_from_keyframes_to_verified_frames(farm: Farm, shot: Shot, tmp_path: Pat
 
 def _without(step: FarmStep, word: str) -> FarmStep:
     return replace(step, command=tuple(other for other in step.command if other != word))
+
+
+class Warned(NoProgress):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_without_workers_somebody_is_told_and_the_job_waits(
+    farm: Farm, shot: Shot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_run, "_NOBODY_S", 0.3)
+    progress, options, reports = Warned(), shot.options(chunk=12), []
+
+    def go() -> None:
+        with dask_engine.connected(farm.address, None) as client:
+            reports.append(run_plan(plan_from(options), client, options, progress, StopRequest()))
+
+    job = threading.Thread(target=go)
+    job.start()
+    until(lambda: progress.said, "nobody was told")
+    farm.worker()
+    job.join(60)
+    assert len(reports) == 1 and len(reports[0].settled) == 12
+    assert progress.said == ["no Dask worker is there; waiting for one: dask worker ADDRESS --nthreads 1"]
+
+
+def test_a_worker_of_another_version_is_refused(farm: Farm, shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    farm.worker()
+    monkeypatch.setattr(dask_run, "__version__", "9.9")
+    with pytest.raises(InputError, match=r"has Paintover 0\.\d.*, and this is 9\.9"):
+        run_on(farm, plan_from(shot.options()), shot.options())
+    assert shot.out.existing() is None
 
 
 # Tasks

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import FrameFailures, Interrupted, PaintoverError, VerifyError
+from engine import __version__
+from engine.errors import FrameFailures, InputError, Interrupted, PaintoverError, VerifyError
 from engine.frames import FrameRange
-from plugin.farm.dask_task import Outcome, Task, TaskFailed, stop_job, work
+from plugin.farm.dask_task import Outcome, Task, TaskFailed, stop_job, version, work
 from plugin.farm.plan import DEFAULT_FRAME_S, FarmPlan, FarmStep, chunked, frames_per_chunk
 from plugin.options import Options
 from plugin.progress import Phase, Progress, counted_frames, duration
@@ -69,9 +70,11 @@ def run_plan(
         program: what workers call; empty for their own installation.
 
     Raises:
+        InputError: a worker has no Paintover, or another version.
         FrameFailures, VerifyError, PaintoverError: what a step failed of, with its exit code.
         Interrupted: ``stop`` said so.
     """
+    _check_workers(client)
     groups = _groups(plan)
     progress.plan([_phase(group) for group in groups])
     run = _Run(plan, client, options, progress, stop, tuple(words), threads, tuple(program))
@@ -303,6 +306,19 @@ class _Run:
         numbers = FrameRange(tuple(frames))
         text = f"{len(frames)} of {len(self._plan.frames)} frames failed ({numbers}); {frames[numbers.first]}"
         return FrameFailures(text, frames, exit_code=code)
+
+
+def _check_workers(client: Client) -> None:
+    """Those that are there; one that joins later shows itself by its failures, and its frames by ``verify``."""
+    for address, found in client.run(version, on_error="return").items():
+        if not isinstance(found, str):
+            what = f"the worker {address} cannot run Paintover: {type(found).__name__}, {found}"
+            raise InputError(what, remedy="install it where the worker runs")
+        if found != __version__:
+            raise InputError(
+                f"the worker {address} has Paintover {found}, and this is {__version__}",
+                remedy="install the same version everywhere: others give other pixels",
+            )
 
 
 def _error(failed: Sequence[Outcome]) -> PaintoverError:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Outcome", "Task", "TaskFailed", "emit_to_worker", "perform", "stop_job", "work"]
+__all__ = ["Outcome", "Task", "TaskFailed", "emit_to_worker", "perform", "stop_job", "version", "work"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -88,6 +88,13 @@ def work(task: Task) -> Outcome:
     if outcome.code not in _RETRY_HELPS_NOT and task.job not in _stopped:
         raise TaskFailed(outcome)
     return outcome
+
+
+def version() -> str:
+    """Paintover's, on this worker."""
+    from engine import __version__
+
+    return __version__
 
 
 def stop_job(job: str) -> int:
