@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -208,7 +209,8 @@ class Look:
         def run(piece: Tile) -> float:
             with self._gate.hold(int(piece.read.pixels * self.bytes_per_pixel)):
                 rgb_out, carried_out, seconds = self._run(rgb, stmap, guide, piece.read, size)
-                styled[piece.write.slices] = rgb_out.transpose(1, 2, 0)[piece.crop]
+                # A fifth of the time of a transposed copy.
+                styled[piece.write.slices] = cv2.merge([plane[piece.crop] for plane in rgb_out])
                 carried[piece.write.slices] = carried_out[piece.crop]
             return seconds
 

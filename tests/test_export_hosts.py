@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -239,6 +240,48 @@ assert y.dtype == torch.float16 and torch.isfinite(y).all()
 assert half.precise == 1
 half.precise = 0
 """
+
+
+OLD_OPERATORS = {
+    "__and__", "__is__", "__isnot__", "Bool", "abs", "add", "avg_pool2d", "cat", "clamp", "conv2d", "div", "eq", "exp",
+    "expand", "floordiv", "gt", "grid_sampler", "index_select", "le", "leaky_relu", "len", "log", "lt", "max", "min",
+    "mul", "neg", "permute", "pixel_shuffle", "pow", "relu", "remainder", "replication_pad2d", "reshape", "sigmoid",
+    "sign", "size", "slice", "sub", "tanh", "to", "unsqueeze", "upsample_bilinear2d", "where", "zeros_like",
+}  # fmt: skip
+"""All of torch 1.6."""
+
+
+def test_the_file_is_the_same_again_and_uses_old_operators_only(tmp_path: Path, scripting: object) -> None:
+    from engine.training import torchscript
+
+    look = ours(tmp_path / "look.onnx", 2, partial=True)
+    for name in ("one.pt", "two.pt"):
+        command = [sys.executable, "-m", "engine.training.torchscript", "--look", str(look), "--out", name]
+        subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "two.pt").read_bytes()
+    graph = str(torchscript.build_module(open_look(look)).inlined_graph)
+    used = set(re.findall(r"aten::(\w+)", graph))
+    assert used <= OLD_OPERATORS, used - OLD_OPERATORS
+    # Traced, the sizes of one picture would stand in the graph.
+    assert "aten::size" in graph
+
+
+@pytest.mark.parametrize("python", os.environ.get("PAINTOVER_TORCH_PYTHONS", "").split(os.pathsep))
+def test_the_torch_of_each_nuke_loads_it(tmp_path: Path, scripting: object, python: str) -> None:
+    if not python:
+        pytest.skip("PAINTOVER_TORCH_PYTHONS names no interpreters with torch 1.6, 1.12.1 or 2.1.1")
+    from engine.training import torchscript
+
+    look = ours(tmp_path / "look.onnx", 2, partial=True)
+    torchscript.export(look, tmp_path / "look.pt")
+    image = packed(61, 83, 2)
+    np.savez(tmp_path / "in.npz", small=image)
+    command = [python, "-I", "-c", LOADS_ALONE, "look.pt", "in.npz", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    session = onnxruntime.InferenceSession(look.read_bytes(), providers=["CPUExecutionProvider"])
+    styled, _ = session.run(["styled", "carried"], {"plate": image[:, :3], "stmap": image[:, 3:]})
+    np.testing.assert_allclose(np.load(tmp_path / "small.npy")[:, :3], styled, rtol=1e-3, atol=1e-4)
 
 
 def test_the_verb_writes_what_torch_alone_can_load(cli: Cli) -> None:

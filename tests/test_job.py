@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import lookfactory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_cli import picture
 
 from plugin import job as job_module
 from plugin.cli import _verb
@@ -194,6 +198,68 @@ def test_what_runs_in_hosts_is_python_3_9_and_standard_library() -> None:
             assert not (called == "zip" and "strict" in keywords), name
             assert not (called == "dataclass" and keywords & {"slots", "kw_only"}), name
         assert "from __future__ import annotations" in ast.unparse(tree), name
+
+
+VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
+"""Nuke 14 to 17 have 3.9 to 3.11; Resolve takes the system's."""
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of this version: on the PATH, or of pyenv."""
+    found = shutil.which(f"python{version}")
+    if found is None or subprocess.run([found, "-V"], capture_output=True).returncode:
+        kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+        found = str(kept[-1]) if kept else None
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_python_of_a_host_drives_a_worker(tmp_path: Path, version: str) -> None:
+    """The host's Python has the copied client alone; the worker is ours, found by the variable."""
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} on this machine")
+    package = tmp_path / "copied"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    for name in CLIENT_FILES:
+        (package / name).write_bytes((ROOT / "plugin" / name).read_bytes())
+    for frame in range(2):
+        picture(tmp_path / f"plate.{frame:04d}.png", seed=frame)
+    lookfactory.gain(tmp_path / "hero.onnx")
+    script = tmp_path / "host.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from copied.host import Host, Session\n"
+        "from copied.job import Job\n"
+        "class Bare(Host):\n"
+        "    name = 'Bare'\n"
+        "    def current_frame(self): return 0\n"
+        f"    def job(self): return Job(plate={str(tmp_path / 'plate.%04d.png')!r}, frames='0-1', device='cpu',\n"
+        f"        work={str(tmp_path / 'work')!r}, look={str(tmp_path / 'hero.onnx')!r},\n"
+        f"        out={str(tmp_path / 'out.%04d.png')!r})\n"
+        "    def add_keyframe(self, frame, painting): pass\n"
+        "    def show_progress(self, title, fraction, text): pass\n"
+        "    def cancelled(self): return False\n"
+        "    def message(self, level, text): print(level)\n"
+        "    def show_preview(self, path): pass\n"
+        "    def show_result(self, pattern, states): print(*[state.state for state in states])\n"
+        "with Session(Bare()) as session:\n"
+        "    session.add_keyframe()\n"
+        "    session.render('0')\n"
+        "    session.refresh()\n"
+        "print('%d.%d' % sys.version_info[:2])\n"
+    )
+    starter = tmp_path / "starter.py"
+    lines = ["import sys", f"sys.path.insert(0, {str(ROOT)!r})", "from plugin.cli import main", "sys.exit(main())"]
+    starter.write_text("\n".join(lines))
+    command = f'"{sys.executable}" "{starter}"'
+    environment = {**os.environ, "PAINTOVER_COMMAND": command, "PYTHONHOME": ""}
+    # -E would hide the variable as well; -s and -S hide what is installed.
+    done = subprocess.run(
+        [python, "-s", "-S", str(script)], env=environment, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr) == (f"info\nshown\nshown missing\n{version}\n", "")
 
 
 def test_hosts_can_keep_a_copy_under_another_name(tmp_path: Path) -> None:

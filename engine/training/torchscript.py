@@ -16,10 +16,10 @@ Set ``precise`` to 0 to convolve half inputs in half: faster on a GPU, with a di
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import io
+import linecache
 import sys
-import tempfile
+import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,19 +83,23 @@ def build_module(look: LookFile, maps: int = MAPS) -> torch.jit.ScriptModule:
     model = onnx.load_model_from_string(look.data)
     count = len(look.card.keyframes)
     code = _translate(model.graph, count, min(maps, count), look.path)
-    with tempfile.TemporaryDirectory(prefix="paintover-") as folder:
-        # The compiler reads a module's source from its file.
-        path = Path(folder) / "scripted_look.py"
-        path.write_text(code.source(), encoding="utf-8")
-        spec = importlib.util.spec_from_file_location("scripted_look", path)
-        if spec is None or spec.loader is None:
-            raise ExportError("Python cannot load the generated module", path=path)
-        loaded = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(loaded)
-        module = loaded.ScriptedLook()
-        for name, tensor in code.buffers.items():
-            module.register_buffer(name, tensor)
-        return torch.jit.script(module.eval())
+    module = _class(code.source())()
+    for name, tensor in code.buffers.items():
+        module.register_buffer(name, tensor)
+    return torch.jit.script(module.eval())
+
+
+def _class(source: str) -> type[torch.nn.Module]:
+    """The one class of a generated module; its place is no file, because a path would become part of every export."""
+    name, place = "scripted_look", "scripted_look.py"
+    loaded = types.ModuleType(name)
+    loaded.__file__ = place
+    # The compiler asks for the source by these two ways.
+    sys.modules[name] = loaded
+    linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)
+    exec(compile(source, place, "exec"), loaded.__dict__)
+    made: type[torch.nn.Module] = loaded.ScriptedLook
+    return made
 
 
 def differences(module: torch.jit.ScriptModule, look: LookFile, maps: int = MAPS) -> Differences:
@@ -144,7 +148,7 @@ def export(look_path: Path, out: Path, maps: int = MAPS) -> Differences:
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
-        module.save(str(temporary))
+        temporary.write_bytes(_saved(module).getvalue())
     return measured
 
 
@@ -218,10 +222,7 @@ def _picture(height: int, width: int, maps: int) -> NDArray[np.float32]:
 def _run(module: torch.jit.ScriptModule, packed: Tensor, how: str) -> NDArray[np.float32]:
     """The module's answer, float32."""
     # As a host has it: saved and loaded. half() changes the module that it is called on.
-    saved = io.BytesIO()
-    torch.jit.save(module, saved)
-    saved.seek(0)
-    copy = torch.jit.load(saved)
+    copy = torch.jit.load(_saved(module))
     device = "cpu"
     if how == "half_fast":
         copy.precise, device = 0, "cuda"
@@ -230,6 +231,14 @@ def _run(module: torch.jit.ScriptModule, packed: Tensor, how: str) -> NDArray[np
     with torch.no_grad():
         answer: Tensor = copy(packed.to(device, torch.float32 if how == "float32" else torch.float16))
     return answer.float().cpu().numpy()
+
+
+def _saved(module: torch.jit.ScriptModule) -> io.BytesIO:
+    # Not to a path: its name would become part of the file.
+    saved = io.BytesIO()
+    torch.jit.save(module, saved)
+    saved.seek(0)
+    return saved
 
 
 def _encoded(linear: NDArray[np.float32]) -> NDArray[np.float32]:
