@@ -98,8 +98,6 @@ def test_plain_command_is_friendly(cli: Cli) -> None:
     assert len(said.out.splitlines()) < 26
     for verb in VERBS:
         assert re.search(rf"^  {verb} ", said.out, re.MULTILINE)
-    for absent in ("export",):
-        assert re.search(rf"^  {absent} ", said.out, re.MULTILINE) is None
 
 
 @pytest.mark.parametrize("verb", VERBS)
