@@ -24,6 +24,7 @@ CLIENT_FILES = (
     "host_process.py",
     "job.py",
     "job.schema.json",
+    "worker_ask.py",
     "worker_client.py",
 )
 """What a host needs a copy of, side by side in one package of any name."""

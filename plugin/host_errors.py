@@ -14,6 +14,9 @@ Standard library only, Python 3.9: this runs inside a host. The worker's side ha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 __all__ = ["CommandMissing", "HostError", "JobError", "RequestCancelled", "RequestFailed", "WorkerCrashed"]
 
 
@@ -59,6 +62,17 @@ class RequestFailed(HostError):
         self.frame = frame
         self.path = path
         self.frames = frames or {}
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> RequestFailed:
+        """The error that a ``failed`` event tells of."""
+        return cls(
+            str(event.get("message") or "the request failed"),
+            int(event.get("exit_code", 1)),
+            event.get("frame"),
+            event.get("path"),
+            {int(frame): str(why) for frame, why in dict(event.get("frames") or {}).items()},
+        )
 
 
 class RequestCancelled(HostError):

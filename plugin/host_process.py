@@ -163,14 +163,7 @@ class VerbProcess:
         elif kind == "finished":
             self._status = replace(status, fraction=1.0, text="")
         elif kind == "failed":
-            frames = {int(frame): str(why) for frame, why in dict(event.get("frames") or {}).items()}
-            self._failure = RequestFailed(
-                str(event.get("message", "")),
-                int(event.get("exit_code", 1)),
-                event.get("frame"),
-                event.get("path"),
-                frames,
-            )
+            self._failure = RequestFailed.of(event)
 
     def _read_errors(self, stream: IO[bytes]) -> None:
         for line in stream:

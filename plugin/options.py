@@ -100,6 +100,7 @@ class Options(argparse.Namespace):
     count: int | None = None
     page: str | None = None
     socket: str | None = None
+    ask: str | None = None
     idle: float | None = None
     memory: float | None = None
     to: list[str] | None = None

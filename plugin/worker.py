@@ -125,13 +125,14 @@ class Worker:
                 continue
             self._serve(request)
             heard_s = time.monotonic()
-        reason = self._ended or "stopped by a signal"
+        stopped = self._stop()
+        reason = "stopped by a signal" if stopped else str(self._ended)
         for link in self._links:
             for request in list(link.requests.values()):
                 self._finish(request, "cancelled", {"message": f"the worker ended: {reason}"})
             link.send(None, "bye", {"reason": reason})
         self._looks.close()
-        if self._ended is None:
+        if stopped:
             raise Interrupted("the worker was stopped on request", exit_code=self._stop.exit_code)
 
     def open_link(self, write: Callable[[bytes], object], *, token: str | None) -> _Link:
@@ -278,7 +279,7 @@ def serve_socket(worker: Worker, address_file: Path) -> None:
     Windows it has the permissions of its folder), and it goes when the worker ends.
 
     Raises:
-        InputError: the file is there already.
+        InputError: the file is there already, and the worker that wrote it is alive.
         OutputError: it cannot be written.
     """
     token = secrets.token_hex(32)
@@ -314,6 +315,8 @@ def _talk(worker: Worker, connection: socket.socket, token: str) -> None:
 def _write_private(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if _is_left_over(path):
+            path.unlink(missing_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise InputError(
@@ -323,6 +326,20 @@ def _write_private(path: Path, text: str) -> None:
         raise output_error(path, error) from error
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether an address file tells of a worker that is gone, such as one that was killed."""
+    try:
+        address = json.loads(path.read_text(encoding="utf-8"))
+        place = (str(address["host"]), int(address["port"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    try:
+        socket.create_connection(place, timeout=2).close()
+    except OSError:
+        return True
+    return False
 
 
 def _facts(error: PaintoverError) -> dict[str, Any]:

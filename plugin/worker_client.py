@@ -251,7 +251,7 @@ class WorkerClient:
         if kind == "done":
             pending._settle(event)
         elif kind == "failed":
-            pending._settle(None, _failure(event))
+            pending._settle(None, RequestFailed.of(event))
         elif kind == "cancelled":
             pending._settle(None, RequestCancelled(str(event.get("message", "stopped on request"))))
         elif pending.on_event is not None:
@@ -417,14 +417,3 @@ class _Process:
     def _read_errors(self, stream: IO[bytes]) -> None:
         for line in stream:
             self._tail.append(line.decode("utf-8", "replace"))
-
-
-def _failure(event: Event) -> RequestFailed:
-    frames = {int(frame): str(why) for frame, why in dict(event.get("frames") or {}).items()}
-    return RequestFailed(
-        str(event.get("message", "the request failed")),
-        int(event.get("exit_code", 1)),
-        event.get("frame"),
-        event.get("path"),
-        frames,
-    )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from engine.errors import InputError
+from engine.errors import InputError, PaintoverError
+from plugin.host_errors import HostError
 from plugin.options import Options, Parser, add_reporting, add_threads
 from plugin.progress import Progress
 from plugin.stop import StopRequest
+from plugin.training_process import training_environment
+from plugin.worker_ask import ask
 
 __all__ = ["parser", "run"]
 
@@ -21,6 +28,7 @@ def parser() -> Parser:
         examples=[
             "paintover worker",
             "paintover worker --socket ~/.paintover/worker.json --idle 3600",
+            "paintover worker --socket ~/.paintover/worker.json --ask request.json",
         ],
     )
     group = made.add_argument_group("serving")
@@ -28,6 +36,11 @@ def parser() -> Parser:
         "--socket",
         metavar="FILE",
         help="listen on 127.0.0.1; port and token go to this new file, for you alone (default: stdin and stdout)",
+    )
+    group.add_argument(
+        "--ask",
+        metavar="FILE",
+        help="send one request to the worker at --socket, starting it if need be, and print the answer's JSON",
     )
     group.add_argument(
         "--idle", type=_seconds, metavar="SECONDS", help="end after so many without a request (default: 600)"
@@ -42,6 +55,8 @@ def parser() -> Parser:
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Serve until there is nobody left to serve."""
+    if options.ask is not None:
+        return _ask(options)
     # Here, because --help should not wait for the engine.
     from plugin.worker import DEFAULT_IDLE_S, Worker, serve_socket, serve_streams
     from plugin.worker_looks import LoadedLooks, default_limit
@@ -56,6 +71,33 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         else:
             serve_socket(worker, Path(options.socket).expanduser())
     return 0
+
+
+def _ask(options: Options) -> int:
+    if options.socket is None:
+        raise InputError("--ask needs --socket", remedy="name the file of the worker to ask, or to start")
+    path = Path(options.ask or "")
+    try:
+        request = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(request, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the request: {error}", path=path, remedy="write op and job as JSON") from error
+    command = [sys.executable, "-m", "plugin"]
+    environment = training_environment(debug=False)
+    try:
+        address = Path(options.socket).expanduser()
+        answer = ask(address, request, on_event=_print, command=command, environment=environment)
+    except HostError as error:
+        failure = PaintoverError(error.message, remedy=error.remedy)
+        failure.exit_code = error.exit_code
+        raise failure from error
+    _print(answer)
+    return 0
+
+
+def _print(event: Mapping[str, Any]) -> None:
+    print(json.dumps(dict(event)), flush=True)
 
 
 def _seconds(text: str) -> float:

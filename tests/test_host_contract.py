@@ -240,6 +240,7 @@ def test_a_cancelled_verb_that_does_not_listen_is_killed(stage: Stage) -> None:
 # The whole way, with real training
 
 
+@pytest.mark.slow
 def test_add_a_keyframe_train_render_refresh(tmp_path: Path) -> None:
     """Nothing is faked but the host: a plate that moves, a painter who darkens it, seconds of training."""
     pytest.importorskip("torch", reason="training is not installed")

@@ -370,6 +370,39 @@ def test_the_socket_wants_its_token(tmp_path: Path, job: Job) -> None:
         process.communicate()
 
 
+@posix
+def test_one_request_to_a_shared_worker(tmp_path: Path, job: Job, capfd: pytest.CaptureFixture[str]) -> None:
+    """For hosts that can only start a command: it is started, asked again, killed, and started anew."""
+    address_file, request = tmp_path / "worker.json", tmp_path / "request.json"
+
+    def command(**words: Any) -> tuple[int, list[dict[str, Any]], str]:
+        request.write_text(json.dumps(words))
+        code = main(["worker", "--socket", str(address_file), "--ask", str(request)])
+        said = capfd.readouterr()
+        return code, [json.loads(line) for line in said.out.splitlines()], said.err
+
+    code, events, _ = command(op="render", job=job.to_dict(), frames="0-1")
+    assert (code, [event["event"] for event in events]) == (0, ["progress", "progress", "done"])
+    first = json.loads(address_file.read_text())["pid"]
+    code, events, _ = command(op="state", job=job.to_dict(), frames="1-2")
+    assert [state["state"] for state in events[-1]["states"]] == ["shown", "missing"]
+    assert json.loads(address_file.read_text())["pid"] == first
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while alive(first) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert command(op="render", job=job.to_dict())[1][-1]["skipped"] == [0, 1]
+    assert json.loads(address_file.read_text())["pid"] != first
+    code, events, err = command(op="render", job={**job.to_dict(), "out": None})
+    assert (code, events) == (2, []) and "names no output" in err and err.count("\n") == 1
+    code, events, err = command(op="dance")
+    assert code == 2 and "not one of" in err
+    assert command(op="shutdown")[0] == 0
+    request.write_text("[]")
+    assert main(["worker", "--socket", str(address_file), "--ask", str(request)]) == 2
+    assert "cannot read the request" in capfd.readouterr().err
+
+
 # Where the command is
 
 
