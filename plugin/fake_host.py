@@ -25,6 +25,8 @@ class FakeHost(Host):
     """Where the artist is."""
     stop_when: Callable[[str, float], bool] = _never
     """Asked with the last title and fraction: whether the artist presses Cancel."""
+    view: tuple[str | None, str | None] = (None, None)
+    """Display and view of the viewer."""
     progress: list[tuple[str, float, str]] = field(default_factory=list)
     """Title, fraction and text of every report."""
     messages: list[tuple[str, str]] = field(default_factory=list)
@@ -48,6 +50,10 @@ class FakeHost(Host):
     def job(self) -> Job:
         """The knobs."""
         return self.knobs
+
+    def painting_view(self) -> tuple[str | None, str | None]:
+        """The viewer's."""
+        return self.view
 
     def add_keyframe(self, frame: int, painting: str) -> None:
         """Add to the knobs."""

@@ -86,6 +86,10 @@ class Host(abc.ABC):
     def show_result(self, pattern: str, states: Sequence[FrameState]) -> None:
         """Show the result sequence: only frames that are ``shown``, and the reason for each that is not."""
 
+    def painting_view(self) -> tuple[str | None, str | None]:
+        """OCIO display and view that frames are painted under, such as the viewer's; None for the config's own."""
+        return (None, None)
+
     def export_keyframe(self, session: Session, frame: int, path: str) -> None:
         """Write a frame of the plate for painting. This one goes through ``paintover key``, whose way back to
         scene-linear light is exact; override it only for a view that OCIO does not know.
@@ -95,7 +99,10 @@ class Host(abc.ABC):
         """
         # A pattern that gives this one path: `key` writes sequences.
         job = replace(session.job(), frames=str(frame), out=_pattern(path, frame))
-        session.run_verb(job.arguments("key"))
+        words = job.arguments("key")
+        for option, value in zip(("--display", "--view"), self.painting_view()):  # noqa: B905 (Python 3.9)
+            words += [] if value is None else [f"{option}={value}"]
+        session.run_verb(words)
 
     def wait(self, seconds: float) -> None:
         """Between two polls; a host with a window lets its events through here."""

@@ -148,6 +148,21 @@ def test_the_viewer_holds_what_is_right_and_says_the_rest(stage: Stage, played: 
     assert session.job().host == "FakeHost"
 
 
+def test_frames_are_painted_under_the_viewer_s_view(stage: Stage, played: tuple[FakeHost, Session]) -> None:
+    host, session = played
+    shown = [images.read(Path(session.add_keyframe(0))).rgb]
+    host.view = (None, "Un-tone-mapped")
+    shown.append(images.read(Path(session.add_keyframe(1))).rgb)
+    plates = [images.read(Path(stage.job.plate % frame)).rgb for frame in (0, 1)]
+    # Without a tone curve an sRGB frame comes out as it is; the default view bends it.
+    errors = [float(np.abs(a - b).max()) for a, b in zip(shown, plates, strict=True)]
+    assert errors[1] < 0.01 < 0.1 < errors[0]
+    host.view = (None, "no such view")
+    assert session.guarded(lambda: session.add_keyframe(2)) is None
+    assert host.messages[-1][0] == "error" and "no such view" in host.messages[-1][1]
+    assert [keyframe.frame for keyframe in host.knobs.keyframes] == [0, 1]
+
+
 def test_training_polled_by_a_host_that_goes_on(stage: Stage, played: tuple[FakeHost, Session]) -> None:
     _, session = played
     session.add_keyframe(0)
