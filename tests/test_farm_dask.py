@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -81,6 +82,13 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@pytest.fixture(autouse=True)
+def no_client_left() -> Iterator[None]:
+    """A client that never connected closes itself when it is collected, and deadlocks if another one just starts."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
