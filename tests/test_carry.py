@@ -11,7 +11,7 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 from procedural import painting_of, plate  # noqa: E402
 
 from engine import shaper  # noqa: E402
-from engine.training.carry import Carried, Exemplar, Spoiler, brightened, exposed, sample  # noqa: E402
+from engine.training.carry import Carried, Exemplar, Spoiler, brightened, exposed, sample, tone  # noqa: E402
 
 
 def exemplar(height: int = 64, width: int = 96, seed: int = 0) -> Exemplar:
@@ -74,7 +74,7 @@ def test_brightening_is_a_gain_of_light() -> None:
 def test_spoiled_exemplars_are_near_wrong_or_missing() -> None:
     key = exemplar(192, 192)
     spoiler = Spoiler(np.random.default_rng(0))
-    crops = torch.stack([spoiler.crop(key, 16, 16, 128, 128) for _ in range(60)])
+    crops = torch.stack([spoiler.crop(key, 16, 16, 128, 128)[0] for _ in range(60)])
     share = crops[:, 6]
     assert share.min() >= 0 and share.max() <= 1
     empty = (share.amax((1, 2)) == 0).float().mean()
@@ -91,4 +91,32 @@ def test_the_same_seed_spoils_alike() -> None:
     key = exemplar(96, 96)
     first, second = (Spoiler(np.random.default_rng(5)) for _ in range(2))
     for _ in range(5):
-        assert torch.equal(first.crop(key, 0, 8, 64, 64), second.crop(key, 0, 8, 64, 64))
+        assert torch.equal(first.crop(key, 0, 8, 64, 64)[0], second.crop(key, 0, 8, 64, 64)[0])
+
+
+def test_what_to_make_of_a_spoiled_crop_is_the_painting_displaced_by_a_pixel_at_most() -> None:
+    key = exemplar(192, 192)
+    spoiler = Spoiler(np.random.default_rng(1))
+    whole, right = key.stack[:3], key.stack[:3, 16:144, 16:144]
+    seen = [wanted for _, wanted in (spoiler.crop(key, 16, 16, 128, 128) for _ in range(40))]
+    assert any(wanted is None for wanted in seen), "plain crops are judged by the painting itself"
+    for wanted in seen:
+        if wanted is None:
+            continue
+        reach = range(-2, 3)
+        near = torch.stack([whole[:, 16 + y : 144 + y, 16 + x : 144 + x] for y in reach for x in reach])
+        low, high = near.amin(0), near.amax(0)
+        slack = 0.25 * (high - low) + 1e-3  # cubic sampling overshoots
+        assert ((wanted[:3] > low - slack) & (wanted[:3] < high + slack)).float().mean() > 0.999
+    assert any(wanted is not None and (wanted[:3] - right).abs().mean() > 1e-3 for wanted in seen)
+
+
+def test_the_tone_of_paint_reaches_beyond_its_end_and_fades() -> None:
+    share = torch.zeros(1, 1, 64, 192)
+    share[..., :96] = 1
+    plain, painted = torch.zeros(1, 3, 64, 192), torch.full((1, 3, 64, 192), 0.25)
+    found = tone(plain, painted, share)[0, 0, 32]
+    assert torch.allclose(found[40:80], torch.tensor(0.25), atol=0.01)
+    assert found[100] > 0.2, "no seam where the paint ends"
+    assert (found[40:].diff() <= 1e-6).all() and found[136:].abs().max() < 1e-6
+    assert not tone(plain, painted, torch.zeros_like(share)).any()

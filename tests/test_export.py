@@ -185,7 +185,7 @@ def test_a_look_names_no_folder(trained: Look) -> None:
 
 def test_the_card_tells_facts_and_signs_the_weights(trained: Look) -> None:
     facts = trained.card
-    assert (facts.halo, facts.multiple, facts.guide_channels) == (24, 8, 0)
+    assert (facts.halo, facts.multiple, facts.guide_channels) == (40, 8, 0)
     assert (facts.trained.steps, facts.trained.seed, facts.trained.seconds) == (30, 7, 0.0)
     assert (facts.keyframes[0].frame, facts.keyframes[0].width, facts.keyframes[0].height) == (0, 96, 72)
     model = onnx.load_model_from_string(trained.path.read_bytes())
@@ -390,7 +390,7 @@ def test_tiles_of_a_carried_frame_equal_the_whole_frame(two: Look) -> None:
 def test_tiles_of_a_frame_whose_exemplar_enters_the_network_equal_the_whole_frame(tmp_path: Path) -> None:
     net = lively()
     with torch.no_grad():
-        net.head.bias[12:] = 2
+        net.head.bias[24:] = 2
     look = write(tmp_path / "ours.onnx", net, [stored(painting_of(plate(60, 72)))])
     pixels, uv = 2 * plate(131, 145), identity_map(131, 145)
     ramp = np.broadcast_to(np.linspace(0, 1, 145, dtype=np.float32), (131, 145))[..., None]
@@ -402,7 +402,7 @@ def test_tiles_of_a_frame_whose_exemplar_enters_the_network_equal_the_whole_fram
 def test_a_carried_painting_follows_the_light(tmp_path: Path) -> None:
     net = Translator(Architecture(TINY.width, TINY.blocks)).eval()
     with torch.no_grad():
-        net.head.bias[12:] = 30  # the exemplar alone
+        net.head.bias[24:] = 30  # the exemplar alone
     scene = plate(96, 120)
     painting = painting_of(scene)
     look = write(tmp_path / "light.onnx", net, [StoredExemplar(painting, np.ones((96, 120), np.float32), scene)])

@@ -48,8 +48,12 @@ def measured_reach(net: nn.Module, side: int) -> int:
         center = side // 2 // net.multiple * net.multiple + phase
         for shape, axis in (((1, 3, 8, side), 3), ((1, 3, side, 8), 2)):
             x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
-            net(x).select(axis, center).sum().backward()
-            seen = torch.nonzero(x.grad.abs().sum([d for d in range(4) if d != axis])).flatten()
+            # An exemplar everywhere: its light and its tone look around as well.
+            carried = torch.full((1, 7, *shape[2:]), 0.5, dtype=torch.float64, requires_grad=True)
+            net(x, *([carried] if net.takes_carried else [])).select(axis, center).sum().backward()
+            looked = [x.grad] + ([carried.grad] if net.takes_carried else [])
+            gradient = sum(g.abs().sum([d for d in range(4) if d != axis]) for g in looked)
+            seen = torch.nonzero(gradient).flatten()
             assert seen[0] > 0 and seen[-1] < side - 1, "the probe is too small to tell"
             farthest = max(farthest, center - int(seen[0]), int(seen[-1]) - center)
     return farthest

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from engine import shaper
 
-__all__ = ["CELL", "SHARPNESS", "Carried", "Exemplar", "Spoiler", "brightened", "exposed", "sample"]
+__all__ = ["CELL", "SHARPNESS", "TENT", "Carried", "Exemplar", "Spoiler", "brightened", "exposed", "sample", "tone"]
 
 SHARPNESS = 24.0
 """How decidedly the surest of several exemplars wins a pixel: two sharp paintings averaged would be a ghost."""
@@ -33,6 +33,10 @@ STEADY = 0.05
 LARGEST_CHANGE = 3.0
 """Largest factor, in the encoding, by which the exposure is followed: about three and a half stops."""
 BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
+TENT = (1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0)
+"""How far the paint's tone reaches, in cells."""
+FADE = 0.01
+"""Share of carried paint around a pixel under which its tone fades."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,24 @@ def exposed(plate: Tensor, carried: Carried) -> Tensor:
     return carried.painting + _bright(carried.painting) * (change - 1)
 
 
+def tone(plain: Tensor, painted: Tensor, share: Tensor) -> Tensor:
+    """How the carried paint around a pixel departs from a plain translation, (B, 3, H, W); 0 where none is near.
+
+    The share-weighted mean of ``painted - plain`` within some thirty pixels, the nearer the more. Both are of the
+    keyframe, carried alike, so that a change of the light is no part of it.
+
+    Args:
+        plain, painted: (B, 3, H, W), H and W multiples of ``CELL``.
+        share: (B, 1, H, W) in 0..1.
+    """
+    means = F.avg_pool2d(torch.cat([(painted - plain) * share, share], 1), CELL)
+    line = torch.tensor(TENT, device=plain.device, dtype=means.dtype) / sum(TENT)
+    kernel = torch.outer(line, line).expand(4, 1, -1, -1)
+    means = F.conv2d(means, kernel, padding=len(TENT) // 2, groups=4)
+    near = means[:, :3] / (means[:, 3:] + FADE)
+    return F.interpolate(near, scale_factor=CELL, mode="bilinear", align_corners=False)
+
+
 def brightened(encoded: Tensor, factor: Tensor | float) -> Tensor:
     """An encoded image after its light changed; ``factor`` is on the encoding's (y + 0.055), as in :func:`exposed`."""
     return encoded + _bright(encoded) * (factor - 1)
@@ -140,14 +162,25 @@ class Spoiler:
         stops = self.rng.uniform(-1, 1) + 0.4 * self._smooth(rows, columns, 64)[0]
         return torch.from_numpy(np.exp2(stops / shaper.GAMMA).astype(np.float32))[None]
 
-    def crop(self, exemplar: Exemplar, top: int, left: int, rows: int, columns: int) -> Tensor:
-        """(7, rows, columns) as :attr:`Carried.stacked`, for the crop at (top, left) of the exemplar's own frame."""
+    TOLERATED_PX = 1.0
+    """Displacement that the network need not undo: it would learn to blur what it cannot place."""
+
+    def crop(self, exemplar: Exemplar, top: int, left: int, rows: int, columns: int) -> tuple[Tensor, Tensor | None]:
+        """A spoiled exemplar for the crop at (top, left) of the exemplar's own frame, and what to make of it.
+
+        Returns:
+            (7, rows, columns) as :attr:`Carried.stacked`; and (4, rows, columns), painting times coverage and
+            coverage: the right result, displaced as much as is tolerated. None where it is the painting itself.
+        """
         if self.rng.random() < self.PLAIN:
-            return torch.zeros(7, rows, columns)
+            return torch.zeros(7, rows, columns), None
         rng = self.rng
         size = math.exp(rng.uniform(math.log(0.15), math.log(self.LARGEST_PX)))
         shift = self._smooth(rows, columns, int(rng.choice([16, 32, 64])), 2) * size * 0.6
         shift += rng.normal(0, 0.3, (2, 1, 1))
+        off = np.maximum(np.sqrt(np.square(shift).sum(0)), self.TOLERATED_PX)
+        # Sampled sharper than a look samples, for the network to win back what that softens.
+        wanted = self._sampled(exemplar, top, left, shift * (self.TOLERATED_PX / off), "bicubic")[:4]
         # Higher than the crop's other errors: what is seen is another place altogether.
         hole, wrong = self._holes(rows, columns), self._smooth(rows, columns, 24)[0] > rng.uniform(1.8, 3.5)
         away = rng.uniform(-60, 60, (2, 1, 1))
@@ -160,16 +193,17 @@ class Spoiler:
         coverage = got[3:4]
         noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.015), (3, rows, columns)).astype(np.float32))
         shares = torch.from_numpy(share.astype(np.float32))[None].clamp(0, 1) * coverage
-        return torch.cat([got[:3] / coverage.clamp_min(1e-3), got[4:] + noise, shares])
+        return torch.cat([got[:3] / coverage.clamp_min(1e-3), got[4:] + noise, shares]), wanted
 
     @staticmethod
-    def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray) -> Tensor:
+    def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray, mode: str = "bilinear") -> Tensor:
         height, width = exemplar.stack.shape[-2:]
         _, rows, columns = shift.shape
         y, x = np.mgrid[top : top + rows, left : left + columns].astype(np.float32)
         grid = np.stack([(x + shift[0] + 0.5) / width * 2 - 1, (y + shift[1] + 0.5) / height * 2 - 1], 2)
         places = torch.from_numpy(grid[None].astype(np.float32)).to(exemplar.stack.device)
-        return F.grid_sample(exemplar.stack[None], places, padding_mode="border", align_corners=False)[0].cpu()
+        got = F.grid_sample(exemplar.stack[None], places, mode=mode, padding_mode="border", align_corners=False)
+        return got[0].cpu()
 
     def _smooth(self, rows: int, columns: int, cell: int, count: int = 1) -> np.ndarray:
         """(count, rows, columns) smooth noise, mean 0 and deviation about 1."""

@@ -10,10 +10,10 @@ import onnx
 from numpy.typing import NDArray
 
 from engine import shaper
-from engine.training.carry import BINOMIAL, CELL, LARGEST_CHANGE, SHARPNESS, STEADY
+from engine.training.carry import BINOMIAL, CELL, FADE, LARGEST_CHANGE, SHARPNESS, STEADY, TENT
 from engine.training.graph import GraphWriter
 
-__all__ = ["CarriedNames", "StoredExemplar", "emit_exposed", "emit_sampled"]
+__all__ = ["CarriedNames", "StoredExemplar", "emit_exposed", "emit_sampled", "emit_tone"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,19 @@ def emit_exposed(g: GraphWriter, plate: str, carried: CarriedNames) -> str:
     scales = g.constant([1.0, 1.0, CELL, CELL])
     change = g.op("Resize", change, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
     return g.op("Add", carried.painting, g.op("Mul", _bright(g, carried.painting), change))
+
+
+def emit_tone(g: GraphWriter, plain: str, painted: str, share: str) -> str:
+    """Emit :func:`engine.training.carry.tone`."""
+    both = g.op("Concat", g.op("Mul", g.op("Sub", painted, plain), share), share, axis=1)
+    means = g.op("AveragePool", both, kernel_shape=[CELL] * 2, strides=[CELL] * 2)
+    line = np.array(TENT) / sum(TENT)
+    kernel = g.constant(np.tile(np.outer(line, line), (4, 1, 1, 1)))
+    means = g.op("Conv", means, kernel, kernel_shape=[len(TENT)] * 2, pads=[len(TENT) // 2] * 4, group=4)
+    weight = g.op("Add", g.slice(means, [3], [4], [1]), g.constant(FADE))
+    near = g.op("Div", g.slice(means, [0], [3], [1]), weight)
+    scales = g.constant([1.0, 1.0, CELL, CELL])
+    return g.op("Resize", near, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
 
 
 def _bright(g: GraphWriter, y: str) -> str:

@@ -7,12 +7,16 @@
       -> stem k3                     (B, h, H/2, W/2) -----------------+          |                       |
       -> down k3 s2                  (B, w, H/4, W/4)                  |          |                       |
       -> blocks x (k3, k1, add)      (B, w, H/4, W/4)                  |          |                       |
-      -> lateral k1, nearest x2      (B, f, H/2, W/2) -- concatenate --+----------+                       |
-      -> fuse k3, k3, head k3        (B, 12 + 4, H/2, W/2)                                                |
-      -> depth to space 2            correction (B, 3, H, W), gate (B, 1, H, W)                           |
-      -> skip (1 - gate) + exposed exemplar gate + correction <-------------------------------------------+
+      -> lateral k3, nearest x2      (B, f, H/2, W/2) -- add -+           |                               |
+      -> fuse k3                     (B, f, H/2, W/2) -- of fine and encoded -- norm, relu                |
+      -> smooth k3, head k3          (B, 12 + 12 + 4, H/2, W/2)                                           |
+      -> depth to space 2            correction, repair (B, 3, H, W), trust (B, 1, H, W)                  |
+      -> plain = skip + tone of the paint around + correction <-------------------------------------------+
+      -> plain (1 - gate) + (exposed exemplar + repair) gate,   gate = share trust
 
-The gate never exceeds the exemplar's share, and where that is 0 the exemplar's channels are 0: the plain translator.
+The gate never exceeds the exemplar's share, and where nothing is carried near a pixel it gets the plain translation.
+Beyond the end of the carried paint the translation takes on its tone and loses it again over some thirty pixels, so
+that no seam shows.
 A guide, where there is one, joins the encoded plate and the exemplar as G more channels; only the skip never sees it.
 There is no clamp on the way out and nothing depends on the whole image, so tiles equal the full frame. The skip is a
 plain linear filter whose best value is known before training starts: see :func:`fit_skip`.
@@ -28,8 +32,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.training.carry import CELL, Carried, exposed
-from engine.training.carry_graph import CarriedNames, emit_exposed
+from engine.training.carry import CELL, TENT, Carried, exposed, tone
+from engine.training.carry_graph import CarriedNames, emit_exposed, emit_tone
 from engine.training.graph import GraphWriter
 
 __all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
@@ -57,11 +61,12 @@ class Architecture:
     @property
     def reach(self) -> int:
         """How far, in pixels, an output pixel looks: an upper bound, tight to the multiple."""
-        half_resolution = 2 * (1 + 1 + 1 + 1 + 1)  # stem, down, fuse twice, head
-        quarter_resolution = 4 * self.blocks
+        half_resolution = 2 * (1 + 1 + 1 + 1)  # stem, down, smooth, head
+        quarter_resolution = 4 * (self.blocks + 1)  # and the lateral
         block_alignment = 4
-        exposure = CELL * (1 + 2)  # one cell of the interpolation, two of the filter
-        return max(half_resolution + quarter_resolution + block_alignment, exposure)
+        # The tone: the skip, a cell and a half of the interpolation, the filter.
+        around = 2 * (self.skip_kernel // 2) + 1 + CELL * (1 + len(TENT) // 2) + CELL // 2 - 1
+        return max(half_resolution + quarter_resolution + block_alignment, around)
 
 
 def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -96,8 +101,10 @@ class ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
         self.leak = leak
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.conv(x)), self.leak)
+    def forward(self, x: Tensor, more: Tensor | None = None) -> Tensor:
+        """``more`` (B, O, H/stride, W/stride) is added before the norm."""
+        y = self.conv(x)
+        return F.leaky_relu(self.norm(y if more is None else y + more), self.leak)
 
     def emit(self, g: GraphWriter, x: str) -> str:
         weight, bias = folded(self.conv, self.norm)
@@ -137,16 +144,18 @@ class Translator(nn.Module):
         self.stem = ConvNorm(seen, half, leak=0.2)
         self.down = ConvNorm(half, wide, stride=2, leak=0.2)
         self.body = nn.Sequential(*[Residual(wide) for _ in range(architecture.blocks)])
-        self.lateral = nn.Conv2d(wide, fuse, 1)
-        self.fuse = nn.Sequential(ConvNorm(fuse + half + seen, fuse), ConvNorm(fuse, fuse))
-        self.head = nn.Conv2d(fuse, 12 + 4, 3, padding=1)
+        # Added, not concatenated, and before it is enlarged: a quarter of the work, and no copies.
+        self.lateral = nn.Conv2d(wide, fuse, 3, padding=1, bias=False)
+        self.fuse = ConvNorm(half + seen, fuse)
+        self.smooth = ConvNorm(fuse, fuse)
+        self.head = nn.Conv2d(fuse, 12 + 12 + 4, 3, padding=1)
         self.skip = nn.Conv2d(12, 12, architecture.skip_kernel, padding=architecture.skip_kernel // 2)
         # Training starts from the skip and the exemplar alone, whatever the rest was drawn as.
         with torch.no_grad():
             for start in (self.head.weight, *(b for b in (self.head.bias, self.skip.bias) if b is not None)):
                 start.zero_()
             if self.head.bias is not None:
-                self.head.bias[12:] = GATE_START
+                self.head.bias[24:] = GATE_START
         nn.init.dirac_(self.skip.weight)
 
     @property
@@ -179,15 +188,19 @@ class Translator(nn.Module):
         if self.guide_channels:
             guide = x.new_zeros(x.shape[0], self.guide_channels, *x.shape[2:]) if guide is None else guide
             parts.append(F.pixel_unshuffle(guide * 2 - 1, 2))
-        both = torch.cat(parts, 1)  # (B, 40 + 4 G, H/2, W/2)
+        both = torch.cat(parts, 1).contiguous(memory_format=torch.channels_last)  # (B, 40 + 4 G, H/2, W/2)
         fine = self.stem(both)  # (B, h, H/2, W/2)
         deep = self.body(self.down(fine))  # (B, w, H/4, W/4)
         deep = F.interpolate(self.lateral(deep), scale_factor=2.0, mode="nearest")  # (B, f, H/2, W/2)
-        head = self.head(self.fuse(torch.cat([deep, fine, both], 1))).float()  # (B, 16, H/2, W/2)
-        plain = F.pixel_shuffle(self.skip(z).float(), 2)
-        gate = share * torch.sigmoid(F.pixel_shuffle(head[:, 12:], 2))  # (B, 1, H, W)
+        fused = self.fuse(torch.cat([fine, both.to(fine.dtype)], 1), deep)  # (B, f, H/2, W/2)
+        head = self.head(self.smooth(fused)).float()  # (B, 28, H/2, W/2)
+        correction, repair, trust = (F.pixel_shuffle(part, 2) for part in head.split((12, 12, 4), 1))
         painted = exposed(x, arrived) * 2 - 1
-        y = plain + gate * (painted - plain) + F.pixel_shuffle(head[:, :12], 2)
+        before = F.pixel_shuffle(self.skip(F.pixel_unshuffle(arrived.plate * 2 - 1, 2)).float(), 2)
+        plain = F.pixel_shuffle(self.skip(z).float(), 2) + correction
+        plain = plain + tone(before, arrived.painting * 2 - 1, share)
+        gate = share * torch.sigmoid(trust)  # (B, 1, H, W)
+        y = plain + gate * (painted + repair - plain)
         return (y + 1) / 2
 
     def emit(self, g: GraphWriter, x: str, carried: CarriedNames, guide: str | None = None) -> tuple[str, str]:
@@ -212,21 +225,26 @@ class Translator(nn.Module):
         deep = self.down.emit(g, fine)
         for block in self.body:
             deep = block.emit(g, deep)  # type: ignore[operator]
-        deep = upsample_nearest(g, g.conv(deep, *folded(self.lateral, None)))
-        y = g.op("Concat", deep, fine, both, axis=1)
-        for layer in self.fuse:
-            y = layer.emit(g, y)  # type: ignore[operator]
+        # The norm's factor goes into both convolutions that are added before it, its summand into one of them.
+        lateral, _ = folded(self.lateral, self.fuse.norm)
+        deep = upsample_nearest(g, g.conv(deep, lateral, np.zeros(len(lateral), np.float32)))
+        fused = g.conv(g.op("Concat", fine, both, axis=1), *folded(self.fuse.conv, self.fuse.norm))
+        y = self.smooth.emit(g, g.op("Relu", g.op("Add", fused, deep)))
         # The way from -1..1 to 0..1 is linear, so the last convolutions take it along.
         weight, bias = folded(self.head, None)
         skip, skip_bias = folded(self.skip, None)
-        scale = np.where(np.arange(16) < 12, np.float32(0.5), np.float32(1))
+        scale = np.where(np.arange(28) < 24, np.float32(0.5), np.float32(1))
         head = g.conv(y, weight * scale[:, None, None, None], bias * scale)
-        correction = depth_to_space(g, g.slice(head, [0], [12], [1]))
-        gate = g.op("Mul", share, g.op("Sigmoid", depth_to_space(g, g.slice(head, [12], [16], [1]))))
-        plain = depth_to_space(g, g.conv(z, skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)))
+        correction, repair, trust = (g.slice(head, [a], [b], [1]) for a, b in ((0, 12), (12, 24), (24, 28)))
+        gate = g.op("Mul", share, g.op("Sigmoid", depth_to_space(g, trust)))
+        skip, skip_bias = skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)
+        before = space_to_depth(g, g.op("Sub", g.op("Mul", carried.plate, two), one), 3)
+        before = depth_to_space(g, g.conv(before, skip, skip_bias))
+        plain = depth_to_space(g, g.op("Add", g.conv(z, skip, skip_bias), correction))
+        plain = g.op("Add", plain, emit_tone(g, before, carried.painting, share))
         painted = emit_exposed(g, x, carried)
-        y = g.op("Add", plain, g.op("Mul", gate, g.op("Sub", painted, plain)))
-        return g.op("Add", y, correction), gate
+        repaired = g.op("Add", painted, depth_to_space(g, repair))
+        return g.op("Add", plain, g.op("Mul", gate, g.op("Sub", repaired, plain))), gate
 
 
 def space_to_depth(g: GraphWriter, x: str, channels: int) -> str:

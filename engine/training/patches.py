@@ -20,6 +20,9 @@ __all__ = ["MARGIN", "Batch", "Pair", "PatchSampler"]
 MARGIN = 8
 """Edge pixels around a plate before the network, in training as in a look: they keep zero padding off the picture."""
 
+SOLID = 0.98
+"""Coverage under which a painting that was sampled anew is too thin to be judged."""
+
 CELL = 16
 """Side of the cells, in pixels, that are visited without replacement, so that every painted part gets its turn."""
 
@@ -127,12 +130,17 @@ class PatchSampler:
             weight = pair.weight[window].clone()
             self._hide_borders(weight, top, left, height, width)
             light = self._spoiler.light(rows, columns)
-            for crops, image in ((plates, pair.plate[window]), (paintings, pair.painting[window])):
+            spoiled, wanted = self._spoiler.crop(self._exemplars[index], top, left, rows, columns)
+            painting = pair.painting[window]
+            if wanted is not None:
+                wanted = wanted.to(weight.device)
+                painting = wanted[:3] / wanted[3:].clamp_min(1e-3)
+                weight *= wanted[3:] > SOLID
+            for crops, image in ((plates, pair.plate[window]), (paintings, painting)):
                 crops.append(image if light is None else brightened(image, light.to(image.device)))
             weights.append(weight)
             if pair.guide is not None:
                 guides.append(pair.guide[window])
-            spoiled = self._spoiler.crop(self._exemplars[index], top, left, rows, columns)
             carried.append(spoiled.to(weight.device))
             corners.append((self._corner(top, rows, inner[0], height), self._corner(left, columns, inner[1], width)))
         layout = torch.channels_last
