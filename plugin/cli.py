@@ -41,6 +41,8 @@ VERBS = {
     "report": "one HTML page: what rides on a painting, what flickers, what to paint next",
     "export": "a look for Nuke's Inference node, or for Flame's",
     "worker": "the resident process behind a host: keeps looks loaded, renders on request",
+    "install": "Paintover's part of Nuke or DaVinci Resolve, put where the host looks for it",
+    "uninstall": "takes that away again",
     "doctor": "versions, GPU, color, codecs: the first line of every bug report",
 }
 
@@ -88,7 +90,7 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         if len(words) > 1 and words[0] == "help":
             return _main([words[1], "--help"], debug=debug)
-        listed = "\n".join(f"  {name:<9}{summary}" for name, summary in VERBS.items())
+        listed = "\n".join(f"  {name:<10}{summary}" for name, summary in VERBS.items())
         print(_SHORT_HELP.format(version=__version__, verbs=listed), end="")
         return 0
     if words[0] in ("--version", "-V"):
@@ -187,6 +189,14 @@ def _verb(name: str) -> Verb:
         from plugin import worker_verb
 
         return worker_verb
+    if name == "install":
+        from plugin import install_verb
+
+        return install_verb
+    if name == "uninstall":
+        from plugin import uninstall_verb
+
+        return uninstall_verb
     if name == "doctor":
         from plugin import doctor
 

@@ -96,6 +96,7 @@ class Options(argparse.Namespace):
     reference_colorspace: str | None = None
     seconds: int | None = None
     settings: str | None = None
+    grid: str | None = None
     full_grid: bool = False
     count: int | None = None
     page: str | None = None
@@ -104,6 +105,7 @@ class Options(argparse.Namespace):
     idle: float | None = None
     memory: float | None = None
     to: list[str] | None = None
+    place: str | None = None
     style: str | None = None
     json: bool = False
     out_colorspace: str | None = None
@@ -326,7 +328,7 @@ def add_seed(group: argparse._ArgumentGroup, help_text: str) -> None:
 
 
 def add_training(parser: Parser, *, fresh: bool = False) -> None:
-    """``--budget --steps --seed --recipe --features --resume`` and ``--fresh``."""
+    """``--budget --steps --seed --recipe --settings --features --resume`` and ``--fresh``."""
     group = parser.add_argument_group("training")
     length = group.add_mutually_exclusive_group()
     length.add_argument(
@@ -344,6 +346,11 @@ def add_training(parser: Parser, *, fresh: bool = False) -> None:
         choices=RECIPES,
         metavar="NAME",
         help=f"{', '.join(RECIPES)} (default: paintover)",
+    )
+    group.add_argument(
+        "--settings",
+        metavar="FILE.toml",
+        help="recipe settings as tune writes them: work/tune/best.toml (default: the recipe's own)",
     )
     group.add_argument(
         "--features", metavar="PATH", help="deep features for the losses: VGG weights, vgg16 or vgg19 (default: none)"
