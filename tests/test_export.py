@@ -387,8 +387,9 @@ def test_tiles_of_a_carried_frame_equal_the_whole_frame(two: Look) -> None:
     np.testing.assert_array_equal(whole.carried, tiled.carried)
 
 
-def test_tiles_of_a_frame_whose_exemplar_enters_the_network_equal_the_whole_frame(tmp_path: Path) -> None:
-    net = lively()
+@pytest.mark.parametrize("crisp", [False, True])
+def test_tiles_of_a_frame_whose_exemplar_enters_the_network_equal_the_whole_frame(tmp_path: Path, crisp: bool) -> None:
+    net = lively(Architecture(TINY.width, TINY.blocks, crisp=crisp))
     with torch.no_grad():
         net.head.bias[24:] = 2
     look = write(tmp_path / "ours.onnx", net, [stored(painting_of(plate(60, 72)))])
@@ -397,6 +398,21 @@ def test_tiles_of_a_frame_whose_exemplar_enters_the_network_equal_the_whole_fram
     whole, tiled = (look.stylize(pixels, stmap=np.concatenate([uv, ramp], 2), tile=tile) for tile in (0, 64))
     assert 0.1 < whole.carried.max() <= 1
     assert np.abs(shaper.encode(whole.rgb) - shaper.encode(tiled.rgb)).max() <= TILE_TOLERANCE
+
+
+def test_a_crisp_look_keeps_detail_between_pixels_and_trusts_what_agrees(tmp_path: Path) -> None:
+    scene = plate(96, 120)
+    fine = np.repeat(np.random.default_rng(5).uniform(0.1, 0.9, (96, 120, 1)).astype(np.float32), 3, axis=2)
+    moved = identity_map(96, 120) + np.array([0.5 / 120, 0], np.float32)
+    found = {}
+    for crisp in (False, True):
+        net = Translator(Architecture(TINY.width, TINY.blocks, crisp=crisp)).eval()
+        look = write(tmp_path / f"{crisp}.onnx", net, [StoredExemplar(fine, np.ones((96, 120), np.float32), scene)])
+        found[crisp] = look.stylize(scene, stmap=stmap((moved, 0.9)))
+        assert not look.stylize(scene, stmap=stmap((moved, 0.0))).carried.any()
+    assert found[False].carried.max() <= 0.9 < found[True].carried.min()
+    detail = {k: float(np.abs(np.diff(v.rgb[..., 0], axis=1)).mean()) for k, v in found.items()}
+    assert detail[True] > 1.15 * detail[False]
 
 
 def test_a_carried_painting_follows_the_light(tmp_path: Path) -> None:

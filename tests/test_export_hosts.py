@@ -127,19 +127,21 @@ def packed(height: int, width: int, maps: int) -> np.ndarray:
     return image
 
 
-def ours(path: Path, count: int, *, partial: bool = False) -> Path:
+def ours(path: Path, count: int, *, partial: bool = False, crisp: bool = False) -> Path:
     """A look of our recipe, untrained but lively."""
     from procedural import painting_of, plate
-    from test_export import card, lively, stored
+    from test_export import TINY, card, lively, stored
 
     from engine.training.export import write_look
+    from engine.training.network import Architecture
 
     exemplars = []
     for index in range(count):
         coverage = np.ones((40, 56), np.float32)
         coverage[:, 30:] = np.linspace(1, 0, 26) if partial else 1
         exemplars.append(stored(painting_of(plate(40, 56, seed=index)), coverage))
-    write_look(path, lively(), exemplars, card(exemplars), plate(24, 32))
+    net = lively(Architecture(TINY.width, TINY.blocks, crisp=crisp))
+    write_look(path, net, exemplars, card(exemplars), plate(24, 32))
     return path
 
 
@@ -151,13 +153,15 @@ def scripting(tmp_path: Path) -> object:
     return torchscript
 
 
-@pytest.mark.parametrize(("count", "partial"), [(1, False), (1, True), (2, True), (4, False)])
-def test_the_module_is_the_look(tmp_path: Path, scripting: object, count: int, partial: bool) -> None:
+@pytest.mark.parametrize(
+    ("count", "partial", "crisp"), [(1, False, False), (1, True, True), (2, True, False), (4, False, False)]
+)
+def test_the_module_is_the_look(tmp_path: Path, scripting: object, count: int, partial: bool, crisp: bool) -> None:
     """At five sizes, in float32 and in half."""
     from engine.training import torchscript
 
     assert len(set(torchscript.CHECK_SIZES)) == 5 and torchscript.MAPS == MAPS
-    look = open_look(ours(tmp_path / "look.onnx", count, partial=partial))
+    look = open_look(ours(tmp_path / "look.onnx", count, partial=partial, crisp=crisp))
     found = torchscript.differences(torchscript.build_module(look), look)
     # Float32 differs by the weights' 22 bits; half by its own rounding of the result, 2**-11 of the value.
     assert found.float32 <= 1e-4 and found.half <= torchscript.TOLERANCE

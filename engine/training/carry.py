@@ -30,6 +30,8 @@ CELL = 8
 """Side, pixels, of the cells in which the change of exposure is measured; tiles start on multiples of it."""
 STEADY = 0.05
 """Working encoding: keeps the measured change at none where there is nothing to measure."""
+FILTER = {False: "bilinear", True: "bicubic"}
+"""How exemplars are sampled: by whether they are to stay crisp."""
 LARGEST_CHANGE = 3.0
 """Largest factor, in the encoding, by which the exposure is followed: about three and a half stops."""
 BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
@@ -69,15 +71,18 @@ class Carried:
         return torch.cat([self.painting, self.plate, self.share], 1)
 
 
-def sample(exemplars: Sequence[Exemplar], stmap: Tensor) -> Carried:
-    """Exemplars through an STMap (B, 3K, H, W) of u, v, confidence for each; merged where there are several."""
+def sample(exemplars: Sequence[Exemplar], stmap: Tensor, crisp: bool = False) -> Carried:
+    """Exemplars through an STMap (B, 3K, H, W) of u, v, confidence for each; merged where there are several.
+
+    ``crisp`` samples with a cubic filter, which keeps the finest detail; else a bilinear one.
+    """
     paintings, plates, shares = [], [], []
     for index, exemplar in enumerate(exemplars):
         u, v, confidence = stmap[:, 3 * index : 3 * index + 3].split(1, 1)
         grid = torch.cat([2 * u - 1, 1 - 2 * v], 1).permute(0, 2, 3, 1)
         stack = exemplar.stack[None].expand(len(stmap), -1, -1, -1)
-        got = F.grid_sample(stack, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        coverage = got[:, 3:4]
+        got = F.grid_sample(stack, grid, mode=FILTER[crisp], padding_mode="border", align_corners=False)
+        coverage = got[:, 3:4].clamp(0, 1)
         paintings.append(got[:, :3] / coverage.clamp_min(1e-3))
         plates.append(got[:, 4:])
         shares.append(coverage * confidence.clamp(0, 1))
@@ -152,8 +157,9 @@ class Spoiler:
     RELIT = 0.15
     """Share of the crops under another exposure."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, crisp: bool = False) -> None:
         self.rng = rng
+        self.crisp = crisp
 
     def light(self, rows: int, columns: int) -> Tensor | None:
         """Factor (1, rows, columns) on the encoding by which a crop is relit, or None."""
@@ -189,14 +195,14 @@ class Spoiler:
         length = np.sqrt(np.square(shift).sum(0))
         share = np.exp(-0.25 * np.abs(self._smooth(rows, columns, 16)[0]) * rng.uniform(0, 1) - np.square(length / 8))
         share = np.where(wrong, rng.uniform(0.5, 1.0), share) * (1 - hole) + hole * rng.choice([0.0, 0.0, 0.15])
-        got = self._sampled(exemplar, top, left, shift)
-        coverage = got[3:4]
+        got = self._sampled(exemplar, top, left, shift, FILTER[self.crisp])
+        coverage = got[3:4].clamp(0, 1)
         noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.015), (3, rows, columns)).astype(np.float32))
         shares = torch.from_numpy(share.astype(np.float32))[None].clamp(0, 1) * coverage
         return torch.cat([got[:3] / coverage.clamp_min(1e-3), got[4:] + noise, shares]), wanted
 
     @staticmethod
-    def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray, mode: str = "bilinear") -> Tensor:
+    def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray, mode: str) -> Tensor:
         height, width = exemplar.stack.shape[-2:]
         _, rows, columns = shift.shape
         y, x = np.mgrid[top : top + rows, left : left + columns].astype(np.float32)

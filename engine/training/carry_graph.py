@@ -41,7 +41,7 @@ class CarriedNames:
         return g.op("Concat", self.painting, self.plate, self.share, axis=1)
 
 
-def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar]) -> CarriedNames:
+def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], crisp: bool = False) -> CarriedNames:
     """Emit :func:`engine.training.carry.sample` of the input ``stmap``.
 
     STMaps are Nuke's: u to the right and v upwards in 0..1, pixel centers at (i + 0.5) / size, so that u of the
@@ -64,11 +64,12 @@ def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar]) -> Carried
         image = g.op("Expand", image, repeat)
         uv = g.slice("stmap", [3 * index], [3 * index + 2], [1])
         grid = g.op("Transpose", g.op("Add", g.op("Mul", uv, flip), shift), perm=[0, 2, 3, 1])
-        got = g.op("GridSample", image, grid, mode="linear", padding_mode="border", align_corners=0)
+        mode = "cubic" if crisp else "linear"
+        got = g.op("GridSample", image, grid, mode=mode, padding_mode="border", align_corners=0)
         color = g.slice(got, [0], [3], [1])
         share = g.op("Clip", g.slice("stmap", [3 * index + 2], [3 * index + 3], [1]), zero, one)
         if partial:
-            covered = g.slice(got, [6], [7], [1])
+            covered = g.op("Clip", g.slice(got, [6], [7], [1]), zero, one)
             color = g.op("Div", color, g.op("Max", covered, g.constant(1e-3)))
             share = g.op("Mul", share, covered)
         paintings.append(color)

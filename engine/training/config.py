@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from engine.choices import DENOISE_MODES, GUIDE_KINDS
 from engine.errors import InputError
+from engine.recipe_settings import checked_settings
 
 __all__ = ["RECIPES", "KeyframeJob", "Settings", "TrainingJob"]
 
@@ -68,10 +70,14 @@ class TrainingJob:
     """Refresh a preview strip in ``work``."""
     fit_paintings: bool = False
     """Resample a painting whose size differs from its plate frame."""
+    crisp: bool = False
+    """As in :class:`Settings`."""
     guides: str | None = None
     """Which guide images in ``work`` the look takes, one of ``GUIDE_KINDS``; None for none."""
     denoise: str | None = None
     """How the frames in ``work`` that stand for the plate were denoised, one of ``DENOISE_MODES``; None for none."""
+    settings: Mapping[str, float] | None = None
+    """Values for some of ``recipe_settings.PARAMETERS`` in the place of our recipe's own; None for none."""
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
@@ -81,6 +87,10 @@ class TrainingJob:
                 raise InputError(f"{word!r} is unknown", remedy=f"use {', '.join(known)}")
         if self.guides is not None and self.recipe != RECIPES[0]:
             raise InputError(f"the recipe {self.recipe} takes no guide", remedy="drop --guides or --recipe")
+        if self.settings is not None:
+            checked_settings(self.settings)
+            if self.recipe != RECIPES[0]:
+                raise InputError(f"the recipe {self.recipe} takes no settings", remedy="drop --settings or --recipe")
         if not self.keyframes:
             raise InputError("no keyframe to train from", remedy="give --keyframe FRAME=PAINTING")
         if (self.budget_s is None) == (self.steps is None):
@@ -139,5 +149,18 @@ class Settings:
     """Of the penalty on patterns with the network's own sampling grid."""
     deep: float = 0.0
     """Weight of deep features, when weights are given."""
+    crisp: bool = False
+    """Carried strokes keep their finest detail and are trusted more, for shots that track well."""
     averaging: float = 0.99
     """Decay of the averaged weights per step."""
+
+    def with_values(self, values: Mapping[str, float]) -> Settings:
+        """These settings with the values of some of ``recipe_settings.PARAMETERS``.
+
+        Raises:
+            InputError: see :func:`engine.recipe_settings.checked_settings`.
+        """
+        # The paper's patch is our crop.
+        names = {"patch": "crop"}
+        found: dict[str, Any] = {names.get(name, name): value for name, value in checked_settings(values).items()}
+        return replace(self, **found)

@@ -14,9 +14,10 @@
       -> plain = skip + tone of the paint around + correction <-------------------------------------------+
       -> plain (1 - gate) + (exposed exemplar + repair) gate,   gate = share trust
 
-The gate never exceeds the exemplar's share, and where nothing is carried near a pixel it gets the plain translation.
-Beyond the end of the carried paint the translation takes on its tone and loses it again over some thirty pixels, so
-that no seam shows.
+The gate never exceeds the exemplar's share, unless strokes are to stay crisp: then share and trust are two witnesses,
+whose odds are multiplied. It is 0 where the share is, and where nothing is carried near a pixel that is the plain
+translation. Beyond the end of the carried paint the translation takes on its tone and loses it again over some thirty
+pixels, so that no seam shows.
 A guide, where there is one, joins the encoded plate and the exemplar as G more channels; only the skip never sees it.
 There is no clamp on the way out and nothing depends on the whole image, so tiles equal the full frame. The skip is a
 plain linear filter whose best value is known before training starts: see :func:`fit_skip`.
@@ -38,6 +39,8 @@ from engine.training.graph import GraphWriter
 
 __all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
 
+DOUBT = 1e-4
+"""Keeps the crisp gate defined where share and trust contradict each other."""
 GATE_START = 2.0
 """Logit of the gate before training: an exemplar is trusted until experience says otherwise."""
 
@@ -54,6 +57,8 @@ class Architecture:
     """Side of the linear skip filter, in half-resolution pixels."""
     guide_channels: int = 0
     """Channels of the guide beside the plate."""
+    crisp: bool = False
+    """Whether carried strokes keep their finest detail: a cubic filter, and a gate whose witnesses raise each other."""
 
     multiple: int = CELL
     """Origins of tiles must be multiples of this many pixels."""
@@ -170,6 +175,10 @@ class Translator(nn.Module):
     def guide_channels(self) -> int:
         return self.architecture.guide_channels
 
+    @property
+    def crisp(self) -> bool:
+        return self.architecture.crisp
+
     def forward(self, x: Tensor, carried: Tensor | None = None, guide: Tensor | None = None) -> Tensor:
         """Translate; H and W are multiples of 8.
 
@@ -199,7 +208,10 @@ class Translator(nn.Module):
         before = F.pixel_shuffle(self.skip(F.pixel_unshuffle(arrived.plate * 2 - 1, 2)).float(), 2)
         plain = F.pixel_shuffle(self.skip(z).float(), 2) + correction
         plain = plain + tone(before, arrived.painting * 2 - 1, share)
-        gate = share * torch.sigmoid(trust)  # (B, 1, H, W)
+        trust = torch.sigmoid(trust)
+        gate = share * trust  # (B, 1, H, W)
+        if self.crisp:
+            gate = gate / (gate + (1 - share) * (1 - trust)).clamp_min(DOUBT)
         y = plain + gate * (painted + repair - plain)
         return (y + 1) / 2
 
@@ -236,7 +248,11 @@ class Translator(nn.Module):
         scale = np.where(np.arange(28) < 24, np.float32(0.5), np.float32(1))
         head = g.conv(y, weight * scale[:, None, None, None], bias * scale)
         correction, repair, trust = (g.slice(head, [a], [b], [1]) for a, b in ((0, 12), (12, 24), (24, 28)))
-        gate = g.op("Mul", share, g.op("Sigmoid", depth_to_space(g, trust)))
+        trust = g.op("Sigmoid", depth_to_space(g, trust))
+        gate = g.op("Mul", share, trust)
+        if self.crisp:
+            against = g.op("Mul", g.op("Sub", one, share), g.op("Sub", one, trust))
+            gate = g.op("Div", gate, g.op("Max", g.op("Add", gate, against), g.constant(DOUBT)))
         skip, skip_bias = skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)
         before = space_to_depth(g, g.op("Sub", g.op("Mul", carried.plate, two), one), 3)
         before = depth_to_space(g, g.conv(before, skip, skip_bias))

@@ -86,14 +86,16 @@ class PatchSampler:
     Gathering slices the device's own tensors; positions come from ``rng`` on the CPU, so nothing synchronizes.
     """
 
-    def __init__(self, pairs: list[Pair], *, crop: int, halo: int, batch: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, pairs: list[Pair], *, crop: int, halo: int, batch: int, rng: np.random.Generator, crisp: bool = False
+    ) -> None:
         self.pairs = pairs
         self.crop = crop
         self.halo = halo
         self.batch = batch
         self.rng = rng
         self._turn = 0
-        self._spoiler = Spoiler(rng)
+        self._spoiler = Spoiler(rng, crisp)
         self._exemplars = [pair.exemplar for pair in pairs]
         self._cells = [self._painted_cells(pair) for pair in pairs]
         self._queues: list[list[int]] = [[] for _ in pairs]

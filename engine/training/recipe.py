@@ -58,7 +58,7 @@ class PaintoverRecipe:
         self.machine = machine
         self.deep = None if deep is None else deep.to(machine.device, memory_format=LAYOUT)  # type: ignore[call-overload]
         guides = 0 if pairs[0].guide is None else pairs[0].guide.shape[0]
-        net = Translator(Architecture(width=settings.width, blocks=settings.blocks, guide_channels=guides))
+        net = Translator(Architecture(settings.width, settings.blocks, guide_channels=guides, crisp=settings.crisp))
         self.start_residual = fit_skip(net, [(p.plate, p.painting, p.weight) for p in pairs])
         self.net = net.to(machine.device, memory_format=LAYOUT)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net).requires_grad_(False).eval()
@@ -67,7 +67,9 @@ class PaintoverRecipe:
             memory_format=LAYOUT,  # type: ignore[call-overload]
         )
         halo = -(-net.reach // net.multiple) * net.multiple
-        self.sampler = PatchSampler(pairs, crop=settings.crop, halo=halo, batch=settings.batch, rng=rng)
+        self.sampler = PatchSampler(
+            pairs, crop=settings.crop, halo=halo, batch=settings.batch, rng=rng, crisp=settings.crisp
+        )
         fused = machine.device.type == "cuda"
         self.generator_adam = torch.optim.Adam(self.net.parameters(), settings.learning_rate, fused=fused)
         self.discriminator_adam = torch.optim.Adam(

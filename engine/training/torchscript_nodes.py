@@ -295,12 +295,13 @@ def _resize(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) 
 
 def _grid_sample(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
     mode, padding = attributes.get("mode", b"linear").decode(), attributes.get("padding_mode", b"zeros").decode()
-    if mode not in ("linear", "bilinear"):
+    kind = {"linear": 0, "bilinear": 0, "cubic": 2}.get(mode)
+    if kind is None:
         raise NotImplementedError
     side = {"zeros": 0, "border": 1, "reflection": 2}[padding]
     aligned = bool(attributes.get("align_corners", 0))
     picture, grid = code.tensor(values[0]), code.tensor(values[1])
-    return code.assign(f"torch.grid_sampler({picture}, {grid}, 0, {side}, {aligned})")
+    return code.assign(f"torch.grid_sampler({picture}, {grid}, {kind}, {side}, {aligned})")
 
 
 def _expand(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:

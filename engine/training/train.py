@@ -136,7 +136,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
         job: what to train from and where to write.
         emit: receives one dict per event: start, step, preview, checkpoint, note, warning.
         stop: polled every step.
-        settings: our recipe's settings, for experiments.
+        settings: our recipe's settings, for experiments; else the recipe's own with the job's values.
 
     Raises:
         InputError, ImageError, ColorError, DeviceError: wrong input; nothing was written.
@@ -144,7 +144,8 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
         OutputError: disk full or no permission.
     """
     stop = stop or StopFlag()
-    settings = settings or Settings()
+    settings = settings or Settings().with_values(job.settings or {})
+    settings = replace(settings, crisp=settings.crisp or job.crisp)
     config = ColorConfig.active(job.ocio)
     machine = Machine.choose(job.device, job.threads)
     keyframes = load_keyframes(job, config)
