@@ -164,7 +164,7 @@ TWO_KEYS: Mapping[str, Callable[[Case], None]] = MappingProxyType({"other key": 
 
 
 def _optional(base: str, option: str) -> Callable[[Case], None]:
-    """``plain`` or ``carried`` with a guide, or on the denoised plate; one look for both."""
+    """``plain`` or ``carried`` with a guide, on the denoised plate, or crisp; one look for both."""
 
     def make(case: Case) -> None:
         keys = case.keys[:1]
@@ -177,7 +177,7 @@ def _optional(base: str, option: str) -> Callable[[Case], None]:
 OPTIONS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
     {
         f"{base}+{option}": _optional(base, option)
-        for option in (*GUIDE_KINDS, "denoised")
+        for option in (*GUIDE_KINDS, "denoised", "crisp")
         for base in ("plain", "carried")
     }
 )
@@ -201,7 +201,7 @@ def _ours(case: Case, keys: Sequence[int], option: str | None = None) -> Path:
             (work / "stmap").symlink_to(Path("..", shared.name, "stmap"), target_is_directory=True)
         if option == "denoised":
             prepare_denoised(case.plate, work, DENOISE_MODES[0])
-        elif option is not None:
+        elif option in GUIDE_KINDS:
             prepare_guides(case.plate, keys, work, option)
         _train(case, work, "paintover", keys, option)
     return look
@@ -228,6 +228,7 @@ def _train(case: Case, work: Path, recipe: str, keys: Sequence[int], option: str
         "recipe": recipe,
         "features": str(case.features) if case.features and recipe == REFERENCE else None,
         "preview": False,
+        "crisp": option == "crisp",
         "guides": option if option in GUIDE_KINDS else None,
         "denoise": DENOISE_MODES[0] if option == "denoised" else None,
     }
