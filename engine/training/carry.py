@@ -172,7 +172,7 @@ class Spoiler:
     """Displacement that the network need not undo: it would learn to blur what it cannot place."""
 
     def crop(self, exemplar: Exemplar, top: int, left: int, rows: int, columns: int) -> tuple[Tensor, Tensor | None]:
-        """A spoiled exemplar for the crop at (top, left) of the exemplar's own frame, and what to make of it.
+        """A spoiled exemplar, on the CPU, for the crop at (top, left) of its own frame, and what to make of it.
 
         Returns:
             (7, rows, columns) as :attr:`Carried.stacked`; and (4, rows, columns), painting times coverage and
@@ -207,9 +207,8 @@ class Spoiler:
         _, rows, columns = shift.shape
         y, x = np.mgrid[top : top + rows, left : left + columns].astype(np.float32)
         grid = np.stack([(x + shift[0] + 0.5) / width * 2 - 1, (y + shift[1] + 0.5) / height * 2 - 1], 2)
-        places = torch.from_numpy(grid[None].astype(np.float32)).to(exemplar.stack.device)
-        got = F.grid_sample(exemplar.stack[None], places, mode=mode, padding_mode="border", align_corners=False)
-        return got[0].cpu()
+        places = torch.from_numpy(grid[None].astype(np.float32))
+        return F.grid_sample(exemplar.stack[None], places, mode=mode, padding_mode="border", align_corners=False)[0]
 
     def _smooth(self, rows: int, columns: int, cell: int, count: int = 1) -> np.ndarray:
         """(count, rows, columns) smooth noise, mean 0 and deviation about 1."""

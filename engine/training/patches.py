@@ -83,7 +83,7 @@ class Batch:
 class PatchSampler:
     """Draws crops in keyframe turns, cells of painted pixels without replacement.
 
-    Gathering slices the device's own tensors; positions come from ``rng`` on the CPU, so nothing synchronizes.
+    Gathering slices the device's own tensors; positions and spoiled exemplars come from the CPU, so nothing waits.
     """
 
     def __init__(
@@ -96,7 +96,8 @@ class PatchSampler:
         self.rng = rng
         self._turn = 0
         self._spoiler = Spoiler(rng, crisp)
-        self._exemplars = [pair.exemplar for pair in pairs]
+        # On the CPU, where they are spoiled: a copy back from the device would wait for it at every crop.
+        self._exemplars = [Exemplar(pair.exemplar.stack.cpu()) for pair in pairs]
         self._cells = [self._painted_cells(pair) for pair in pairs]
         self._queues: list[list[int]] = [[] for _ in pairs]
 
