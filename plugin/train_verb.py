@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.color import ColorConfig
 from engine.errors import InputError
+from engine.recipe_settings import read_settings
 from engine.shot import Shot
 from plugin import training_process
 from plugin.farm.arguments import add_task
@@ -52,6 +53,7 @@ def parser() -> Parser:
             "    --keyframe 1080=p1080.png --work work --look hero.onnx",
             "paintover train shot.toml --budget 5m",
             "paintover train shot.toml --steps 2000 --seed 7 --resume",
+            "paintover train shot.toml --settings work/tune/best.toml --budget 5m",
         ],
         shot_file=True,
     )
@@ -109,7 +111,11 @@ def training_phase(job: TrainingJob) -> Phase:
 
 
 def job_from(shot: Shot, options: Options) -> TrainingJob:
-    """The job of the training process, with absolute paths."""
+    """The job of the training process, with absolute paths.
+
+    Raises:
+        InputError: the features or the settings file is missing, or names what cannot be trained with.
+    """
     return TrainingJob(
         plate=_absolute(shot.plate.path.text),
         frames=str(shot.plate.frames),
@@ -138,6 +144,7 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         fit_paintings=options.fit_paintings,
         guides=options.guides,
         denoise=options.denoise,
+        settings=_settings(options),
     )
 
 
@@ -152,6 +159,18 @@ def make_look(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug:
     facts = {"look": str(look.look), "steps": look.steps, "seconds": look.seconds, "check_error": look.check_error}
     progress.note(f"{look.look}: {look.steps} steps in {duration(look.seconds)}{loss}", facts)
     return look
+
+
+def _settings(options: Options) -> dict[str, float] | None:
+    """The values of the settings file, and not its path: the same values are the same training."""
+    if options.settings is None:
+        return None
+    if options.recipe not in (None, "paintover"):
+        raise InputError(f"the recipe {options.recipe} takes no settings", remedy="drop --settings or --recipe")
+    path = Path(options.settings)
+    if not path.is_file():
+        raise InputError("the settings file is missing", path=path, remedy="check --settings")
+    return read_settings(path)
 
 
 def _features(text: str | None) -> str | None:

@@ -46,7 +46,7 @@ def parser() -> Parser:
             "paintover tune --plate plate.%04d.png --frames 0-99 --keyframe 0=painted.0000.png \\",
             "    --reference ebsynth.%04d.png --work work",
             "paintover tune shot.toml --reference ref.%04d.exr --seconds 60 --full-grid",
-            "paintover tune shot.toml --reference ref.%04d.exr --settings work/tune/best.toml --seconds 300",
+            "paintover tune shot.toml --reference ref.%04d.exr --settings grid.toml --seconds 300",
         ],
         shot_file=True,
     )
@@ -68,8 +68,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     reference = SequencePath.parse(options.reference)
     if reference.is_movie:
         raise InputError(f'"{reference}" is a movie', remedy="extract its frames, and name them like ref.%04d.png")
-    if options.settings is not None and not Path(options.settings).is_file():
-        raise InputError("the settings file is missing", path=options.settings, remedy="check --settings")
+    if options.grid is not None and not Path(options.grid).is_file():
+        raise InputError("the settings file is missing", path=options.grid, remedy="check --settings")
     shot = shot_from(options, paintings=True, frames_out=False)
     check_training(shot, options)
     seconds = float(options.seconds or DEFAULT_SECONDS)
@@ -77,7 +77,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     search = {
         "reference": os.path.abspath(reference.text),  # noqa: PTH100
         "reference_colorspace": options.reference_colorspace,
-        "grid": None if options.settings is None else os.path.abspath(options.settings),  # noqa: PTH100
+        "grid": None if options.grid is None else os.path.abspath(options.grid),  # noqa: PTH100
         "full": options.full_grid,
         "guides": shot.guides,
     }
@@ -95,8 +95,27 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         plot, look, file = (str(folder / Path(done[name]).name) for name in ("plot", "look", "settings_file"))
         print(f"\n{plot}: loss against each parameter")
         print(f"next: paintover render --look {shlex.quote(look)}, the best look as it is;")
-        print(f"      or train its setting longer: paintover tune ... --settings {shlex.quote(file)} --seconds 300")
+        print("      or train with its settings, longer:")
+        print(f"      {shlex.join(_training(options, file))}")
     return 0
+
+
+def _training(options: Options, settings: str) -> list[str]:
+    """The command that trains a look of this shot with settings, as the search was called."""
+    named = {
+        "--plate": options.plate,
+        "--frames": options.frames,
+        "--work": options.work,
+        "--colorspace": options.colorspace,
+        "--paint-colorspace": options.paint_colorspace,
+        "--ocio": options.ocio,
+        "--features": options.features,
+    }
+    words = ["paintover", "train", *([options.shot] if options.shot else [])]
+    words += [word for keyframe in options.keyframes or () for word in ("--keyframe", keyframe)]
+    words += [word for name, value in named.items() if value is not None for word in (name, value)]
+    words += ["--fit-paintings"] if options.fit_paintings else []
+    return [*words, "--settings", settings, "--budget", "5m"]
 
 
 def _search(

@@ -43,6 +43,7 @@ def add_tuning(parser: Parser, seconds: int) -> None:
     )
     group.add_argument(
         "--settings",
+        dest="grid",
         metavar="FILE.toml",
         help="lists named batch, patch, blocks, learning_rate (default: half and twice of each default)",
     )

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from engine.errors import InputError
+from engine.recipe_settings import PARAMETERS, checked_setting, read_parameters
 from engine.training.config import Settings
 
-__all__ = ["PARAMETERS", "Setting", "settings_of"]
+__all__ = ["Setting", "settings_of"]
 
 Grid = Mapping[str, tuple[float, ...]]
-
-PARAMETERS = ("batch", "patch", "blocks", "learning_rate")
 
 _CELL = 16
 """Patches of the default grid are multiples of this many pixels."""
@@ -44,13 +40,8 @@ class Setting:
     """At the start, of Adam."""
 
     def __post_init__(self) -> None:
-        for name, least in (("batch", 1), ("patch", 32), ("blocks", 1)):
-            value = getattr(self, name)
-            if value != int(value) or value < least:
-                raise InputError(f"{name} is {value:g}, a whole number of at least {least} is needed")
-            object.__setattr__(self, name, int(value))
-        if not 0 < self.learning_rate < 1:
-            raise InputError(f"learning_rate is {self.learning_rate:g}, a number between 0 and 1 is needed")
+        for name in PARAMETERS:
+            object.__setattr__(self, name, checked_setting(name, getattr(self, name)))
 
     @property
     def name(self) -> str:
@@ -59,9 +50,7 @@ class Setting:
 
     def over(self, settings: Settings) -> Settings:
         """``settings`` with this point's values."""
-        return replace(
-            settings, batch=self.batch, crop=self.patch, blocks=self.blocks, learning_rate=self.learning_rate
-        )
+        return settings.with_values(asdict(self))
 
 
 def settings_of(
@@ -110,20 +99,9 @@ def settings_of(
 
 
 def _read_grid(path: Path) -> Grid:
-    try:
-        data = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
-    except OSError as error:
-        raise InputError(f"cannot read the settings: {error.strerror or error}", path=path) from error
-    except (TOMLKitError, UnicodeDecodeError) as error:
-        raise InputError(f"the settings file is not TOML: {error}", path=path) from error
     remedy = "write lists of numbers, such as batch = [1, 3, 6]"
-    unknown = sorted(set(data) - set(PARAMETERS))
-    if unknown:
-        raise InputError(f"unknown parameter {unknown[0]}", path=path, remedy=f"known are {', '.join(PARAMETERS)}")
-    if not data:
-        raise InputError("the settings file has no parameter", path=path, remedy=remedy)
     grid = {}
-    for name, found in data.items():
+    for name, found in read_parameters(path).items():
         numbers = found if isinstance(found, list) else [found]
         if not numbers or not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers):
             raise InputError(f"{name} is no list of numbers", path=path, remedy=remedy)

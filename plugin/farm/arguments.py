@@ -15,7 +15,7 @@ from plugin.options import Options, Parser
 
 __all__ = ["add_expectations", "add_planning", "add_task", "parse_seconds", "settle"]
 
-_PATHS = ("shot", "plate", "out", "work", "look", "vectors", "backward_vectors")
+_PATHS = ("shot", "plate", "out", "work", "look", "vectors", "backward_vectors", "settings")
 
 
 def parse_seconds(text: str) -> float:

@@ -40,7 +40,7 @@ _LONGEST_NAME = 64
 """Characters of a step's or a job's name, by the specification's oldest limit."""
 _NOTICE_S = 10
 """From the request to stop until the process is ended; it leaves within five."""
-_PATH_OPTIONS = ("--vectors", "--backward-vectors", "--ocio", "--features")
+_PATH_OPTIONS = ("--vectors", "--backward-vectors", "--ocio", "--features", "--settings")
 
 
 @dataclass(frozen=True)
