@@ -478,10 +478,19 @@ def test_paths_are_mapped_by_the_deepest_rule(path: str, mapped: str) -> None:
     assert RULES.apply(path) == mapped
 
 
+@pytest.mark.parametrize("text", ["{}", '{"version": "pathmapping-1.0", "path_mapping_rules": []}'])
+def test_a_session_without_rules_changes_no_path(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "rules.json"
+    file.write_text(text, encoding="utf-8")
+    mapping = PathMapping.load(file)
+    assert mapping.rules == () and mapping.apply("/mnt/shows/p.exr") == "/mnt/shows/p.exr"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("{", "not JSON"),
+        ('{"path_mapping_rules": []}', "no path mapping of a version known here"),
         ("[]", "no path mapping of a version known here"),
         ('{"version": "pathmapping-2.0"}', "no path mapping of a version known here"),
         ('{"version": "pathmapping-1.0", "path_mapping_rules": 3}', "no list of rules"),

@@ -9,6 +9,7 @@ The rules are those of Open Job Description, which writes them into a file for e
 
 The most specific rule counts, and only one is applied. Whole names are compared: a rule for ``/mnt/a`` says nothing
 about ``/mnt/ab``. Windows paths are compared without case, and with either slash. What no rule names stays as it is.
+A session without rules writes ``{}``.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ class PathMapping:
 
     @classmethod
     def _from_data(cls, data: Any) -> PathMapping:
+        if data == {}:
+            return cls()
         if not isinstance(data, dict) or data.get("version") != _VERSION:
             raise InputError("this is no path mapping of a version known here", remedy=_REMEDY)
         rules = data.get("path_mapping_rules", [])
