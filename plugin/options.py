@@ -72,6 +72,7 @@ class Options(argparse.Namespace):
     steps: int | None = None
     seed: int | None = None
     recipe: str | None = None
+    crisp: bool = False
     features: str | None = None
     resume: bool = False
     fresh: bool = False
@@ -328,7 +329,7 @@ def add_seed(group: argparse._ArgumentGroup, help_text: str) -> None:
 
 
 def add_training(parser: Parser, *, fresh: bool = False) -> None:
-    """``--budget --steps --seed --recipe --settings --features --resume`` and ``--fresh``."""
+    """``--budget --steps --seed --recipe --settings --crisp --features --resume`` and ``--fresh``."""
     group = parser.add_argument_group("training")
     length = group.add_mutually_exclusive_group()
     length.add_argument(
@@ -351,6 +352,11 @@ def add_training(parser: Parser, *, fresh: bool = False) -> None:
         "--settings",
         metavar="FILE.toml",
         help="recipe settings as tune writes them: work/tune/best.toml (default: the recipe's own)",
+    )
+    group.add_argument(
+        "--crisp",
+        action="store_true",
+        help="keep the finest detail of carried strokes and trust them more: for shots that track well",
     )
     group.add_argument(
         "--features", metavar="PATH", help="deep features for the losses: VGG weights, vgg16 or vgg19 (default: none)"

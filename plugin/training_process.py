@@ -97,6 +97,8 @@ class TrainingJob:
     """Which guide images in ``work`` the look takes beside the plate, if any."""
     denoise: str | None = None
     """How the frames in ``work`` were denoised that stand for the plate, if any do."""
+    crisp: bool = False
+    """Whether carried strokes keep their finest detail."""
     settings: Mapping[str, float] | None = None
     """Recipe settings in the place of its own, as :func:`engine.recipe_settings.read_settings` gives them."""
 

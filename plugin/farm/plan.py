@@ -260,6 +260,7 @@ def _train(shot: Shot, options: Options, look: Path, work: Path, gpu: bool) -> F
         *_prepared(options),
         *_option("--recipe", options.recipe),
         *_option("--settings", options.settings and _absolute(options.settings)),
+        *(["--crisp"] if options.crisp else []),
         *_option("--features", options.features and _file(options.features)),
         *(("--fit-paintings",) if options.fit_paintings else ()),
         *(("--resume",) if options.resume else ()),
