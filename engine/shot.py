@@ -6,6 +6,8 @@
     out = "out/hero.%04d.exr"
     work = "work"
     budget_s = 60
+    denoise = "aware"
+    guides = "points"
 
     [plate]
     path = "plate/plate.%04d.exr"
@@ -35,6 +37,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from engine.choices import DENOISE_MODES, GUIDE_KINDS
 from engine.errors import InputError, OutputError
 from engine.frames import FrameRange, SequencePath
 
@@ -99,7 +102,8 @@ class Shot:
 
     Raises:
         InputError: a keyframe outside the range or given twice, both a budget and steps, a number that is not finite
-            or too small, or an output that would overwrite the plate or a painting.
+            or too small, an unknown kind of denoising or guide, or an output that would overwrite the plate or a
+            painting.
     """
 
     plate: Plate
@@ -117,8 +121,12 @@ class Shot:
     seed: int = 0
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
-    guides: bool = True
+    stmaps: bool = True
     """Whether the keyframes are carried along by STMaps."""
+    denoise: str | None = None
+    """How the plate's grain is averaged away, one of ``DENOISE_MODES``; None for not at all."""
+    guides: str | None = None
+    """Which guide images the translator takes, one of ``GUIDE_KINDS``; None for none."""
     tile: int | None = None
     """Largest side of a tile in pixels; 0 for the whole frame."""
     workers: int = 1
@@ -143,6 +151,10 @@ class Shot:
             value = getattr(self, name)
             if value is not None and not least <= value < math.inf:
                 raise InputError(f"{name} is {value}, a finite number of at least {least} is needed")
+        for name, known in (("denoise", DENOISE_MODES), ("guides", GUIDE_KINDS)):
+            word = getattr(self, name)
+            if word is not None and word not in known:
+                raise InputError(f"{name} is {word!r}", remedy=f"use {', '.join(known)}")
         if self.out is not None:
             refuse_overwriting(self.out, self.plate, self.keyframes)
 
@@ -235,7 +247,9 @@ _SHOT_KEYS = {
     "steps": int,
     "seed": int,
     "device": str,
-    "guides": bool,
+    "stmaps": bool,
+    "denoise": str,
+    "guides": (str, bool),
     "tile": int,
     "workers": int,
     "out_colorspace": str,
@@ -261,6 +275,10 @@ def _from_data(data: Mapping[str, Any], root: Path) -> Shot:
             )
         )
     rest = {name: value for name, value in data.items() if name not in ("plate", "keyframes", "out", "work", "look")}
+    if isinstance(rest.get("guides"), bool):
+        # The name of ``stmaps`` from before there were guide images.
+        rest.setdefault("stmaps", rest["guides"])
+        del rest["guides"]
     return Shot(
         plate=Plate(_rooted(plate["path"], root), FrameRange.parse(str(plate["frames"])), plate.get("colorspace")),
         keyframes=tuple(keyframes),
@@ -277,7 +295,8 @@ def _check_keys(data: Mapping[str, Any], known: Mapping[str, Any], where: str, n
             close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
             hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
             raise InputError(f'{where} has no setting "{key}"', remedy=hint)
-        if not isinstance(value, known[key]) or (isinstance(value, bool) and known[key] is not bool):
+        kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise InputError(f'"{key}" of {where} is {value!r}, which is of the wrong kind')
     for key in needed:
         if key not in data:

@@ -24,7 +24,7 @@ from plugin.farm.arguments import add_task
 from plugin.options import Options, Parser, add_color, add_plate, add_reporting, add_threads, add_work
 from plugin.preflight import check_plate, check_spaces, prepare_folder
 from plugin.prepare_options import add_denoise, add_guides, add_preparation, add_vectors
-from plugin.prepared_files import extra_phases, prepare_extras, summary
+from plugin.prepared_files import Extras, extra_phases, prepare_extras, summary
 from plugin.progress import Phase, Progress, counted_frames
 from plugin.request import plate_from, work_from
 from plugin.stop import StopRequest
@@ -66,7 +66,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Make the sidecars that are missing or no longer right."""
     file = None if options.shot is None else Shot.load(options.shot)
     plate = plate_from(options, file)
-    only_denoised = options.denoise is not None and options.guides is None
+    extras = Extras.of(options, file)
+    only_denoised = extras.denoise is not None and extras.guides is None
     keys = _keys(options, file, needed=not only_denoised)
     for key in keys:
         if key not in plate.frames:
@@ -77,11 +78,11 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_plate(plate)
     prepare_folder(work)
     if options.shard is None:
-        progress.plan([*([prepare_phase(plate, keys)] if keys else []), *extra_phases(plate, options)])
+        progress.plan([*([prepare_phase(plate, keys)] if keys else []), *extra_phases(plate, extras)])
         threads, overwrite = options.threads, options.overwrite
         if keys:
             prepare_frames(plate, keys, work, vectors, progress, stop, threads=threads, overwrite=overwrite)
-        prepare_extras(plate, keys, work, options, progress, stop, overwrite=overwrite)
+        prepare_extras(plate, keys, work, extras, progress, stop, threads=threads, overwrite=overwrite)
         progress.finish()
         return 0
     parts = options.shard.of(chains(plate.frames, keys))
@@ -91,7 +92,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             prepare_phase(replace(plate, frames=part), (key,), name)
             for name, (key, part) in zip(names, parts, strict=True)
         ]
-        + extra_phases(plate, options)
+        + extra_phases(plate, extras)
     )
     for name, (key, part) in zip(names, parts, strict=True):
         prepare_frames(
@@ -105,7 +106,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             overwrite=options.overwrite,
             phase=name,
         )
-    prepare_extras(plate, keys, work, options, progress, stop, overwrite=options.overwrite)
+    prepare_extras(plate, keys, work, extras, progress, stop, threads=options.threads, overwrite=options.overwrite)
     if not parts:
         progress.note(f"shard {options.shard.index} of {options.shard.count}: no keyframe is left for it")
     progress.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.denoise_files import prepare_denoised
@@ -10,23 +11,47 @@ from engine.derived import denoised_frames, guide_images
 from engine.guide_files import prepare_guides
 from engine.pipeline import plate_sha256
 from engine.plate_reader import Prepared
-from engine.shot import Plate
+from engine.shot import Plate, Shot
+from plugin.farm.shard import Shard
 from plugin.options import Options
 from plugin.progress import Phase, Progress, counted_frames
+from plugin.request import denoise_from, guides_from
 from plugin.stop import StopRequest
 
-__all__ = ["check_prepared", "extra_phases", "prepare_extras", "summary"]
+__all__ = ["Extras", "check_prepared", "extra_phases", "prepare_extras", "summary"]
 
 _DENOISE, _GUIDES = "denoise", "guides"
 
 
-def extra_phases(plate: Plate, options: Options) -> list[Phase]:
+@dataclass(frozen=True)
+class Extras:
+    """What is made of a plate's frames beside STMaps."""
+
+    denoise: str | None = None
+    """How frames are denoised; None for not at all."""
+    guides: str | None = None
+    """Which guide images are drawn; None for none."""
+    shard: Shard | None = None
+    """Which part of it; None for all."""
+
+    @classmethod
+    def of(cls, options: Options, shot: Shot | None) -> Extras:
+        """What options and shot file ask for."""
+        return cls(denoise_from(options, shot), guides_from(options, shot), options.shard)
+
+    @property
+    def draws_guides(self) -> bool:
+        """Guide images follow each other: the first shard draws them all."""
+        return self.guides is not None and (self.shard is None or self.shard.index == 1)
+
+
+def extra_phases(plate: Plate, extras: Extras) -> list[Phase]:
     """The parts that ``--denoise`` and ``--guides`` have in a plan; none where neither is asked for."""
     frames = counted_frames(len(plate.frames))
     phases = []
-    if options.denoise is not None:
+    if extras.denoise is not None:
         phases.append(Phase(_DENOISE, f"Denoising {frames}", 4.0))
-    if _draws_guides(options):
+    if extras.draws_guides:
         phases.append(Phase(_GUIDES, f"Making guide images for {frames}", 1.0))
     return phases
 
@@ -35,10 +60,11 @@ def prepare_extras(
     plate: Plate,
     keys: Sequence[int],
     work: Path,
-    options: Options,
+    extras: Extras,
     progress: Progress,
     stop: StopRequest,
     *,
+    threads: int | None,
     overwrite: bool = False,
 ) -> None:
     """Make what ``--denoise`` and ``--guides`` ask for, in the phases of :func:`extra_phases`.
@@ -62,9 +88,8 @@ def prepare_extras(
         with stop.cooperative():
             return make()
 
-    threads = options.threads
-    if options.denoise is not None:
-        mode, frames = options.denoise, None if options.shard is None else options.shard.of(plate.frames.frames)
+    if extras.denoise is not None:
+        mode, frames = extras.denoise, None if extras.shard is None else extras.shard.of(plate.frames.frames)
         made = run(
             _DENOISE,
             lambda: prepare_denoised(
@@ -72,8 +97,8 @@ def prepare_extras(
             ),
         )
         tell("denoised", f"denoised frames ({mode})", made)
-    if options.guides is not None and _draws_guides(options):
-        kind = options.guides
+    if extras.guides is not None and extras.draws_guides:
+        kind = extras.guides
         made = run(
             _GUIDES,
             lambda: prepare_guides(
@@ -81,10 +106,6 @@ def prepare_extras(
             ),
         )
         tell("guide", f"guide images ({kind})", made)
-
-
-def _draws_guides(options: Options) -> bool:
-    return options.guides is not None and (options.shard is None or options.shard.index == 1)
 
 
 def summary(made: int, kept: int, foreign: int) -> str:
@@ -97,17 +118,17 @@ def summary(made: int, kept: int, foreign: int) -> str:
     return ", ".join(parts)
 
 
-def check_prepared(plate: Plate, keys: Sequence[int], work: Path, options: Options) -> None:
-    """What training from these options needs is there, for every keyframe.
+def check_prepared(plate: Plate, keys: Sequence[int], work: Path, extras: Extras) -> None:
+    """What training with these needs is there, for every keyframe.
 
     Raises:
         ImageError: a guide image or a denoised frame is missing, of another kind, or of another plate.
     """
     needed = []
-    if options.denoise is not None:
-        needed.append(denoised_frames(work, plate.path, options.denoise))
-    if options.guides is not None:
-        needed.append(guide_images(work, options.guides, keys))
+    if extras.denoise is not None:
+        needed.append(denoised_frames(work, plate.path, extras.denoise))
+    if extras.guides is not None:
+        needed.append(guide_images(work, extras.guides, keys))
     for key in keys if needed else ():
         source = plate_sha256(plate.path, key)
         for files in needed:

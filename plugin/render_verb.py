@@ -106,7 +106,7 @@ def settings_of(shot: Shot, options: Options) -> RenderSettings:
         out_colorspace=shot.out_colorspace,
         carried_layer=carried_from(options, out_from(options, shot)),
         tensorrt=options.tensorrt,
-        denoise=options.denoise,
+        denoise=shot.denoise,
         threads=options.threads,
     )
 

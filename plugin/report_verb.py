@@ -25,7 +25,7 @@ from plugin.preflight import check_spaces, prepare_folder
 from plugin.prepare_options import add_denoise
 from plugin.progress import NoProgress, Phase, Progress
 from plugin.report_page import write_report
-from plugin.request import look_from, out_from, painted_from, plate_from, sidecars_from, work_from
+from plugin.request import denoise_from, look_from, out_from, painted_from, plate_from, sidecars_from, work_from
 from plugin.stop import StopRequest
 from plugin.verb_options import add_report
 
@@ -73,7 +73,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         tile=file.tile if file and options.tile is None else options.tile,
         out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
         tensorrt=options.tensorrt,
-        denoise=options.denoise,
+        denoise=denoise_from(options, file),
     )
     check_spaces(config, [plate.colorspace, settings.out_colorspace])
     look: Path | None = look_from(options, file)

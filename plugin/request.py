@@ -16,7 +16,9 @@ from plugin.options import DEFAULT_BUDGET_S, MINIMUM_BUDGET_S, Options
 
 __all__ = [
     "carried_from",
+    "denoise_from",
     "frames_from",
+    "guides_from",
     "look_from",
     "out_from",
     "painted_from",
@@ -56,7 +58,9 @@ def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> 
         steps=steps,
         seed=base.seed if options.seed is None else options.seed,
         device=options.device or base.device,
-        guides=base.guides and not options.no_guides,
+        stmaps=base.stmaps and not options.no_guides,
+        denoise=denoise_from(options, file),
+        guides=guides_from(options, file),
         tile=base.tile if options.tile is None else options.tile,
         workers=options.workers or base.workers,
         out_colorspace=options.out_colorspace or base.out_colorspace,
@@ -134,7 +138,17 @@ def look_from(options: Options, shot: Shot | None) -> Path:
 
 def sidecars_from(options: Options, shot: Shot | None) -> Path | None:
     """The folder to look for STMap sidecars in; None for the plain translator."""
-    return None if options.no_guides or (shot and not shot.guides) else work_from(options, shot)
+    return None if options.no_guides or (shot and not shot.stmaps) else work_from(options, shot)
+
+
+def denoise_from(options: Options, shot: Shot | None) -> str | None:
+    """How the plate is denoised; None for not at all."""
+    return options.denoise or (shot.denoise if shot else None)
+
+
+def guides_from(options: Options, shot: Shot | None) -> str | None:
+    """Which guide images are taken; None for none."""
+    return options.guides or (shot.guides if shot else None)
 
 
 def carried_from(options: Options, out: SequencePath) -> bool:

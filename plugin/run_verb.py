@@ -19,7 +19,7 @@ from plugin.options import (
 from plugin.preflight import check_out
 from plugin.prepare_options import add_denoise, add_guides, add_vectors
 from plugin.prepare_verb import prepare_frames, prepare_phase, vectors_from
-from plugin.prepared_files import check_prepared, extra_phases, prepare_extras
+from plugin.prepared_files import Extras, check_prepared, extra_phases, prepare_extras
 from plugin.progress import Phase, Progress
 from plugin.render_verb import render_frames, render_phase, settings_of
 from plugin.report import write_sheet
@@ -83,16 +83,17 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     vectors = None if work is None else vectors_from(options, shot.plate.frames)
     phases = [render_phase(shot, options), VERIFY_PHASE, _SHEET_PHASE, REPORT_PHASE]
     phases = phases if trained else [training_phase(job), *phases]
-    phases = [*extra_phases(shot.plate, options), *phases]
+    extras = Extras.of(options, shot)
+    phases = [*extra_phases(shot.plate, extras), *phases]
     progress.plan(phases if work is None else [prepare_phase(shot.plate, keys), *phases])
     look = look_from(options, shot)
     if work is not None:
         prepare_frames(shot.plate, keys, work, vectors, progress, stop, threads=options.threads)
-    prepare_extras(shot.plate, keys, folder, options, progress, stop)
+    prepare_extras(shot.plate, keys, folder, extras, progress, stop, threads=options.threads)
     if trained:
         progress.note(f"{look}: already trained from these inputs; --fresh trains again")
     else:
-        check_prepared(shot.plate, keys, folder, options)
+        check_prepared(shot.plate, keys, folder, extras)
         make_look(job, progress, stop, debug=options.debug)
     stop.check()
     render_frames(shot, options, progress, stop)

@@ -32,14 +32,14 @@ from plugin.preflight import (
     prepare_folder,
 )
 from plugin.prepare_options import add_denoise, add_guides
-from plugin.prepared_files import check_prepared
+from plugin.prepared_files import Extras, check_prepared
 from plugin.progress import Phase, Progress, duration
 from plugin.request import look_from, shot_from, work_from
 from plugin.stop import StopRequest
 from plugin.training_process import TrainedLook, TrainingJob, TrainingKeyframe
 from plugin.training_record import fingerprint, forget, remember
 
-__all__ = ["check_training", "job_from", "make_look", "parser", "run"]
+__all__ = ["check_recipe", "check_training", "job_from", "make_look", "parser", "run"]
 
 
 def parser() -> Parser:
@@ -76,7 +76,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     shot = shot_from(options, paintings=True, frames_out=False)
     check_training(shot, options)
     keys = [keyframe.frame for keyframe in shot.keyframes]
-    check_prepared(shot.plate, keys, work_from(options, shot), options)
+    check_prepared(shot.plate, keys, work_from(options, shot), Extras.of(options, shot))
     job = job_from(shot, options)
     progress.plan([training_phase(job)])
     make_look(job, progress, stop, debug=options.debug)
@@ -91,8 +91,7 @@ def check_training(shot: Shot, options: Options) -> ColorConfig:
         PaintoverError: see :mod:`plugin.preflight`; each case has its own message.
     """
     config = ColorConfig.active(options.ocio)
-    if options.guides is not None and options.recipe not in (None, "paintover"):
-        raise InputError(f"the recipe {options.recipe} takes no guide", remedy="drop --guides or --recipe")
+    check_recipe(shot, options)
     check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
     check_spaces(config, [keyframe.colorspace for keyframe in shot.keyframes])
     check_keyframes(shot.keyframes)
@@ -102,6 +101,24 @@ def check_training(shot: Shot, options: Options) -> ColorConfig:
     check_device(shot.device)
     training_process.require_training()
     return config
+
+
+def check_recipe(shot: Shot, options: Options) -> None:
+    """The recipe takes what is asked of it.
+
+    Raises:
+        InputError: guide images, settings or crisp strokes for a recipe that is not ours.
+    """
+    if options.recipe in (None, "paintover"):
+        return
+    ours = {
+        "guides": (shot.guides, "guide"),
+        "settings": (options.settings, "settings"),
+        "crisp": (options.crisp or None, "crisp strokes"),
+    }
+    for option, (value, what) in ours.items():
+        if value is not None:
+            raise InputError(f"the recipe {options.recipe} takes no {what}", remedy=f"drop --{option} or --recipe")
 
 
 def training_phase(job: TrainingJob) -> Phase:
@@ -142,8 +159,9 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         threads=options.threads,
         preview=True,
         fit_paintings=options.fit_paintings,
-        guides=options.guides,
-        denoise=options.denoise,
+        guides=shot.guides,
+        denoise=shot.denoise,
+        crisp=options.crisp,
         settings=_settings(options),
     )
 
@@ -165,8 +183,6 @@ def _settings(options: Options) -> dict[str, float] | None:
     """The values of the settings file, and not its path: the same values are the same training."""
     if options.settings is None:
         return None
-    if options.recipe not in (None, "paintover"):
-        raise InputError(f"the recipe {options.recipe} takes no settings", remedy="drop --settings or --recipe")
     path = Path(options.settings)
     if not path.is_file():
         raise InputError("the settings file is missing", path=path, remedy="check --settings")

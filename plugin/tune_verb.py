@@ -73,13 +73,15 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     shot = shot_from(options, paintings=True, frames_out=False)
     check_training(shot, options)
     seconds = float(options.seconds or DEFAULT_SECONDS)
-    job = replace(job_from(shot, options), budget_s=seconds, steps=None, preview=False, resume=False)
+    # Settings are compared on the plate alone, whatever the shot file says of denoising and guides.
+    plain = replace(shot, denoise=None, guides=None)
+    job = replace(job_from(plain, options), budget_s=seconds, steps=None, preview=False, resume=False)
     search = {
         "reference": os.path.abspath(reference.text),  # noqa: PTH100
         "reference_colorspace": options.reference_colorspace,
         "grid": None if options.grid is None else os.path.abspath(options.grid),  # noqa: PTH100
         "full": options.full_grid,
-        "guides": shot.guides,
+        "guides": shot.stmaps,
     }
     progress.plan([Phase("tune", f"Searching, {duration(seconds)} a setting")])
     done = _search(job, search, progress, stop, debug=options.debug)

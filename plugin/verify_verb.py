@@ -22,7 +22,16 @@ from plugin.options import (
 )
 from plugin.prepare_options import add_denoise
 from plugin.progress import Phase, Progress, counted_frames
-from plugin.request import carried_from, frames_from, look_from, out_from, plate_from, sidecars_from, work_from
+from plugin.request import (
+    carried_from,
+    denoise_from,
+    frames_from,
+    look_from,
+    out_from,
+    plate_from,
+    sidecars_from,
+    work_from,
+)
 from plugin.stop import StopRequest
 
 __all__ = ["VERIFY_PHASE", "parser", "run", "verify_frames"]
@@ -69,7 +78,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
         carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
-        denoise=options.denoise,
+        denoise=denoise_from(options, file),
     )
     progress.plan([VERIFY_PHASE])
     look, work = look_from(options, file), sidecars_from(options, file)

@@ -252,6 +252,10 @@ def test_denoised_frames_and_guide_images_come_before_training(shot: Shot) -> No
     assert ["--guides" in step.command for step in plan.steps] == [True, True, False, False]
     alone = plan_from(shot.options(denoise=DENOISE_MODES[-1]))
     assert [step.name for step in alone.steps] == ["prepare", "render", "verify"]
+    with pytest.raises(InputError, match="guide images follow keyframes"):
+        plan_from(shot.options(guides="points"))
+    with pytest.raises(InputError, match="texler2020 takes no guide"):
+        plan_from(painted(shot, guides="points", recipe="texler2020"))
 
 
 def test_a_gpu_is_for_training_and_rendering(shot: Shot) -> None:

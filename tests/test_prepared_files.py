@@ -11,7 +11,8 @@ from test_cli import PLATE, RENDER, RUN, TRAIN, Cli, picture
 from test_cli import cli as cli
 
 from engine import images
-from plugin.options import Parser
+from plugin.farm.plan import plan_from
+from plugin.options import Options, Parser
 from plugin.prepare_options import add_denoise
 
 PREPARE = ("prepare", *PLATE, "--frames", "0-10", "--work", "work")
@@ -96,6 +97,30 @@ def test_run_makes_what_it_needs_and_verifies_it(cli: Cli) -> None:
     guided(cli.folder, "grid")
     third = cli(*RUN, "--guides", "grid")
     assert third.code == 0 and "already trained" not in third.out and "guide images (grid), 11 made" in third.out
+
+
+def test_a_shot_file_asks_for_them(cli: Cli) -> None:
+    guided(cli.folder)
+    (cli.folder / "shot.toml").write_text(
+        'denoise = "aware"\nguides = "points"\nlook = "work/look.onnx"\nout = "out.%04d.png"\nwork = "work"\n'
+        '[plate]\npath = "plate.%04d.png"\nframes = "0-4"\n[[keyframes]]\nframe = 0\npainting = "painted.0000.png"\n'
+    )
+    assert "the denoised frame is missing" in cli.refused("train", "shot.toml")
+    said = cli("prepare", "shot.toml")
+    assert "denoised frames (aware), 5 made" in said.out and "guide images (points), 5 made" in said.out
+    plan = plan_from(Options(shot="shot.toml", engine="dask"))
+    assert [step.name for step in plan.steps] == ["prepare", "train", "render", "verify"]
+    for step in plan.steps:
+        assert step.command[step.command.index("--denoise") + 1] == "aware"
+    assert cli("run", "shot.toml").code == 0
+    job = json.loads((cli.folder / "work/job.json").read_text())
+    assert (job["denoise"], job["guides"]) == ("aware", "points")
+    assert {"denoised", "guide"} <= images.read_provenance(cli.folder / "out.0004.png").keys()
+    # Verifying and the report expect what rendering took, and an option overrides the file.
+    assert cli("verify", "shot.toml").code == 0
+    assert json.loads(cli("report", "shot.toml", "--json").out)["states"] == {"whole": 5}
+    assert '"denoised published" is needed' in cli.refused("verify", "shot.toml", "--denoise", "published")
+    assert cli("train", "shot.toml", "--recipe", "texler2020").err.endswith("drop --guides or --recipe\n")
 
 
 def test_training_says_what_is_not_prepared(cli: Cli) -> None:

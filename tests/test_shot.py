@@ -84,7 +84,9 @@ def full_shot(folder: Path) -> Shot:
         budget_s=90.5,
         seed=7,
         device="cpu",
-        guides=False,
+        stmaps=False,
+        denoise="published",
+        guides="points",
         tile=512,
         workers=2,
         out_colorspace="ACES2065-1",
@@ -127,6 +129,9 @@ def test_a_minimal_file_serves(tmp_path: Path) -> None:
         ("seed = -1\n" + MINIMAL, "seed is -1, a finite number of at least 0 is needed"),
         ("budget_s = nan\n" + MINIMAL, "budget_s is nan"),
         ("steps = true\n" + MINIMAL, "of the wrong kind"),
+        ("denoise = true\n" + MINIMAL, "of the wrong kind"),
+        ('denoise = "strong"\n' + MINIMAL, "denoise is 'strong' … use aware, published"),
+        ('guides = "dots"\n' + MINIMAL, "guides is 'dots' … use gaussian, points, grid"),
         ("seed = 3\n", 'lacks "plate"'),
         ("[plate]\n", 'lacks "path"'),
         ("[plate\n", "not TOML"),
@@ -140,6 +145,22 @@ def test_a_broken_file_says_what_and_where(tmp_path: Path, text: str, message: s
         Shot.load(tmp_path / "shot.toml")
     assert all(part in str(caught.value) for part in message.split(" … "))
     assert "shot.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "stmaps", "guides"),
+    [
+        ("", True, None),
+        ("guides = false\n", False, None),
+        ("guides = true\n", True, None),
+        ("stmaps = false\n", False, None),
+        ('guides = "grid"\nstmaps = false\n', False, "grid"),
+    ],
+)
+def test_guides_once_meant_stmaps(tmp_path: Path, text: str, stmaps: bool, guides: str | None) -> None:
+    (tmp_path / "shot.toml").write_text(text + MINIMAL)
+    shot = Shot.load(tmp_path / "shot.toml")
+    assert (shot.stmaps, shot.guides) == (stmaps, guides)
 
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:

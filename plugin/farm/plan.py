@@ -31,7 +31,7 @@ from plugin.preflight import (
 )
 from plugin.prepare_verb import chains
 from plugin.request import carried_from, look_from, out_from, painted_from, shot_from, work_from
-from plugin.train_verb import job_from
+from plugin.train_verb import check_recipe, job_from
 from plugin.training_record import fingerprint, is_current
 
 __all__ = ["DEFAULT_FRAME_S", "START_S", "FarmPlan", "FarmStep", "chunked", "frames_per_chunk", "plan_from", "program"]
@@ -202,16 +202,20 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
     inputs = [_absolute(shot.plate.path.text)]
     steps: list[FarmStep] = []
     gpu = bool(options.gpu) or shot.device.startswith("cuda")
+    if shot.guides and not painted:
+        remedy = "add --keyframe FRAME=PAINTING, as the look was trained, or drop --guides"
+        raise InputError("guide images follow keyframes, and no keyframe is given", remedy=remedy)
     if painted:
+        check_recipe(shot, options)
         inputs += [_absolute(path) for key in shot.keyframes for path in (key.painting, key.matte) if path]
         job = job_from(shot, options)
         if options.fresh or options.resume or not is_current(job, fingerprint(job)):
             check_look_output(look)
             steps.append(_train(shot, options, look, work, gpu))
-    if (painted and shot.guides) or options.denoise or options.guides:
+    if (painted and shot.stmaps) or shot.denoise or shot.guides:
         prepare = _prepare(shot, options, work)
         # Training looks at denoised frames and guide images, but not at STMaps.
-        first = bool(options.denoise or options.guides)
+        first = bool(shot.denoise or shot.guides)
         steps = [prepare, *(replace(step, needs=("prepare",)) for step in steps)] if first else [*steps, prepare]
     if not any(step.name == "train" for step in steps):
         read_card(look)
@@ -225,7 +229,7 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
         *_machine(shot, options),
         *_option("--timeout", options.timeout),
         *("--expect-look", "trained" if painted else file_sha256(look)),
-        *(("--expect-stmaps",) if painted and shot.guides else ()),
+        *(("--expect-stmaps",) if painted and shot.stmaps else ()),
         *(("--overwrite",) if options.overwrite else ()),
     )
     all_frames = str(shot.plate.frames)
@@ -257,7 +261,7 @@ def _train(shot: Shot, options: Options, look: Path, work: Path, gpu: bool) -> F
         *_option("--budget", None if shot.budget_s is None else f"{shot.budget_s:.12g}s"),
         *_option("--steps", shot.steps),
         *("--seed", str(shot.seed)),
-        *_prepared(options),
+        *_prepared(shot),
         *_option("--recipe", options.recipe),
         *_option("--settings", options.settings and _absolute(options.settings)),
         *(["--crisp"] if options.crisp else []),
@@ -278,19 +282,19 @@ def _prepare(shot: Shot, options: Options, work: Path) -> FarmStep:
         *("--work", _absolute(work)),
         *_option("--vectors", options.vectors and _absolute(options.vectors)),
         *_option("--backward-vectors", options.backward_vectors and _absolute(options.backward_vectors)),
-        *_prepared(options),
+        *_prepared(shot),
         *_option("--threads", options.threads),
         *_reporting(),
     )
     frames = shot.plate.frames
     parts = len(chains(frames, [keyframe.frame for keyframe in shot.keyframes]))
-    if options.denoise:
+    if shot.denoise:
         parts = max(parts, min(_DENOISE_SHARDS, math.ceil(len(frames) / _DENOISE_FRAMES)))
     return FarmStep("prepare", words, str(frames), shards=max(1, parts))
 
 
-def _prepared(options: Options) -> tuple[str, ...]:
-    return (*_option("--denoise", options.denoise), *_option("--guides", options.guides))
+def _prepared(shot: Shot) -> tuple[str, ...]:
+    return (*_option("--denoise", shot.denoise), *_option("--guides", shot.guides))
 
 
 def _chunks(shot: Shot, options: Options, most: int | None, workers: int | None) -> tuple[str, ...]:
@@ -318,8 +322,8 @@ def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: Se
         *_option("--tile", shot.tile),
         *_option("--out-colorspace", shot.out_colorspace),
         *(("--tensorrt",) if options.tensorrt else ()),
-        *(() if shot.guides else ("--no-stmaps",)),
-        *_option("--denoise", options.denoise),
+        *(() if shot.stmaps else ("--no-stmaps",)),
+        *_option("--denoise", shot.denoise),
         *(("--carried",) if options.carried else ()),
     )
 
