@@ -17,8 +17,12 @@ setup(
     description="Paint one frame, get the shot: few-shot stylization of footage for compositors and farms.",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    packages=find_packages(include=["engine", "engine.*", "plugin", "plugin.*"]),
-    package_data={"plugin": ["job.schema.json"]},
+    packages=[
+        *find_packages(include=["engine", "engine.*", "plugin", "plugin.*"]),
+        "nuke_gizmo",
+        "nuke_gizmo.paintover_nuke",
+    ],
+    package_data={"plugin": ["job.schema.json"], "nuke_gizmo": ["Paintover.gizmo"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "numpy>=2.0",

@@ -1,0 +1,73 @@
+"""Before a Write renders a frame, every Paintover node above it is asked for that frame.
+
+In the mode frames it is checked, in on_demand it is rendered first. What cannot be had ends the render with its reason:
+an exception here aborts it, and the plate is never passed through in its stead.
+"""
+
+from __future__ import annotations
+
+from . import nuke_host
+from .buttons import shared_worker
+from .client.host import FrameState
+from .client.host_errors import CommandMissing, HostError, RequestFailed
+from .nuke_host import SHOWN, NukeHost
+
+__all__ = ["before_frame", "before_render", "register"]
+
+
+def register() -> None:
+    """Have Nuke call this module; once in a session."""
+    nuke_host.register_callbacks(before_render, before_frame)
+
+
+def before_render() -> None:
+    """Point the Reads inside at the frames that are to come: a script may never have been refreshed.
+
+    Raises:
+        RuntimeError: a node's knobs are wrong.
+    """
+    hosts, _ = nuke_host.upstream()
+    for host in hosts:
+        try:
+            job = host.job()
+            if not host.result_matches(job):
+                host.point_result(job)
+        except HostError as error:
+            raise _ended(host, error) from error
+
+
+def before_frame() -> None:
+    """Make sure of the frame that comes next.
+
+    Raises:
+        RuntimeError: it cannot be had.
+    """
+    hosts, frame = nuke_host.upstream()
+    for host in hosts:
+        try:
+            _ensure(host, frame)
+        except HostError as error:
+            raise _ended(host, error) from error
+
+
+def _ensure(host: NukeHost, frame: int) -> None:
+    job = host.job()
+    known = SHOWN.state(job, frame)
+    if known.shown:
+        return
+    try:
+        if host.text("mode") == "on_demand":
+            shared_worker().render(job, str(frame))
+        found = shared_worker().states(job, str(frame))
+    except CommandMissing as error:
+        # A machine without Paintover can still use what another one has checked, and only that.
+        raise RequestFailed(f"{known.reason}; {error}", error.exit_code, frame, known.path) from error
+    states = [FrameState(one["frame"], one["state"], one["reason"], one["path"]) for one in found]
+    host.show_checked(states)
+    if not states[0].shown:
+        raise RequestFailed(f"{states[0].reason} ({states[0].path})", 1, frame, states[0].path)
+    host.reload()
+
+
+def _ended(host: NukeHost, error: HostError) -> RuntimeError:
+    return RuntimeError(f"Paintover: {host.label}: {error}")

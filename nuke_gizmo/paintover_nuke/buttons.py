@@ -1,0 +1,172 @@
+"""What the node's buttons do: begun from Nuke's main thread, done in another one, so that Nuke stays usable.
+
+Without a window everything happens at once, and a failure is an exception, which ends a script.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shlex
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from . import nuke_host
+from .client.host import Session
+from .client.host_errors import HostError, JobError, RequestCancelled
+from .client.worker_client import WorkerClient
+from .nuke_host import NukeHost
+
+__all__ = ["ACTIONS", "at_work", "press", "shared_worker", "submit_words"]
+
+_LOCK = threading.Lock()
+_AT_WORK: dict[str, list[NukeHost]] = {}
+_WORKER: list[WorkerClient] = []
+
+
+def press(action: str) -> None:
+    """A button was pressed.
+
+    Args:
+        action: one of :data:`ACTIONS`, or cancel.
+
+    Raises:
+        RuntimeError: it failed, and there is no window to show it in.
+    """
+    host = nuke_host.pressed()
+    if action == "cancel":
+        for one in _AT_WORK.get(host.label, []):
+            one.stopped = True
+        return
+    try:
+        hosts = host.by_view() if action in _EACH_VIEW else [host]
+        for one in hosts:
+            one.freeze()
+        with _LOCK:
+            if host.label in _AT_WORK:
+                raise JobError(f"{host.label} is at work already", "wait for it, or press Cancel")
+            _AT_WORK[host.label] = hosts
+    except HostError as error:
+        _failed(host, error)
+        return
+    if nuke_host.has_window():
+        threading.Thread(
+            target=_work, args=(action, hosts, host.label), name=f"paintover-{action}", daemon=True
+        ).start()
+    else:
+        _work(action, hosts, host.label)
+
+
+def at_work(label: str) -> bool:
+    """Whether something is being done for the node of this name."""
+    return label in _AT_WORK
+
+
+def shared_worker() -> WorkerClient:
+    """The worker of this Nuke, started with its first request and ended with Nuke."""
+    with _LOCK:
+        if not _WORKER:
+            _WORKER.append(WorkerClient())
+            atexit.register(_WORKER[0].close, 1.0)
+        return _WORKER[0]
+
+
+def submit_words(host: NukeHost) -> list[str]:
+    """The command line of Send to farm.
+
+    Raises:
+        JobError: the options cannot be read, or the job lacks something.
+    """
+    job = host.job()
+    try:
+        extra = shlex.split(host.text("farm_options"))
+    except ValueError as error:
+        raise JobError(f"the knob farm_options cannot be read: {error}", "close the quotes") from error
+    # Without keyframes a farm renders with the look that is there.
+    words = (job.arguments("train")[1:] if job.keyframes else []) + job.arguments("render")[1:]
+    options: list[list[str]] = []
+    for option in _options(words):
+        if option not in options:
+            options.append(option)
+    return ["submit", f"--engine={host.text('engine')}", *(word for option in options for word in option), *extra]
+
+
+def _options(words: list[str]) -> list[list[str]]:
+    """Each option with the value that follows it."""
+    found: list[list[str]] = []
+    for word in words:
+        if word.startswith("--"):
+            found.append([word])
+        else:
+            found[-1].append(word)
+    return found
+
+
+def _add_keyframe(session: Session, host: NukeHost) -> None:
+    session.add_keyframe()
+
+
+def _train(session: Session, host: NukeHost) -> None:
+    if host.job().guides:
+        session.prepare()
+    look = session.train()
+    host.message("info", f"{look} is trained: render locally, or send to the farm")
+
+
+def _render(session: Session, host: NukeHost) -> None:
+    session.render()
+
+
+def _refresh(session: Session, host: NukeHost) -> None:
+    session.refresh()
+
+
+def _submit(session: Session, host: NukeHost) -> None:
+    status = session.run_verb(submit_words(host))
+    host.message("info", "; ".join(status.notes) or "the farm has it")
+
+
+def _build_cat(session: Session, host: NukeHost) -> None:
+    job = host.job()
+    look = Path(job.look_path)
+    if not look.is_file():
+        raise JobError(f"there is no look at {look}", "train one, or name another")
+    folder = Path(job.work) / "nuke"
+    status = session.run_verb(["export", str(look), "--to", "nuke", str(folder)])
+    host.message("info", "; ".join(status.notes))
+    host.offer(str(folder / f"{look.stem}.nk"))
+
+
+ACTIONS: dict[str, Callable[[Session, NukeHost], None]] = {
+    "add_keyframe": _add_keyframe,
+    "train": _train,
+    "render": _render,
+    "refresh": _refresh,
+    "submit": _submit,
+    "build_cat": _build_cat,
+}
+_EACH_VIEW = ("render", "refresh")
+
+
+def _work(action: str, hosts: list[NukeHost], label: str) -> None:
+    failure: HostError | None = None
+    host = hosts[0]
+    try:
+        for host in hosts:
+            ACTIONS[action](Session(host, worker=shared_worker()), host)
+    except HostError as error:
+        failure = error
+    finally:
+        for one in hosts:
+            one.end_progress()
+        with _LOCK:
+            _AT_WORK.pop(label, None)
+    if failure is not None:
+        _failed(host, failure)
+
+
+def _failed(host: NukeHost, error: HostError) -> None:
+    if nuke_host.has_window():
+        host.message("info" if isinstance(error, RequestCancelled) else "error", str(error))
+        return
+    raise RuntimeError(f"Paintover: {host.label}: {error}") from error
