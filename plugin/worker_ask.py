@@ -52,31 +52,41 @@ def ask(
     words = {name: value.to_dict() if isinstance(value, Job) else value for name, value in request.items()}
     message = check_message({**words, "protocol": PROTOCOL, "id": 1}, "request")
     path = Path(address_file)
-    for _ in range(2):
+    crashes, deadline = 0, time.monotonic() + start_timeout_s
+    while crashes < 2:
         connection, token = _connected(path, command, environment, start_timeout_s)
         with connection:
-            answer = _talk(connection, {**message, "token": token}, on_event)
+            greeted, answer = _talk(connection, {**message, "token": token}, on_event)
         if answer is not None:
             return _judged(answer)
+        if greeted:
+            crashes, deadline = crashes + 1, time.monotonic() + start_timeout_s
+        elif time.monotonic() > deadline:
+            raise HostError(f"the worker did not answer within {start_timeout_s:g} s", "see paintover doctor")
+        else:
+            # A worker that was just killed still takes connections for a moment, and serves none.
+            time.sleep(_POLL_S)
     raise WorkerCrashed("the worker ended by itself twice in a row", "see paintover doctor")
 
 
 def _talk(
     connection: socket.socket, message: Mapping[str, Any], on_event: Callable[[Mapping[str, Any]], None] | None
-) -> Mapping[str, Any] | None:
-    """The last event, or None where the worker went away."""
+) -> tuple[bool, Mapping[str, Any] | None]:
+    """Whether the worker said anything, and the last event, or None where it went away."""
+    greeted = False
     try:
         connection.sendall(json.dumps(message).encode() + b"\n")
         with connection.makefile("rb") as stream:
             for line in stream:
                 event = parse_line(line.decode("utf-8", "replace"), "event")
+                greeted = True
                 if event["event"] in ("done", "failed", "cancelled"):
-                    return event
+                    return True, event
                 if on_event is not None and event["event"] in ("progress", "warning"):
                     on_event(event)
     except OSError:
         pass
-    return None
+    return greeted, None
 
 
 def _connected(
