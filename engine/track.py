@@ -22,6 +22,10 @@ _DETAIL = 1.5
 """Sigma, pixels, of the window in which a match is judged."""
 _SURROUND = 10.0
 """Sigma, pixels, of the surround whose brightness may differ: exposure and light change."""
+_FLATTEST = 5
+"""Percentile of the contrast that is taken for grain."""
+_NOISIEST = 0.02
+"""What is at most taken for grain: more is texture, in a picture without a flat part."""
 _LIGHT_PX = 81
 """Side, pixels, of the window in which a change of light is measured before colors are compared."""
 
@@ -38,6 +42,8 @@ class View:
     """(H, W, 3): color less its surround."""
     contrast: Floats
     """(H, W): how much detail there is around each pixel."""
+    noise: float
+    """The contrast that grain alone makes, as far as the flattest parts of the picture tell."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ def view(linear: Floats) -> View:
     color = np.clip(shaper.encode(linear), 0.0, 1.0)
     detail = color - _blur(color, _SURROUND)
     contrast = np.sqrt(_blur(np.square(detail).mean(axis=2), 2 * _DETAIL))
-    return View(luma8(color), color, detail, contrast)
+    noise = min(float(np.percentile(contrast, _FLATTEST)), _NOISIEST)
+    return View(luma8(color), color, detail, contrast, noise)
 
 
 def begin(key: View) -> Track:
@@ -103,16 +110,28 @@ def _better(first: Floats, second: Floats, here: View, there: View) -> tuple[Flo
 def _mismatch(flow: Floats, here: View, there: View) -> Floats:
     """(H, W): difference of detail after following ``flow``, relative to the contrast that there is."""
     difference = np.abs(here.detail - pull(there.detail, flow)).mean(axis=2)
-    scale = 0.02 + 0.7 * np.maximum(here.contrast, pull(there.contrast, flow))
+    scale = _scale(np.maximum(here.contrast, pull(there.contrast, flow)))
     return np.asarray(_blur(difference / scale, _DETAIL), np.float32)
 
 
+def _scale(contrast: Floats) -> Floats:
+    """The difference that a mismatch is measured by, where there is so much contrast."""
+    return 0.02 + 0.7 * contrast
+
+
 def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: View, key: View) -> Floats:
+    noise = max(frame.noise, key.noise)
+    contrast = np.maximum(frame.contrast, pull(key.contrast, to_key))
+    # Grain is another one in every frame and says nothing against a track.
+    mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
+    # Where there is nothing to see but grain, one place is as good as its neighbor.
+    flat = np.clip(2 - contrast / (1.25 * noise + 0.002), 0, 1)
+    tolerance = 3.0 + 9.0 * flat
     round_trip = np.sqrt(np.square(to_key + pull(from_key, to_key)).sum(axis=2))
     here, there = _blur(frame.color, 4.0), _blur(np.asarray(pull(key.color, to_key), np.float32), 4.0)
     tone = np.abs(here - there * _light(here, there)[..., None]).mean(axis=2)
-    sure = np.exp(-np.square(mismatch / 1.2)) * np.exp(-np.square(round_trip / 3.0)) * np.exp(-np.square(tone / 0.2))
-    sure *= inside(to_key)
+    against = np.square(mismatch / 1.2) + np.square(round_trip / tolerance) + np.square(tone / 0.2)
+    sure = np.exp(-against) * inside(to_key)
     return np.clip(_blur(sure.astype(np.float32), 1.0), 0, 1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import procedural
 import pytest
 
-from engine import shaper
+from engine import shaper, track
 from engine.motion import estimate
 from engine.track import Track, View, advance, begin, view
 
@@ -136,6 +136,28 @@ def test_a_change_of_exposure_keeps_confidence(stops: float) -> None:
     assert error_px(track, matrix)[visible].mean() < 0.3
     # The match itself is as sure as without the change; the doubt is about the other tone.
     assert track.confidence[visible].mean() > 0.85
+
+
+@pytest.mark.parametrize("grain", [0.0, 0.006, 0.012])
+def test_grain_over_a_flat_part_says_nothing_against_a_track(grain: float) -> None:
+    rng = np.random.default_rng(8)
+    canvas = texture()
+    canvas[: BORDER + HEIGHT // 2] = 0.6  # a sky over textured ground
+    frames = [moved(canvas, shifted(6.0 * step, 0)) for step in range(2)]
+    key, frame = (
+        seen(np.clip(image + grain * rng.standard_normal(image.shape), 0, 1).astype(np.float32)) for image in frames
+    )
+
+    def confidence(wrong_px: float) -> np.ndarray:
+        to_key = flow_of(shifted(6.0, wrong_px))
+        mismatch = track._mismatch(to_key, frame, key)
+        return track._confidence(to_key, -flow_of(shifted(6.0, 0)), mismatch, frame, key)
+
+    sky = np.s_[EDGE : HEIGHT // 2 - 24, EDGE : WIDTH - 12]
+    ground = np.s_[HEIGHT // 2 + 12 : HEIGHT - 12, EDGE : WIDTH - 12]
+    assert confidence(0)[sky].mean() > 0.9 and confidence(0)[ground].mean() > 0.9
+    assert confidence(3)[sky].mean() > 0.8, "a sky's strokes may lie a little aside"
+    assert confidence(3)[ground].mean() < 0.4
 
 
 def test_another_picture_has_no_confidence() -> None:
