@@ -49,6 +49,7 @@ setup(
             "import-linter>=2.0",
             "OpenEXR>=3.3",
             "jsonschema>=4.20",
+            "types-nuke>=13.2",
             "lupa>=2.2",
             *OPENJD,
         ],

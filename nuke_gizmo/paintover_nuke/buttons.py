@@ -17,7 +17,7 @@ from .client.host_errors import HostError, JobError, RequestCancelled
 from .client.worker_client import WorkerClient
 from .nuke_host import NukeHost
 
-__all__ = ["ACTIONS", "at_work", "press", "shared_worker", "submit_words"]
+__all__ = ["ACTIONS", "at_work", "close_worker", "press", "shared_worker", "submit_words"]
 
 _LOCK = threading.Lock()
 _AT_WORK: dict[str, list[NukeHost]] = {}
@@ -67,8 +67,16 @@ def shared_worker() -> WorkerClient:
     with _LOCK:
         if not _WORKER:
             _WORKER.append(WorkerClient())
-            atexit.register(_WORKER[0].close, 1.0)
+            atexit.register(close_worker)
         return _WORKER[0]
+
+
+def close_worker() -> None:
+    """End the worker; the next request starts another."""
+    with _LOCK:
+        for worker in _WORKER:
+            worker.close(1.0)
+        _WORKER.clear()
 
 
 def submit_words(host: NukeHost) -> list[str]:

@@ -1,0 +1,103 @@
+"""A stand-in Nuke with Paintover installed into it, and one node on a plate, for the tests of the Nuke adapter."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import nuke_stub
+
+from plugin.host_command import child_environment
+from plugin.install_nuke import install
+
+__all__ = ["Nuke", "nuke_at"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Nuke:
+    """What a test does in Nuke."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home" / ".nuke"
+        self.stub: Any = nuke_stub
+
+    @property
+    def shim(self) -> ModuleType:
+        """The package ``paintover_nuke`` as Nuke has it."""
+        return sys.modules["paintover_nuke"]
+
+    def part(self, name: str) -> Any:
+        """A module of the shim."""
+        return sys.modules[f"paintover_nuke.{name}"]
+
+    def start(self, *, gui: bool) -> None:
+        """Start Nuke with what is installed."""
+        self._forget()
+        nuke_stub.start(self.home, gui=gui)
+        nuke_stub.state.root["workingSpaceLUT"].setValue("ACEScg")
+
+    def node(self, plate: str, frames: tuple[int, int], **knobs: Any) -> Any:
+        """A Paintover node on a Read of this plate."""
+        read = nuke_stub.createNode("Read")
+        for name, value in (("file", plate), ("first", frames[0]), ("last", frames[1])):
+            read[name].setValue(value)
+        node = nuke_stub.createNode("Paintover")
+        node.setInput(0, read)
+        for name, value in knobs.items():
+            node[name].setValue(value)
+        return node
+
+    def host(self, node: Any, view: str | None = None) -> Any:
+        """The adapter around a node."""
+        return self.part("nuke_host").NukeHost(node, view)
+
+    def press(self, node: Any, button: str, until: Callable[[], bool] = lambda: True) -> None:
+        """Press a button of the node, and be Nuke's main thread until its work is done."""
+        node[button].execute()
+        deadline = time.monotonic() + 120
+        while self.part("buttons").at_work(node.name()) or not until():
+            nuke_stub.pump()
+            time.sleep(0.01)
+            if time.monotonic() > deadline:
+                raise TimeoutError(button)
+        nuke_stub.pump()
+
+    def close(self) -> None:
+        """Quit."""
+        if "paintover_nuke.buttons" in sys.modules:
+            self.part("buttons").close_worker()
+        self._forget()
+
+    def _forget(self) -> None:
+        for name in [name for name in sys.modules if name.split(".")[0] in ("paintover_nuke", "nuke")]:
+            del sys.modules[name]
+        sys.path[:] = [path for path in sys.path if not path.startswith(str(self.home.resolve()))]
+
+
+@contextmanager
+def nuke_at(folder: Path, environment: Mapping[str, str] | None = None, lines: str = "") -> Iterator[Nuke]:
+    """A Nuke whose Paintover is this one; ``lines`` of Python run before it starts, as a starter's do."""
+    nuke = Nuke(folder)
+    install(nuke.home)
+    starter = folder / "nuke_starter.py"
+    starter.write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom plugin import cli, training_process\n"
+        f"{lines}\nsys.exit(cli.main())\n"
+    )
+    before = dict(os.environ)
+    os.environ.update({**child_environment(), **(environment or {})})
+    os.environ["PAINTOVER_COMMAND"] = f'"{sys.executable}" "{starter}"'
+    try:
+        yield nuke
+    finally:
+        nuke.close()
+        os.environ.clear()
+        os.environ.update(before)
