@@ -312,21 +312,23 @@ def test_the_command_that_installation_wrote_down(desk: Path, fuse: Fuse, monkey
 KILLER = """
 import json, os, signal, sys, time
 from pathlib import Path
-address, progress, times = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+import psutil
+address, times = Path(sys.argv[1]), int(sys.argv[2])
 killed = set()
-deadline = time.monotonic() + 60
+deadline = time.monotonic() + 120
 print("ready", flush=True)
 while len(killed) < times and time.monotonic() < deadline:
+    time.sleep(0.01)
     try:
         pid = json.loads(address.read_text())["pid"]
-    except (OSError, ValueError):
-        pid = None
-    # A request lies in the scratch folder, and the worker has had time to begin with it.
-    if pid and pid not in killed and list(progress.glob("*.json")):
-        time.sleep(0.3)
+        busy = any(c.status == "ESTABLISHED" for c in psutil.Process(pid).net_connections())
+    except (OSError, ValueError, psutil.Error):
+        continue
+    # Somebody asks; a moment later the frame is at work, which takes long.
+    if pid not in killed and busy:
+        time.sleep(0.2)
         os.kill(pid, signal.SIGKILL)
         killed.add(pid)
-    time.sleep(0.02)
 print(len(killed), flush=True)
 """
 
@@ -336,10 +338,11 @@ print(len(killed), flush=True)
 def test_a_worker_killed_in_the_middle_of_a_frame(desk: Path, fuse: Fuse, times: int) -> None:
     """Killed once it is started anew, and the frame comes; killed again it is said, and nothing is shown."""
     lookfactory.network(desk / "slow.onnx")
-    plate = rgba(1, 600, 600)
+    side = 1400 if times == 2 else 700
+    plate = rgba(1, side, side)
     fuse.set(Mode=1, Look=str(desk / "slow.onnx"))
     address = desk / "home" / ".paintover" / "worker.json"
-    words = [sys.executable, "-c", KILLER, str(address), str(desk / "scratch"), str(times)]
+    words = [sys.executable, "-c", KILLER, str(address), str(times)]
     killer = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=child_environment())
     assert killer.stdout is not None and killer.stdout.readline() == "ready\n"
     try:
