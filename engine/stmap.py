@@ -9,6 +9,9 @@
 A sidecar carries the hash of every plate frame that its chain went through, so it is made again exactly when one of
 them changed. One that carries no hash was put there by somebody, who knows better than flow: it stays. The same plate
 gives the same bytes, alone, in parallel, or after a stop.
+
+Chains of one direction sweep through the plate together: a frame is decoded, and its flow to the neighbor estimated,
+once for all of them.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ import hashlib
 import logging
 import queue
 import threading
+import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -52,6 +56,8 @@ log = logging.getLogger(__name__)
 HASH_ATTRIBUTE = "paintover/stmap"
 METHOD = "track-2"
 """Changes when the same plate would give another map."""
+_LEAST_TOGETHER = 3
+"""Chains that sweep together however few cores there are; each holds its keyframe and a track in memory."""
 
 
 class Vectors(Protocol):
@@ -137,7 +143,8 @@ def prepare_sidecars(
 ) -> Prepared:
     """Make the sidecars that are missing or no longer right.
 
-    Memory does not grow with the number of frames: a chain holds the keyframe, two frames and their flows.
+    Memory does not grow with the number of frames, nor with that of keyframes beyond those that sweep together: a sweep
+    holds two frames and their flows, and for each of its chains the keyframe and a track.
 
     Args:
         plate: the frames to map; chains run through all of them.
@@ -163,16 +170,21 @@ def prepare_sidecars(
         remedy = "prepare every frame, and render those that you need"
         raise InputError(f"motion vectors join neighboring frames, but {plate.frames} leaves some out", remedy=remedy)
     job = _Job(plate, Path(work), ColorConfig.active(), vectors, overwrite, stop or (lambda: False))
-    chains = [_Chain(job, key, towards) for key in keys for towards in (1, -1)]
-    total = sum(len(chain.frames) for chain in chains)
+    count = max(1, threads or cpu_count())
+    sweeps = _sweeps(job, keys, max(_LEAST_TOGETHER, count // 2))
+    total = sum(len(chain.frames) for sweep in sweeps for chain in sweep.chains)
     results: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
     made = kept = done = 0
     foreign: list[Path] = []
     failed = threading.Event()
-    count = max(1, threads or cpu_count())
-    with one_thread(), ThreadPoolExecutor(count, thread_name_prefix="flow") as flows:
-        with ThreadPoolExecutor(max(1, min(count, len(chains))), thread_name_prefix="track") as pool:
-            pending = {pool.submit(chain.run, flows, results, failed) for chain in chains}
+    with (
+        one_thread(),
+        ThreadPoolExecutor(count, thread_name_prefix="flow") as flows,
+        ThreadPoolExecutor(count, thread_name_prefix="track") as tracks,
+    ):
+        # Both directions at once, as long as there is more than one core.
+        with ThreadPoolExecutor(min(count, 2), thread_name_prefix="sweep") as pool:
+            pending = {pool.submit(sweep.run, flows, tracks, results, failed) for sweep in sweeps}
             error: BaseException | None = None
             try:
                 while pending or not results.empty():
@@ -209,6 +221,9 @@ class _Job:
     vectors: Vectors | None
     overwrite: bool
     stop: Callable[[], bool]
+    hashes: dict[int, str] = field(default_factory=dict)
+    """Of the plate's frames, as far as they were asked for."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def view(self, frame: int) -> View:
         path = self.plate.path.path(frame)
@@ -217,64 +232,73 @@ class _Job:
         space = self.plate.colorspace or self.config.guess(image.header, path)
         return view(self.config.to_working(image.rgb, self.config.resolve(space)))
 
+    def sha256(self, frame: int) -> str:
+        """Of the frame's file, which is read once for all chains."""
+        with self.lock:
+            if frame not in self.hashes:
+                self.hashes[frame] = plate_sha256(self.plate.path, frame)
+            return self.hashes[frame]
 
-class _Chain:
-    """One keyframe followed in one direction; its frames depend on each other, in order."""
+    def leave_if_asked(self, failed: threading.Event) -> None:
+        if self.stop() or failed.is_set():
+            raise Interrupted("stopped on request", remedy="run again to prepare the rest")
 
-    def __init__(self, job: _Job, key: int, towards: int) -> None:
-        self.job, self.key, self.towards = job, key, towards
-        frames = job.plate.frames.frames
-        place = frames.index(key)
-        # The keyframe's own sidecar belongs to the chain towards later frames.
-        self.path = frames[place:] if towards > 0 else frames[place::-1]
-        self.frames = self.path if towards > 0 else self.path[1:]
-        self.state = sidecar_path(job.work, key, 0).parent / ("after.npz" if towards > 0 else "before.npz")
+
+def _sweeps(job: _Job, keys: Sequence[int], together: int) -> list[_Sweep]:
+    """Neighboring keyframes in groups, each followed towards later and towards earlier frames."""
+    ordered = sorted(keys)
+    groups = [ordered[start : start + together] for start in range(0, len(ordered), together)]
+    return [_Sweep(job, group, towards) for group in groups for towards in (1, -1)]
+
+
+class _Sweep:
+    """Keyframes followed in one direction, frame by frame side by side."""
+
+    def __init__(self, job: _Job, keys: Sequence[int], towards: int) -> None:
+        self.job, self.towards = job, towards
+        self.chains = [_Chain(job, key, towards) for key in keys]
 
     def run(
-        self, flows: ThreadPoolExecutor, results: queue.SimpleQueue[tuple[str, Path]], failed: threading.Event
+        self,
+        flows: ThreadPoolExecutor,
+        tracks: ThreadPoolExecutor,
+        results: queue.SimpleQueue[tuple[str, Path]],
+        failed: threading.Event,
     ) -> None:
         """Make what is missing."""
-        job = self.job
-        clean_temporaries(self.state.parent)
-        digests = self._digests(failed)
-        states: dict[int, str] = {}
-        for frame in self.frames:
-            self._leave_if_asked(failed)
-            states[frame] = self._state_of(frame, digests[frame])
-            if states[frame] != "missing":
-                results.put((states[frame], sidecar_path(job.work, self.key, frame)))
-        missing = [frame for frame in self.frames if states[frame] == "missing"]
-        if not missing:
-            return
-        last = max(missing, key=self.path.index)
-        key = job.view(self.key)
-        size = key.gray.shape
-        track, start = self._resume(digests, self.path.index(missing[0]), size)
-        if track is None:
-            track, start = begin(key), 0
-            if states.get(self.key) == "missing":
-                self._write(self.key, track, size, digests[self.key])
-                results.put(("made", sidecar_path(job.work, self.key, self.key)))
-        previous = key if start == 0 else job.view(self.path[start])
-        for index in range(start + 1, self.path.index(last) + 1):
-            self._leave_if_asked(failed)
-            frame = self.path[index]
-            current = job.view(frame)
-            if current.gray.shape != size:
-                raise ImageError(
-                    f"this frame is {current.gray.shape[1]}x{current.gray.shape[0]}, keyframe {self.key} is "
-                    f"{size[1]}x{size[0]}",
-                    frame=frame,
-                    path=job.plate.path.path(frame),
-                    remedy="one shot has one size; leave the frame out of --frames",
-                )
-            back, forth = self._steps(self.path[index - 1], frame, previous, current, flows)
-            track = advance(track, back, forth, current, key, flows)
-            if states[frame] == "missing":
-                self._write(frame, track, size, digests[frame])
-                self._save(digests[frame], track)
-                results.put(("made", sidecar_path(job.work, self.key, frame)))
-            previous = current
+        for chain in self.chains:
+            chain.plan(results, failed)
+        before, previous = 0, None
+        for frame in self.job.plate.frames.frames[:: self.towards]:
+            entering = [chain for chain in self.chains if chain.begins_at(frame)]
+            passing = [chain for chain in self.chains if chain.goes_through(frame)]
+            if not entering and not passing:
+                previous = None
+                continue
+            self.job.leave_if_asked(failed)
+            current = self.job.view(frame)
+            if passing and previous is not None:
+                self._check_size(frame, current, previous, passing[0].key)
+                back, forth = self._steps(before, frame, previous, current, flows)
+                advanced = [
+                    tracks.submit(chain.advance, frame, current, back, forth, flows, results) for chain in passing
+                ]
+                wait(advanced)
+                for future in advanced:
+                    future.result()
+            for chain in entering:
+                chain.begin(current, results)
+            before, previous = frame, current
+
+    def _check_size(self, frame: int, current: View, previous: View, key: int) -> None:
+        height, width = current.gray.shape
+        if previous.gray.shape != (height, width):
+            raise ImageError(
+                f"this frame is {width}x{height}, keyframe {key} is {previous.gray.shape[1]}x{previous.gray.shape[0]}",
+                frame=frame,
+                path=self.job.plate.path.path(frame),
+                remedy="one shot has one size; leave the frame out of --frames",
+            )
 
     def _steps(
         self, before: int, frame: int, previous: View, current: View, flows: ThreadPoolExecutor
@@ -297,18 +321,96 @@ class _Chain:
                 )
         return pair
 
-    def _leave_if_asked(self, failed: threading.Event) -> None:
-        if self.job.stop() or failed.is_set():
-            raise Interrupted("stopped on request", remedy="run again to prepare the rest")
 
-    def _digests(self, failed: threading.Event) -> dict[int, str]:
+class _Chain:
+    """One keyframe followed in one direction; its frames depend on each other, in order."""
+
+    def __init__(self, job: _Job, key: int, towards: int) -> None:
+        self.job, self.key, self.towards = job, key, towards
+        frames = job.plate.frames.frames
+        place = frames.index(key)
+        # The keyframe's own sidecar belongs to the chain towards later frames.
+        self.path = frames[place:] if towards > 0 else frames[place::-1]
+        self.frames = self.path if towards > 0 else self.path[1:]
+        self.state = sidecar_path(job.work, key, 0).parent / ("after.npz" if towards > 0 else "before.npz")
+        self._digests: dict[int, str] = {}
+        self._missing: frozenset[int] = frozenset()
+        self._start, self._last = 0, -1
+        self._view: View | None = None
+        self._track: Track | None = None
+
+    def plan(self, results: queue.SimpleQueue[tuple[str, Path]], failed: threading.Event) -> None:
+        """Find out what is missing, and from which frame on the chain must be followed."""
+        job = self.job
+        clean_temporaries(self.state.parent)
+        self._digests = self._digested(failed)
+        missing = []
+        for frame in self.frames:
+            job.leave_if_asked(failed)
+            state = self._state_of(frame, self._digests[frame])
+            if state == "missing":
+                missing.append(frame)
+            else:
+                results.put((state, sidecar_path(job.work, self.key, frame)))
+        if missing:
+            self._missing = frozenset(missing)
+            self._last = self.path.index(missing[-1])
+            self._start = self._resume(self.path.index(missing[0]))
+
+    def begins_at(self, frame: int) -> bool:
+        """Whether the chain is taken up at this frame."""
+        return self._last >= self._start and frame == self.path[self._start]
+
+    def goes_through(self, frame: int) -> bool:
+        """Whether the chain goes on from the frame before to this one."""
+        if self._last <= self._start:
+            return False
+        first, last = self.path[self._start], self.path[self._last]
+        return (frame - first) * self.towards > 0 and (last - frame) * self.towards >= 0
+
+    def begin(self, current: View, results: queue.SimpleQueue[tuple[str, Path]]) -> None:
+        """Take the chain up, at the keyframe or where it was left."""
+        if self._track is None:
+            self._view, self._track = current, begin(current)
+            if self.key in self._missing:
+                self._write(self.key)
+                results.put(("made", sidecar_path(self.job.work, self.key, self.key)))
+            if self._last == self._start:
+                self._view = self._track = None
+            return
+        self._view = self.job.view(self.key)
+        if self._track.to_key.shape[:2] != current.gray.shape:
+            remedy = "delete it, and prepare again"
+            raise ImageError("where the chain stands is of another size than the plate", path=self.state, remedy=remedy)
+
+    def advance(
+        self,
+        frame: int,
+        current: View,
+        back: Floats,
+        forth: Floats,
+        flows: ThreadPoolExecutor,
+        results: queue.SimpleQueue[tuple[str, Path]],
+    ) -> None:
+        """Go on to the next frame, and write its sidecar if it is missing; lets go of everything behind the last."""
+        if self._track is None or self._view is None:
+            raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
+        self._track = advance(self._track, back, forth, current, self._view, flows)
+        if frame in self._missing:
+            self._write(frame)
+            self._save(self._digests[frame], self._track)
+            results.put(("made", sidecar_path(self.job.work, self.key, frame)))
+        if frame == self.path[self._last]:
+            self._view = self._track = None
+
+    def _digested(self, failed: threading.Event) -> dict[int, str]:
         """For each frame a hash over the plate from the keyframe to it."""
         found: dict[int, str] = {}
         source = "dis" if self.job.vectors is None else f"vectors {self.job.vectors!r}"
         running = hashlib.sha256(f"{METHOD} {source} {self.job.plate.colorspace} {self.job.config.working}".encode())
         for frame in self.path:
-            self._leave_if_asked(failed)
-            running.update(plate_sha256(self.job.plate.path, frame).encode())
+            self.job.leave_if_asked(failed)
+            running.update(self.job.sha256(frame).encode())
             found[frame] = running.copy().hexdigest()
         return found
 
@@ -334,22 +436,26 @@ class _Chain:
             return "missing"
         return "kept"
 
-    def _write(self, frame: int, track: Track, size: tuple[int, ...], digest: str) -> None:
+    def _write(self, frame: int) -> None:
+        if self._track is None:
+            raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
+        height, width = self._track.confidence.shape
         path = sidecar_path(self.job.work, self.key, frame)
-        write_sidecar(path, track.to_key, track.confidence, (size[0], size[1]), digest)
+        write_sidecar(path, self._track.to_key, self._track.confidence, (height, width), self._digests[frame])
 
     def _save(self, digest: str, track: Track) -> None:
         with replacing(self.state) as temporary, temporary.open("wb") as file:
             np.savez(file, digest=np.array(digest), to_key=track.to_key, from_key=track.from_key)
 
-    def _resume(self, digests: dict[int, str], first: int, size: tuple[int, ...]) -> tuple[Track | None, int]:
-        """The saved track, if it stands right before the first missing frame or at an earlier one; and where."""
+    def _resume(self, first: int) -> int:
+        """Load the saved track if it stands before the first missing frame; returns where it stands, else 0."""
         try:
             with np.load(self.state, allow_pickle=False) as saved:
                 digest, to_key, from_key = str(saved["digest"]), saved["to_key"], saved["from_key"]
-        except (OSError, ValueError, KeyError, EOFError):
-            return None, 0
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return 0
         for index, frame in enumerate(self.path[:first]):
-            if digests[frame] == digest and to_key.shape == from_key.shape == (*size, 2):
-                return Track(to_key, from_key, np.zeros(size, np.float32)), index
-        return None, 0
+            if self._digests[frame] == digest and to_key.shape == from_key.shape and to_key.ndim == 3:
+                self._track = Track(to_key, from_key, np.zeros(to_key.shape[:2], np.float32))
+                return index
+        return 0

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_track import HEIGHT, WIDTH, moved, shifted, texture
 
-from engine import images
+from engine import images, stmap
 from engine.errors import ImageError, InputError, Interrupted
 from engine.frames import FrameRange, SequencePath
 from engine.shot import Plate
@@ -154,6 +154,51 @@ def test_the_same_bytes_every_way(tmp_path: Path) -> None:
     assert (rest.made, rest.kept) == (18 - len(left), len(left))
     assert hashes(tmp_path / "stopped") == expected
     assert all((tmp_path / "stopped" / name).stat().st_mtime_ns == then for name, then in before.items())
+
+
+def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plate = shot(tmp_path, 9)
+    keys = [0, 3, 4, 8]
+    for key in keys:
+        prepare_sidecars(plate, [key], tmp_path / "apart", threads=1)
+    asked: dict[str, list[int]] = {"read": [], "hash": [], "flow": []}
+    read, plate_sha256, estimate = stmap.images.read, stmap.plate_sha256, stmap.estimate
+
+    def counted_flow(*pair: np.ndarray) -> np.ndarray:
+        asked["flow"].append(0)
+        return estimate(*pair)
+
+    def counted_read(path: Path, *, frame: int) -> images.Image:
+        asked["read"].append(frame)
+        return read(path, frame=frame)
+
+    def counted_hash(path: SequencePath, frame: int) -> str:
+        asked["hash"].append(frame)
+        return plate_sha256(path, frame)
+
+    monkeypatch.setattr(stmap.images, "read", counted_read)
+    monkeypatch.setattr(stmap, "plate_sha256", counted_hash)
+    monkeypatch.setattr(stmap, "estimate", counted_flow)
+    # On eight cores four keyframes sweep together.
+    prepare_sidecars(plate, keys, tmp_path / "w", threads=8)
+    assert hashes(tmp_path / "w") == hashes(tmp_path / "apart")
+    # Every frame once on the way to later frames, and once on the way back.
+    assert sorted(asked["read"]) == sorted([*range(9), *range(9)])
+    assert sorted(asked["hash"]) == list(range(9))
+    assert len(asked["flow"]) == 2 * 8 * 2
+    # On one core three of them do, and the last follows: it is read from where it begins.
+    for found in asked.values():
+        found.clear()
+    prepare_sidecars(plate, keys, tmp_path / "narrow", threads=1)
+    assert hashes(tmp_path / "narrow") == hashes(tmp_path / "apart")
+    assert sorted(asked["read"]) == sorted([*range(9), *range(5), 8, *range(9)])
+    assert sorted(asked["hash"]) == list(range(9))
+    # Taken up again, a chain reads its keyframe, the frame where it stands, and what is missing.
+    asked["read"].clear()
+    for key in keys:
+        sidecar_path(tmp_path / "w", key, 8).unlink()
+    assert prepare_sidecars(plate, keys, tmp_path / "w", threads=8).made == 4
+    assert hashes(tmp_path / "w") == hashes(tmp_path / "apart")
 
 
 def test_a_stop_is_noticed_where_nothing_is_left_to_do(tmp_path: Path) -> None:
