@@ -44,10 +44,10 @@ class Nuke:
         nuke_stub.start(self.home, gui=gui)
         nuke_stub.state.root["workingSpaceLUT"].setValue("ACEScg")
 
-    def node(self, plate: str, frames: tuple[int, int], **knobs: Any) -> Any:
+    def node(self, plate: str, ends: tuple[int, int], **knobs: Any) -> Any:
         """A Paintover node on a Read of this plate."""
         read = nuke_stub.createNode("Read")
-        for name, value in (("file", plate), ("first", frames[0]), ("last", frames[1])):
+        for name, value in (("file", plate), ("first", ends[0]), ("last", ends[1])):
             read[name].setValue(value)
         node = nuke_stub.createNode("Paintover")
         node.setInput(0, read)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nuke
 
@@ -83,7 +83,7 @@ def asking() -> tuple[NukeHost, int]:
 def upstream() -> tuple[list[NukeHost], int]:
     """Every Paintover node above the Write that is about to render a frame, for each of its views; and the frame."""
     write = nuke.thisNode()
-    seen: dict[str, Any] = {}
+    seen: dict[str, nuke.Node] = {}
     waiting = [write]
     while waiting:
         node = waiting.pop()
@@ -109,7 +109,7 @@ def register_callbacks(before_render: Callable[[], None], before_frame: Callable
 class NukeHost(Host):
     """One Paintover node, for one view."""
 
-    def __init__(self, node: Any, view: str | None = None) -> None:
+    def __init__(self, node: nuke.Node, view: str | None = None) -> None:
         self.node = node
         self.view = view or _views(None)[0]
         self.stopped = False
@@ -257,10 +257,16 @@ class NukeHost(Host):
 
     def result_matches(self, job: Job) -> bool:
         """Whether the Read inside reads the job's frames as what they are."""
-        read = self.node.node(RESULT)
+        read = self._result()
         file = str(_value(read, "file") or "")
         space = colorspace_name(_value(read, "colorspace"))
         return with_view(file, self.view) == job.out and (job.out_colorspace is None or space == job.out_colorspace)
+
+    def _result(self) -> nuke.Node:
+        read = cast("nuke.Group", self.node).node(RESULT)
+        if read is None:
+            raise JobError(f"{self.node.name()} has no {RESULT} inside", "create the node anew and copy its knobs")
+        return read
 
     def _job(self) -> Job:
         name = self.node.name()
@@ -333,12 +339,12 @@ class NukeHost(Host):
     def _file(self, knob: str) -> str:
         return self._file_of(self.node, knob)
 
-    def _file_of(self, node: Any, name: str) -> str:
+    def _file_of(self, node: nuke.Node, name: str) -> str:
         """A file knob's text with Tcl evaluated, and frame and view left open."""
-        knob = node.knob(name)
+        knob = cast("nuke.File_Knob | None", node.knob(name))
         raw = str((None if knob is None else knob.value()) or "").strip()
         text = with_frame_token(raw)
-        if "[" not in text:
+        if knob is None or "[" not in text:
             return text
         try:
             if text == raw:
@@ -382,11 +388,11 @@ class NukeHost(Host):
 
     def reload(self) -> None:
         """Have the Read inside read its files again: Nuke keeps frames that were replaced since."""
-        self.node.node(RESULT)["reload"].execute()
+        cast("nuke.Script_Knob", self._result()["reload"]).execute()
 
     def point_result(self, job: Job) -> None:
         """Point the Read inside at the job's frames, as what they are. From the main thread."""
-        read = self.node.node(RESULT)
+        read = self._result()
         first, last = range_ends(job.frames)
         read["file"].setValue(self._file("out"))
         for knob, value in (("first", first), ("last", last), ("origfirst", first), ("origlast", last)):
@@ -405,17 +411,17 @@ class NukeHost(Host):
             nuke.executeInMainThread(call)
 
 
-def _views(write: Any) -> list[str]:
+def _views(write: nuke.Node | None) -> list[str]:
     chosen = str(_value(write, "views") or "").split() if write is not None else []
     known = list(nuke.views())
     return [view for view in chosen if view in known] or known or ["main"]
 
 
-def _disabled(node: Any) -> bool:
+def _disabled(node: nuke.Node) -> bool:
     return bool(_value(node, "disable"))
 
 
-def _value(node: Any, name: str) -> Any:
+def _value(node: nuke.Node, name: str) -> Any:
     knob = node.knob(name)
     return None if knob is None else knob.value()
 
