@@ -43,6 +43,16 @@ def test_other_settings_are_another_training(cli: Cli) -> None:
     assert "already trained" not in cli(*words).out and told(cli) == {"blocks": 3}
 
 
+def test_crisp_strokes_are_another_training(cli: Cli) -> None:
+    def crisp() -> object:
+        return json.loads((cli.folder / "work" / "job.json").read_text(encoding="utf-8"))["crisp"]
+
+    assert cli(*RUN).code == 0 and crisp() is False
+    assert "already trained" not in cli(*RUN, "--crisp").out and crisp() is True
+    assert "already trained" in cli(*RUN, "--crisp").out
+    assert "takes no crisp strokes; drop --crisp" in cli.refused(*TRAIN, "--recipe", "texler2020", "--crisp")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
