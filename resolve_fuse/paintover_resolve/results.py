@@ -117,7 +117,8 @@ def _append(project: Project, result: Result, media: MediaPoolItem, track: int) 
         "trackIndex": track,
         "recordFrame": clip.start,
     }
-    if not project.GetMediaPool().AppendToTimeline([info]):
+    pool: Any = project.GetMediaPool()
+    if not pool.AppendToTimeline([info]):
         raise HostError(f'Resolve puts no clip over "{clip.name}"', 'set "bring" to take in the settings')
 
 
