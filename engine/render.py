@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from engine.card import open_look
 from engine.color import ColorConfig
 from engine.crew import Crew, workers_for
 from engine.errors import ColorError, FrameFailures, Interrupted, NoPermissionError, OutputError
+from engine.expected import ExpectedFacts
 from engine.footprint import cpu_count
 from engine.frame_inputs import FrameInputs
 from engine.frames import FrameRange, SequencePath
 from engine.look import Look, read_card
-from engine.pipeline import FrameResult, Job, Pipeline, plate_sha256
+from engine.pipeline import FrameResult, Job, Pipeline
 from engine.settings import RenderSettings
 from engine.shot import Plate, refuse_overwriting
 from engine.sidecar import sidecar_path
@@ -186,22 +187,9 @@ def verify(
         VerifyError: names what is missing, damaged and foreign as compact ranges.
     """
     file = open_look(look_path)
-    common = {"look": file.sha256}
-    denoise = None if settings is None else settings.denoise
-    inputs = None if plate is None else FrameInputs.of(file.card, plate.path, work, prepared, denoise)
-    if settings is not None:
-        settings = settings.beside(file.card.denoise)
-        colorspace = None if plate is None else plate.colorspace
-        common["settings"] = settings.hash(plate_colorspace=colorspace, config=ColorConfig.active().name)
-
-    def expected(frame: int) -> Mapping[str, str]:
-        if plate is None or inputs is None:
-            return common
-        source = plate_sha256(plate.path, frame)
-        return common | {"plate": source} | inputs.facts(frame, source)
-
+    expected = ExpectedFacts.of(file, settings, plate, work, prepared, ColorConfig.active())
     verify_frames(out, frames, expected, progress=progress, stop=_asking(stop))
-    return VerifyReport(frames, file.sha256, common.get("settings"))
+    return VerifyReport(frames, file.sha256, expected.common.get("settings"))
 
 
 class _Tally:

@@ -17,9 +17,8 @@ import numpy.typing as npt
 from engine.card import open_look
 from engine.color import ColorConfig
 from engine.errors import ImageError
-from engine.frame_inputs import FrameInputs
+from engine.expected import ExpectedFacts
 from engine.frames import SequencePath
-from engine.pipeline import plate_sha256
 from engine.settings import RenderSettings
 from engine.shot import Plate
 from engine.sidecar import find_sidecars, read_sidecars
@@ -106,32 +105,26 @@ class FrameChecker:
             LookError: not a look.
             InputError: the look needs a work folder.
         """
-        file = None if look is None else open_look(look)
-        self._plate = plate
         self._out = out
-        card = None if file is None else file.card
-        self._inputs = None if card is None else FrameInputs.of(card, plate.path, work, prepared, settings.denoise)
-        self.keys = () if self._inputs is None else self._inputs.keys
-        settings = settings if card is None else settings.beside(card.denoise)
-        self._common: list[dict[str, str]] = []
+        file = None if look is None else open_look(look)
         # A frame with the layer of carried shares has the same pixels.
-        for layer in (False, True) if file is not None else ():
-            hashed = replace(settings, carried_layer=layer).hash(plate_colorspace=plate.colorspace, config=config.name)
-            self._common.append({"look": file.sha256 if file is not None else "", "settings": hashed})
+        self._expected = [
+            ExpectedFacts.of(file, replace(settings, carried_layer=layer), plate, work, prepared, config)
+            for layer in (False, True)
+            if file is not None
+        ]
+        self.keys = self._expected[0].inputs.keys if self._expected and self._expected[0].inputs else ()
 
     def __call__(self, frame: int) -> str:
         """whole, missing, damaged, foreign, or there."""
         path = self._out.path(frame)
-        if self._inputs is None:
+        if not self._expected:
             state = state_of(path, {})
             return "there" if state == "whole" else state
-        try:
-            plate = plate_sha256(self._plate.path, frame)
-            source = {"plate": plate} | self._inputs.facts(frame, plate)
-        except ImageError:
-            source = self._inputs.facts(frame, None)
-        state = state_of(path, self._common[0] | source)
-        if state == "foreign" and state_of(path, self._common[1] | source) == "whole":
+        plain, layered = self._expected
+        facts = plain(frame, plate_needed=False)
+        state = state_of(path, facts)
+        if state == "foreign" and state_of(path, facts | layered.common) == "whole":
             return "whole"
         return state
 

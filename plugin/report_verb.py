@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.color import ColorConfig
 from engine.errors import InputError
 from engine.settings import RenderSettings
-from engine.shot import Shot, refuse_overwriting
+from engine.shot import refuse_overwriting
 from plugin.options import (
     Options,
     Parser,
@@ -25,7 +25,7 @@ from plugin.preflight import check_spaces, prepare_folder
 from plugin.prepare_options import add_denoise
 from plugin.progress import NoProgress, Phase, Progress
 from plugin.report_page import write_report
-from plugin.request import denoise_from, look_from, out_from, painted_from, plate_from, sidecars_from, work_from
+from plugin.request import denoise_from, look_from, out_from, painted_so_far, sidecars_from, work_from
 from plugin.stop import StopRequest
 from plugin.verb_options import add_report
 
@@ -62,12 +62,9 @@ def parser() -> Parser:
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Measure, and write the page; frames that are not right are warnings."""
-    file = None if options.shot is None else Shot.load(options.shot)
-    plate = plate_from(options, file)
+    file, plate, keyframes = painted_so_far(options)
     out = out_from(options, file)
     refuse_overwriting(out, plate)
-    keyframes = painted_from(options, file)
-    Shot(plate, keyframes)  # Checks that they go together.
     config = ColorConfig.active(options.ocio)
     settings = RenderSettings(
         tile=file.tile if file and options.tile is None else options.tile,

@@ -22,6 +22,7 @@ __all__ = [
     "look_from",
     "out_from",
     "painted_from",
+    "painted_so_far",
     "plate_from",
     "shot_from",
     "sidecars_from",
@@ -65,6 +66,18 @@ def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> 
         workers=options.workers or base.workers,
         out_colorspace=options.out_colorspace or base.out_colorspace,
     )
+
+
+def painted_so_far(options: Options) -> tuple[Shot | None, Plate, tuple[Keyframe, ...]]:
+    """The shot file, plate and keyframes of a verb that looks at a shot, however much of it is painted.
+
+    Raises:
+        InputError: no plate given, a keyframe outside its range or given twice; see also :meth:`Shot.load`.
+        ImageError: nothing of the plate is on disk.
+    """
+    file = None if options.shot is None else Shot.load(options.shot)
+    shot = Shot(plate_from(options, file), painted_from(options, file))
+    return file, shot.plate, shot.keyframes
 
 
 def plate_from(options: Options, shot: Shot | None) -> Plate:

@@ -14,11 +14,11 @@ from engine import images
 from engine.color import ColorConfig
 from engine.coverage import LEAST_GAIN, WORKING_WIDTH_PX, Plan, Suggestion, sidecar_maps, suggest
 from engine.errors import InputError
-from engine.shot import Keyframe, Plate, Shot
+from engine.shot import Keyframe, Plate
 from plugin.options import Options, Parser, add_color, add_keyframes, add_plate, add_reporting, add_work
 from plugin.preflight import check_keyframes, check_plate, check_spaces, prepare_folder
 from plugin.progress import NoProgress, Phase, Progress, counted_frames
-from plugin.request import painted_from, plate_from, work_from
+from plugin.request import painted_so_far, work_from
 from plugin.stills import Stills
 from plugin.stop import StopRequest
 from plugin.suggest_sheet import draw_plan, percent
@@ -59,10 +59,7 @@ def parser() -> Parser:
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Choose the frames, draw them, and say so."""
-    file = None if options.shot is None else Shot.load(options.shot)
-    plate = plate_from(options, file)
-    keyframes = painted_from(options, file)
-    Shot(plate, keyframes)  # Checks that they go together.
+    file, plate, keyframes = painted_so_far(options)
     work = work_from(options, file)
     config = ColorConfig.active(options.ocio)
     check_spaces(config, [plate.colorspace])

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +27,17 @@ from engine.errors import InputError, Interrupted, PaintoverError
 from plugin.progress import Progress, duration
 from plugin.stop import StopRequest
 
-__all__ = ["CHECKPOINT", "COMMAND", "TrainedLook", "TrainingJob", "TrainingKeyframe", "require_training", "train"]
+__all__ = [
+    "CHECKPOINT",
+    "COMMAND",
+    "TrainedLook",
+    "TrainingFailed",
+    "TrainingJob",
+    "TrainingKeyframe",
+    "follow",
+    "require_training",
+    "train",
+]
 
 _LOG = logging.getLogger(__name__)
 
@@ -156,46 +166,26 @@ def train(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug: boo
     """
     job_path = Path(job.work) / "job.json"
     job_path.write_text(job.to_json(), encoding="utf-8")
-    child = _Child([*COMMAND, "--job", str(job_path)], debug=debug)
-    with stop.cooperative(child.on_signal, child.kill):
-        return _follow(child, progress, stop, Path(job.work) / CHECKPOINT)
-
-
-def _follow(child: _Child, progress: Progress, stop: StopRequest, checkpoint: Path) -> TrainedLook:
-    done: Mapping[str, Any] | None = None
-    error: Mapping[str, Any] | None = None
     preview: object = None
-    for event in child.events():
-        kind = event.get("event")
-        if kind == "step":
-            child.has_stepped = True
+
+    def on_event(event: Mapping[str, Any]) -> None:
+        nonlocal preview
+        if event.get("event") == "step":
             facts = {name: value for name, value in event.items() if name not in ("event", "progress")}
             progress.update(_number(event.get("progress")) or 0.0, _step_text(event), {**facts, "preview": preview})
-        elif kind == "preview":
+        elif event.get("event") == "preview":
             preview = event.get("path")
-        elif kind == "warning":
-            progress.warn(str(event.get("message", "")))
-        elif kind == "note":
-            progress.note(str(event.get("message", "")))
-        elif kind == "done":
-            done = event
-        elif kind == "error":
-            error = event
-    code = child.wait()
+
+    done = follow([*COMMAND, "--job", str(job_path)], progress, stop, on_event, debug=debug)
     if stop():
         message = "training stopped on request"
         remedy = "no look is written yet, run it again"
-        if done is not None:
+        if done:
             message += f" after {done.get('steps')} steps, the best look so far is {done.get('look')}"
             remedy = ""
-        if checkpoint.is_file():
+        if (Path(job.work) / CHECKPOINT).is_file():
             remedy = "--resume continues from the last checkpoint"
         raise Interrupted(message, exit_code=stop.exit_code, remedy=remedy)
-    if error is not None:
-        exit_code = int(error.get("exit_code") or code or 1)
-        raise TrainingFailed(str(error.get("message", "training failed")), exit_code=exit_code)
-    if code != 0 or done is None:
-        raise _crashed(code, child.stderr_tail())
     progress.update(1.0)
     return TrainedLook(
         look=Path(str(done["look"])),
@@ -204,6 +194,54 @@ def _follow(child: _Child, progress: Progress, stop: StopRequest, checkpoint: Pa
         loss=_number(done.get("loss")),
         check_error=_number(done.get("check_error")),
     )
+
+
+def follow(
+    command: Sequence[str],
+    progress: Progress,
+    stop: StopRequest,
+    on_event: Callable[[Mapping[str, Any]], None],
+    *,
+    debug: bool = False,
+) -> Mapping[str, Any]:
+    """Run a process that speaks as :mod:`engine.training.events` does, to its end; returns its event ``done``.
+
+    Args:
+        command: what to start.
+        progress: receives its warnings and notes.
+        stop: a request to stop is passed on once; where one came, what is returned may be empty.
+        on_event: receives every other event, in order.
+        debug: ask the process for tracebacks and let its stderr through.
+
+    Raises:
+        TrainingFailed: it reported an error, crashed, or could not be started; not where it was asked to stop.
+    """
+    child = _Child(command, debug=debug)
+    done: Mapping[str, Any] = {}
+    error: Mapping[str, Any] | None = None
+    with stop.cooperative(child.on_signal, child.kill):
+        for event in child.events():
+            kind = event.get("event")
+            if kind == "warning":
+                progress.warn(str(event.get("message", "")))
+            elif kind == "note":
+                progress.note(str(event.get("message", "")))
+            elif kind == "done":
+                done = event
+            elif kind == "error":
+                error = event
+            else:
+                child.has_stepped = child.has_stepped or kind == "step"
+                on_event(event)
+        code = child.wait()
+    if stop():
+        return done
+    if error is not None:
+        exit_code = int(error.get("exit_code") or code or 1)
+        raise TrainingFailed(str(error.get("message", "training failed")), exit_code=exit_code)
+    if code != 0 or not done:
+        raise _crashed(code, child.stderr_tail())
+    return done
 
 
 def _number(value: object) -> float | None:

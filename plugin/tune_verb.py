@@ -20,7 +20,7 @@ from plugin.progress import Phase, Progress, counted_frames, duration
 from plugin.request import shot_from, work_from
 from plugin.stop import StopRequest
 from plugin.train_verb import check_training, job_from
-from plugin.training_process import TrainingFailed, TrainingJob, _Child, _crashed
+from plugin.training_process import TrainingJob, follow
 from plugin.verb_options import add_tuning
 
 __all__ = ["COMMAND", "DEFAULT_SECONDS", "parser", "run"]
@@ -136,40 +136,30 @@ def _search(
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     progress.begin("tune")
-    child = _Child([*COMMAND, "--job", str(job_path), "--search", str(search_path)], debug=debug)
-    done: Mapping[str, Any] | None = None
-    error: Mapping[str, Any] | None = None
     finished, total, name = 0, 0, ""
-    with stop.cooperative(child.on_signal, child.kill):
-        for event in child.events():
-            kind = event.get("event")
-            if kind == "start":
-                total = int(event["settings"])
-                progress.note(f"{total} settings, scored on {counted_frames(len(event['frames']))} of the reference")
-            elif kind == "setting":
-                finished, name = int(event["index"]), str(event["name"])
-                if event["state"] != "started":
-                    finished += 1
-                    known = ", kept from before" if event["state"] == "kept" else ""
-                    progress.note(f"{finished} of {total}: {name}, loss {event['loss']:.4f}{known}", event)
-                    progress.update(finished / total, f"{finished} of {total}")
-            elif kind == "progress":
-                progress.update(float(event["progress"]), f"{finished + 1} of {total}, {name}", {"setting": name})
-            elif kind == "warning":
-                progress.warn(str(event.get("message", "")))
-            elif kind == "done":
-                done = event
-            elif kind == "error":
-                error = event
-        code = child.wait()
+
+    def on_event(event: Mapping[str, Any]) -> None:
+        nonlocal finished, total, name
+        kind = event.get("event")
+        if kind == "start":
+            total = int(event["settings"])
+            progress.note(f"{total} settings, scored on {counted_frames(len(event['frames']))} of the reference")
+        elif kind == "setting":
+            finished, name = int(event["index"]), str(event["name"])
+            if event["state"] != "started":
+                finished += 1
+                known = ", kept from before" if event["state"] == "kept" else ""
+                progress.note(f"{finished} of {total}: {name}, loss {event['loss']:.4f}{known}", event)
+                progress.update(finished / total, f"{finished} of {total}")
+        elif kind == "progress":
+            progress.update(float(event["progress"]), f"{finished + 1} of {total}, {name}", {"setting": name})
+
+    command = [*COMMAND, "--job", str(job_path), "--search", str(search_path)]
+    done = follow(command, progress, stop, on_event, debug=debug)
     if stop():
         kept = f"{finished} of {total} settings are done and kept" if total else "nothing was trained yet"
         remedy = "run the same command again to continue"
         raise Interrupted(f"the search was stopped, {kept}", exit_code=stop.exit_code, remedy=remedy)
-    if error is not None:
-        raise TrainingFailed(str(error.get("message")), exit_code=int(error.get("exit_code") or code or 1))
-    if code != 0 or done is None:
-        raise _crashed(code, child.stderr_tail())
     return done
 
 

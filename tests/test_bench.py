@@ -12,12 +12,13 @@ import onnx
 import pytest
 
 from engine.bench.__main__ import main
+from engine.bench.child import train_look
 from engine.bench.inference import macs_per_pixel
 from engine.bench.plan import Plan
 from engine.bench.shots import draw_shot, open_shot, texture
 from engine.bench.table import Need, Row, Table
 from engine.bench.timing import Samples, alternate
-from engine.errors import InputError
+from engine.errors import InputError, PaintoverError
 from engine.training.graph import GraphWriter
 
 
@@ -121,3 +122,9 @@ def test_a_quick_run_measures_everything(tmp_path: Path, capsys: pytest.CaptureF
     assert tables["Training speed"]["rows"][0]["cells"]["texler2020"]["min"] > 0
     assert data["machine"]["cores"] >= 1 and data["machine"]["packages"]["onnx"]
     assert data["settings"]["quick"] is True
+
+
+def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="training is not installed")
+    with pytest.raises(PaintoverError, match="training texler2020 failed: cannot read the training job"):
+        train_look({"recipe": "texler2020"}, tmp_path)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from engine import images, motion
+from engine.bench.child import train_look
 from engine.bench.plan import REFERENCE
 from engine.bench.scenes import Scene, write_scene
 from engine.choices import DENOISE_MODES, GUIDE_KINDS
@@ -232,14 +230,10 @@ def _train(case: Case, work: Path, recipe: str, keys: Sequence[int], option: str
         "guides": option if option in GUIDE_KINDS else None,
         "denoise": DENOISE_MODES[0] if option == "denoised" else None,
     }
-    path = work / "job.json"
-    path.write_text(json.dumps(job))
-    command = [sys.executable, "-m", "engine.training.train", "--job", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or not events or events[-1].get("event") != "done":
-        said = events[-1].get("message") if events else None
-        raise PaintoverError(f"{case.name}: training {recipe} failed: {said or done.stderr.strip()[-300:]}")
+    try:
+        train_look(job, work)
+    except PaintoverError as error:
+        raise PaintoverError(f"{case.name}: {error}") from error
     return look
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine.bench.child import train_look
 from engine.bench.plan import REFERENCE, SHARED, Plan
 from engine.bench.shots import BenchShot
 from engine.bench.table import Cell, Need, Row, Table
@@ -64,15 +65,7 @@ def _train(plan: Plan, shot: BenchShot, folder: Path, recipe: str) -> tuple[Path
         "features": str(plan.features) if plan.features and recipe == REFERENCE else None,
         "preview": False,
     }
-    path = folder / "job.json"
-    path.write_text(json.dumps(job))
-    command = [sys.executable, "-m", "engine.training.train", "--job", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or not events or events[-1].get("event") != "done":
-        said = events[-1].get("message") if events else None
-        raise PaintoverError(f"training {recipe} failed: {said or done.stderr.strip()[-200:]}")
-    return folder / "look.onnx", events[-1]
+    return folder / "look.onnx", train_look(job, folder)
 
 
 def _score(out: SequencePath, shot: BenchShot, folder: Path) -> dict[str, Any]:

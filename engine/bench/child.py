@@ -1,0 +1,35 @@
+"""Training as a user has it, in a process of its own, for the benchmarks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.errors import PaintoverError
+
+__all__ = ["train_look"]
+
+
+def train_look(job: Mapping[str, object], folder: Path) -> dict[str, Any]:
+    """Train to the end; returns the last event, which says what was reached.
+
+    Args:
+        job: of ``engine.training.train``.
+        folder: where ``job.json`` is put; it exists.
+
+    Raises:
+        PaintoverError: the training failed; the message names the recipe.
+    """
+    path = folder / "job.json"
+    path.write_text(json.dumps(job))
+    command = [sys.executable, "-m", "engine.training.train", "--job", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not events or events[-1].get("event") != "done":
+        said = events[-1].get("message") if events else None
+        raise PaintoverError(f"training {job['recipe']} failed: {said or done.stderr.strip()[-300:]}")
+    return events[-1]
