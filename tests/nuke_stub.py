@@ -89,6 +89,8 @@ class Knob:
 
     def setValue(self, value: Any) -> bool:
         _main_only(self)
+        if self._name == "colorspace" and value in state.unknown_spaces:
+            return False
         self._value = type(self._value)(value) if isinstance(self._value, (bool, int, float, str)) else value
         return True
 
@@ -264,6 +266,7 @@ class State:
         self.waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.plugin_path: list[Path] = []
         self.reading: list[Path] = []
+        self.unknown_spaces: tuple[str, ...] = ()
 
 
 state: State = None  # type: ignore[assignment]

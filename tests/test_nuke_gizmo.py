@@ -128,6 +128,17 @@ def test_colors_and_places_are_not_written_down() -> None:
     assert not re.findall(r"ACEScg|scene_linear|rec709|['\"]sRGB|['\"]linear['\"]", code)
 
 
+def test_the_picture_is_that_of_the_text(text: str) -> None:
+    from nuke_knobs_picture import PICTURE, draw
+
+    drawn = draw(text)
+    assert PICTURE.read_text(encoding="utf-8") == drawn, "run python tests/nuke_knobs_picture.py"
+    (group,) = nuke_stub.load_text(text)
+    for name in ("Add keyframe", "Build .cat", "keyframes", "if a frame is missing"):
+        assert f">{name}<" in drawn
+    assert "INVISIBLE" not in drawn and len(group.knobs()) > 40
+
+
 # Its Python
 
 

@@ -390,6 +390,20 @@ def test_what_was_checked_is_known_to_the_next_nuke_and_nothing_else_is(nuke: Nu
     assert at(0, node)[0] is None
 
 
+def test_a_colorspace_that_nuke_does_not_take_is_said(nuke: Nuke, shot: Path) -> None:
+    """The frames are whole, but a Read would show them as something else."""
+    nuke_stub.state.unknown_spaces = ("ACES2065-1",)
+    node = on_plate(nuke, shot, colorspace_out="ACES2065-1", frames="1")
+    nuke.press(node, "render")
+    assert (shot / "out" / "out.0001.exr").is_file() and at(1, node)[0] is None
+    (said,) = nuke_stub.state.messages
+    assert "Nuke does not take ACES2065-1 as a file's colorspace; fill in colorspace out of Paintover1" in said
+    node.children["Result"]["colorspace"].setValue("ACEScg (linear)")
+    node["colorspace_out"].setValue("")
+    nuke.press(node, "render")
+    assert at(1, node)[0] is not None
+
+
 # Work beside Nuke
 
 

@@ -259,8 +259,9 @@ class NukeHost(Host):
         """Whether the Read inside reads the job's frames as what they are."""
         read = self._result()
         file = str(_value(read, "file") or "")
-        space = colorspace_name(_value(read, "colorspace"))
-        return with_view(file, self.view) == job.out and (job.out_colorspace is None or space == job.out_colorspace)
+        if with_view(file, self.view) != job.out:
+            return False
+        return job.out_colorspace is None or _same_space(read, job.out_colorspace)
 
     def _result(self) -> nuke.Node:
         read = cast("nuke.Group", self.node).node(RESULT)
@@ -382,7 +383,11 @@ class NukeHost(Host):
         return display, view
 
     def _show(self, job: Job, states: Sequence[FrameState]) -> None:
-        self.point_result(job)
+        try:
+            self.point_result(job)
+        except JobError as error:
+            self.message("error", str(error))
+            return
         self.reload()
         self._write("status", _summary(states))
 
@@ -391,7 +396,11 @@ class NukeHost(Host):
         cast("nuke.Script_Knob", self._result()["reload"]).execute()
 
     def point_result(self, job: Job) -> None:
-        """Point the Read inside at the job's frames, as what they are. From the main thread."""
+        """Point the Read inside at the job's frames, as what they are. From the main thread.
+
+        Raises:
+            JobError: Nuke does not know the frames' colorspace.
+        """
         read = self._result()
         first, last = range_ends(job.frames)
         read["file"].setValue(self._file("out"))
@@ -400,6 +409,11 @@ class NukeHost(Host):
         read["origset"].setValue(True)
         if job.out_colorspace is not None:
             read["colorspace"].setValue(job.out_colorspace)
+            if not _same_space(read, job.out_colorspace):
+                raise JobError(
+                    f"Nuke does not take {job.out_colorspace} as a file's colorspace",
+                    f"fill in colorspace out of {self.node.name()} with one that a Read offers",
+                )
 
     def _write(self, knob: str, text: str) -> None:
         self.node[knob].setValue(text)
@@ -415,6 +429,12 @@ def _views(write: nuke.Node | None) -> list[str]:
     chosen = str(_value(write, "views") or "").split() if write is not None else []
     known = list(nuke.views())
     return [view for view in chosen if view in known] or known or ["main"]
+
+
+def _same_space(read: nuke.Node, name: str) -> bool:
+    """Whether a Read takes its file as this colorspace; a role may be shown with what it stands for in brackets."""
+    space = colorspace_name(_value(read, "colorspace")) or ""
+    return space == name or space.startswith(f"{name} (")
 
 
 def _disabled(node: nuke.Node) -> bool:
