@@ -26,6 +26,9 @@ _CLASS_KNOBS: dict[str, dict[str, Any]] = {
     "Output": {},
     "Dot": {},
     "Grade": {},
+    "TimeWarp": {},
+    "TimeOffset": {"time_offset": 0, "reverse_input": False},
+    "FrameHold": {"first_frame": 0, "increment": 0},
     "Multiply": {"channels": "rgb", "value": 1},
     "Text2": {"message": "", "box": "", "xjustify": "left", "yjustify": "baseline"},
     "Switch": {"which": 0},
@@ -157,6 +160,9 @@ class Node:
 
     def node(self, name: str) -> Node | None:
         return self.children.get(name)
+
+    def output(self) -> Node | None:
+        return next((node for node in self.children.values() if node.Class() == "Output"), None)
 
     def firstFrame(self) -> int:
         return int(self._knobs["first_frame"]._value)
@@ -445,6 +451,12 @@ def addBeforeRender(call: Callable[[], None], nodeClass: str = "*") -> None:
 def addBeforeFrameRender(call: Callable[[], None], nodeClass: str = "*") -> None:
     assert nodeClass == "Write"
     state.before_frame.append(call)
+
+
+def toNode(name: str) -> Node | None:
+    head, _, tail = name.partition(".")
+    found = state.nodes.get(head)
+    return found.children.get(tail) if found is not None and tail else found
 
 
 def root() -> Node:

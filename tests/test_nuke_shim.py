@@ -515,6 +515,72 @@ def test_a_render_of_frames_checks_each_and_stops_at_the_first_that_is_not_right
             callback()
 
 
+def asked(nuke: Nuke, below: Any, frame: int) -> list[tuple[str, int | None]]:
+    write = nuke_stub.createNode("Write")
+    write.setInput(0, below)
+    found = nuke.part("above").asked_above(write, frame, nuke_stub.toNode)
+    return [(one.node.name(), one.frame) for one in found]
+
+
+def over(below: Any, kind: str, **knobs: Any) -> Any:
+    made = nuke_stub.createNode(kind)
+    made.setInput(0, below)
+    for name, value in knobs.items():
+        made[name].setValue(value)
+    return made
+
+
+def test_a_write_asks_for_the_frames_that_it_needs(nuke: Nuke, shot: Path) -> None:
+    node = on_plate(nuke, shot)
+    assert asked(nuke, over(node, "TimeOffset", time_offset=100), 103) == [("Paintover1", 3)]
+    assert asked(nuke, over(over(node, "TimeOffset", time_offset=1), "TimeOffset", time_offset=10), 13) == [
+        ("Paintover1", 2)
+    ]
+    assert asked(nuke, over(node, "FrameHold", first_frame=2), 50) == [("Paintover1", 2)]
+    assert asked(nuke, over(node, "FrameHold", first_frame=1, increment=4), 12) == [("Paintover1", 9)]
+    assert asked(nuke, over(over(node, "TimeWarp"), "TimeOffset", time_offset=1), 5) == [("Paintover1", None)]
+    assert asked(nuke, over(node, "TimeOffset", time_offset=100, disable=True), 3) == [("Paintover1", 3)]
+    other = on_plate(nuke, shot)
+    switch = over(node, "Switch", which=1)
+    switch.setInput(1, other)
+    assert asked(nuke, switch, 5) == [("Paintover2", 5)], "what a switch does not show is not asked for"
+    both = over(node, "Grade")
+    both.setInput(1, other)
+    assert asked(nuke, both, 5) == [("Paintover1", 5), ("Paintover2", 5)]
+    node["disable"].setValue(True)
+    assert asked(nuke, both, 5) == [("Paintover2", 5)]
+
+
+def test_groups_are_looked_into_and_out_of(nuke: Nuke, shot: Path) -> None:
+    """A studio's Write lies in a group of its own, and so may what is above it."""
+    node = on_plate(nuke, shot)
+    (group,) = nuke_stub.load_text(
+        "Group {\n name Out\n}\n Input {\n  inputs 0\n  name In\n }\n Grade {\n  name G\n }\n"
+        " Write {\n  name W\n }\n Output {\n  name O\n }\nend_group\n"
+    )
+    nuke_stub.state.nodes["Out"] = group
+    group.setInput(0, node)
+    find = nuke.part("above").asked_above
+    assert [one.node.name() for one in find(group.children["W"], 1, nuke_stub.toNode)] == ["Paintover1"]
+    assert asked(nuke, group, 2) == [("Paintover1", 2)]
+    group["disable"].setValue(True)
+    assert asked(nuke, group, 2) == [("Paintover1", 2)]
+
+
+def test_where_time_is_changed_nothing_is_guessed(nuke: Nuke, shot: Path) -> None:
+    nuke.start(gui=False)
+    node = on_plate(nuke, shot, mode="on_demand")
+    warp = over(node, "TimeWarp")
+    write = over(warp, "Write")
+    with pytest.raises(RuntimeError, match="TimeWarp1 changes time, so that nobody knows which frame to render"):
+        nuke_stub.render(write, 1, 1)
+    node["mode"].setValue("frames")
+    with nuke_stub._this(write):
+        for callback in nuke_stub.state.before_frame:
+            callback()
+    assert nuke_stub.shown(node) is None
+
+
 def test_a_machine_without_paintover_uses_what_was_checked_and_only_that(
     nuke: Nuke, shot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

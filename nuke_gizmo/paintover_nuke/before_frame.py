@@ -7,9 +7,10 @@ an exception here aborts it, and the plate is never passed through in its stead.
 from __future__ import annotations
 
 from . import nuke_host
+from .above import Asked
 from .buttons import shared_worker
 from .client.host import FrameState
-from .client.host_errors import CommandMissing, HostError, RequestFailed
+from .client.host_errors import CommandMissing, HostError, JobError, RequestFailed
 from .nuke_host import SHOWN, NukeHost
 
 __all__ = ["before_frame", "before_render", "register"]
@@ -26,8 +27,7 @@ def before_render() -> None:
     Raises:
         RuntimeError: a node's knobs are wrong.
     """
-    hosts, _ = nuke_host.upstream()
-    for host in hosts:
+    for host, _ in nuke_host.upstream():
         try:
             job = host.job()
             if not host.result_matches(job):
@@ -42,16 +42,23 @@ def before_frame() -> None:
     Raises:
         RuntimeError: it cannot be had.
     """
-    hosts, frame = nuke_host.upstream()
-    for host in hosts:
+    for host, asked in nuke_host.upstream():
         try:
-            _ensure(host, frame)
+            _ensure(host, asked)
         except HostError as error:
             raise _ended(host, error) from error
 
 
-def _ensure(host: NukeHost, frame: int) -> None:
+def _ensure(host: NukeHost, asked: Asked) -> None:
     job = host.job()
+    frame = asked.frame
+    if frame is None:
+        if host.text("mode") == "on_demand":
+            raise JobError(
+                f"{asked.retimed_by} changes time, so that nobody knows which frame to render",
+                "render the frames first, with the mode frames",
+            )
+        return  # The node itself still fails where a frame is not right.
     known = SHOWN.state(job, frame)
     if known.shown:
         return

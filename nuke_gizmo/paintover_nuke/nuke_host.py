@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import nuke
 
+from .above import Asked, asked_above
 from .client.host import FrameState, Host
 from .client.host_errors import JobError
 from .client.job import Job, JobKeyframe
@@ -80,24 +81,14 @@ def asking() -> tuple[NukeHost, int]:
     return NukeHost(group, nuke.thisView()), int(nuke.frame())
 
 
-def upstream() -> tuple[list[NukeHost], int]:
-    """Every Paintover node above the Write that is about to render a frame, for each of its views; and the frame."""
+def upstream() -> list[tuple[NukeHost, Asked]]:
+    """What the Write that is about to render a frame asks of Paintover nodes, for each of its views."""
     write = nuke.thisNode()
-    seen: dict[str, nuke.Node] = {}
-    waiting = [write]
-    while waiting:
-        node = waiting.pop()
-        if node.fullName() in seen:
-            continue
-        seen[node.fullName()] = node
-        waiting += [one for one in (node.input(index) for index in range(node.inputs())) if one is not None]
-    found = [node for node in seen.values() if node.knob("paintover_version") is not None and not _disabled(node)]
-    views = _views(write)
-    hosts = []
-    for node in found:
-        host = NukeHost(node)
-        hosts += [NukeHost(node, view) for view in views] if host.differs_by_view() else [NukeHost(node, views[0])]
-    return hosts, int(nuke.frame())
+    found = []
+    for asked in asked_above(write, int(nuke.frame()), nuke.toNode):
+        views = _views(write) if NukeHost(asked.node).differs_by_view() else _views(write)[:1]
+        found += [(NukeHost(asked.node, view), asked) for view in views]
+    return found
 
 
 def register_callbacks(before_render: Callable[[], None], before_frame: Callable[[], None]) -> None:
@@ -435,10 +426,6 @@ def _same_space(read: nuke.Node, name: str) -> bool:
     """Whether a Read takes its file as this colorspace; a role may be shown with what it stands for in brackets."""
     space = colorspace_name(_value(read, "colorspace")) or ""
     return space == name or space.startswith(f"{name} (")
-
-
-def _disabled(node: nuke.Node) -> bool:
-    return bool(_value(node, "disable"))
 
 
 def _value(node: nuke.Node, name: str) -> Any:
