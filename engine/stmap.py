@@ -54,7 +54,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 HASH_ATTRIBUTE = "paintover/stmap"
-METHOD = "track-2"
+METHOD = "track-3"
 """Changes when the same plate would give another map."""
 _LEAST_TOGETHER = 3
 """Chains that sweep together however few cores there are; each holds its keyframe and a track in memory."""
