@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .client.host import Session
 from .client.host_errors import HostError, JobError
 from .client.job import Job
-from .resolve_host import ResolveHost, stop_file
+from .client.worker_client import WorkerClient
+from .resolve_host import ResolveHost, take_stop
 from .results import Result, bring, reread
 from .settings import Settings, load, save, settings_file
 from .sources import Source, source_of
@@ -64,10 +65,9 @@ class Desk:
     def prepared(self, clip: Clip, handles: int) -> tuple[ResolveHost, Source, tuple[int, int]]:
         """A clip as a host, its files, and the source frames of its job; a movie is rendered to files first."""
         work = self.work(clip)
-        stop = stop_file(work)
 
         def progress(fraction: float) -> bool:
-            return stop.exists()
+            return take_stop(work)
 
         self.say(f'"{clip.name}": {work}')
         source = source_of(self.project, self.timeline, clip, handles, work, progress)
@@ -153,13 +153,22 @@ def press(
     action: Callable[[Desk, Callable[[ResolveHost], Session]], None],
     resolve: Any,
     say: Callable[[str], object] = print,
-    open_session: Callable[[ResolveHost], Session] = Session,
+    open_session: Callable[[ResolveHost], Session] | None = None,
 ) -> int:
-    """What a script calls: does one of the above and returns the exit code; an error is one line."""
+    """What a script calls: does one of the above and returns the exit code; an error is one line.
+
+    Args:
+        action: one of the above.
+        open_session: for a host of its own kind; None for sessions that share one worker, which keeps looks loaded.
+    """
     try:
         desk = Desk.of(resolve, say)
         say(f"settings: {settings_file(desk.project.GetName())}")
-        action(desk, open_session)
+        if open_session is not None:
+            action(desk, open_session)
+        else:
+            with WorkerClient(report=say) as worker:
+                action(desk, lambda host: Session(host, worker=worker))
     except HostError as error:
         say(f"Paintover: {error}")
         return error.exit_code

@@ -13,7 +13,7 @@ from .client.host import FrameState, Host
 from .client.host_errors import JobError
 from .client.job import Job, JobKeyframe
 
-__all__ = ["ResolveHost", "stop_file"]
+__all__ = ["ResolveHost", "stop_file", "take_stop"]
 
 _KEYFRAMES = "keyframes.json"
 _STEP = 0.1
@@ -23,6 +23,18 @@ _STEP = 0.1
 def stop_file(work: str | Path) -> Path:
     """A file that stops what is at work, because a script in Resolve has no Cancel button."""
     return Path(work) / "stop"
+
+
+def take_stop(work: str | Path) -> bool:
+    """Whether the file is there; it is taken away, so that it stops one thing."""
+    path = stop_file(work)
+    if not path.exists():
+        return False
+    try:
+        path.unlink()
+    except OSError:
+        pass  # It stops this work all the same.
+    return True
 
 
 class ResolveHost(Host):
@@ -89,16 +101,7 @@ class ResolveHost(Host):
 
     def cancelled(self) -> bool:
         """Whether the file ``stop`` is there; it is taken away."""
-        if self._stopped is not None:
-            return self._stopped(*self._last)
-        path = stop_file(self._job.work)
-        if not path.exists():
-            return False
-        try:
-            path.unlink()
-        except OSError:
-            pass  # It stops this work all the same.
-        return True
+        return take_stop(self._job.work) if self._stopped is None else self._stopped(*self._last)
 
     def message(self, level: str, text: str) -> None:
         """A line in the console."""
