@@ -271,6 +271,28 @@ def test_a_wrong_knob_is_named(nuke: Nuke, knobs: dict[str, Any], said: str) -> 
     assert "\n" not in str(caught.value) and caught.value.exit_code == 2
 
 
+def test_ranges_are_those_of_the_command_line(nuke: Nuke) -> None:
+    from engine.frames import FrameRange, SequencePath
+
+    patterns = nuke.part("patterns")
+    for text in ("1-9x2", "1-9:4", "5", "-3-2", "-9--5", "1-3,7,9-12x3", " 1001 - 1003 ".replace(" ", "")):
+        frames = FrameRange.parse(text)
+        assert sorted(patterns.frame_list(text)) == list(frames), text
+        assert patterns.range_ends(text)[0] == frames.first, text
+    for pattern in (
+        "/a/p.%04d.exr",
+        "/a/p.####.exr",
+        "/a/p.@@@.exr",
+        "/a/p.$F4.exr",
+        "/a_%02d/p%d.exr",
+        "/a/p.%6d.png",
+    ):
+        from engine.frames import SequencePath
+
+        for frame in (7, 12345, -5):
+            assert patterns.frame_path(pattern, frame) == str(SequencePath.parse(pattern).path(frame)), pattern
+
+
 @pytest.mark.parametrize(
     ("label", "display_and_view"),
     [
@@ -358,6 +380,28 @@ def test_nothing_stale_is_shown_even_before_refresh(nuke: Nuke, shot: Path) -> N
     node["carried"].setValue(False)
     node["colorspace_out"].setValue("ACES2065-1")
     assert "the knobs changed" in at(1, node)[1]
+
+
+def test_what_changes_while_it_is_checked_is_not_taken_for_checked(
+    nuke: Nuke, shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long sequence takes a minute to check, and a farm writes meanwhile."""
+    node = on_plate(nuke, shot)
+    nuke.press(node, "render")
+    client = nuke.part("client.worker_client").WorkerClient
+    check = client.states
+
+    def slow(self: Any, job: Any, frames: str | None = None) -> Any:
+        answer = check(self, job, frames)
+        (shot / "out" / "out.0002.exr").write_bytes((shot / "out" / "out.0001.exr").read_bytes())
+        return answer
+
+    monkeypatch.setattr(client, "states", slow)
+    nuke.press(node, "refresh")
+    assert [at(frame, node)[0] is not None for frame in FRAMES] == [True, True, False, True]
+    monkeypatch.undo()
+    nuke.press(node, "refresh")
+    assert "the plate's frame 2 changed" in at(2, node)[1]
 
 
 def test_a_missing_frame_fails_with_its_reason_or_says_it_in_the_viewer(nuke: Nuke, shot: Path) -> None:

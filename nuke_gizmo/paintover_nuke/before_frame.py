@@ -9,7 +9,6 @@ from __future__ import annotations
 from . import nuke_host
 from .above import Asked
 from .buttons import shared_worker
-from .client.host import FrameState
 from .client.host_errors import CommandMissing, HostError, JobError, RequestFailed
 from .nuke_host import SHOWN, NukeHost
 
@@ -65,14 +64,13 @@ def _ensure(host: NukeHost, asked: Asked) -> None:
     try:
         if host.text("mode") == "on_demand":
             shared_worker().render(job, str(frame))
-        found = shared_worker().states(job, str(frame))
+        shared_worker().states(job, str(frame))
     except CommandMissing as error:
         # A machine without Paintover can still use what another one has checked, and only that.
         raise RequestFailed(f"{known.reason}; {error}", error.exit_code, frame, known.path) from error
-    states = [FrameState(one["frame"], one["state"], one["reason"], one["path"]) for one in found]
-    host.show_checked(states)
-    if not states[0].shown:
-        raise RequestFailed(f"{states[0].reason} ({states[0].path})", 1, frame, states[0].path)
+    now = SHOWN.state(job, frame)
+    if not now.shown:
+        raise RequestFailed(f"{now.reason} ({now.path})", 1, frame, now.path)
     host.reload()
 
 

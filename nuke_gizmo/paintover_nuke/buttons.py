@@ -14,14 +14,14 @@ from pathlib import Path
 from . import nuke_host
 from .client.host import Session
 from .client.host_errors import HostError, JobError, RequestCancelled
-from .client.worker_client import WorkerClient
-from .nuke_host import NukeHost
+from .nuke_host import SHOWN, NukeHost
+from .watching_worker import WatchingWorker
 
 __all__ = ["ACTIONS", "at_work", "close_worker", "press", "shared_worker", "submit_words"]
 
 _LOCK = threading.Lock()
 _AT_WORK: dict[str, list[NukeHost]] = {}
-_WORKER: list[WorkerClient] = []
+_WORKER: list[WatchingWorker] = []
 
 
 def press(action: str) -> None:
@@ -62,11 +62,11 @@ def at_work(label: str) -> bool:
     return label in _AT_WORK
 
 
-def shared_worker() -> WorkerClient:
+def shared_worker() -> WatchingWorker:
     """The worker of this Nuke, started with its first request and ended with Nuke."""
     with _LOCK:
         if not _WORKER:
-            _WORKER.append(WorkerClient())
+            _WORKER.append(WatchingWorker(SHOWN))
             atexit.register(close_worker)
         return _WORKER[0]
 

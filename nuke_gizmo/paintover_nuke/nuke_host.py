@@ -237,14 +237,10 @@ class NukeHost(Host):
         self._in_main(lambda: self._write("preview", f'<img src="{copy.as_posix()}" width="480">'))
 
     def show_result(self, pattern: str, states: Sequence[FrameState]) -> None:
-        """Remember what was found, point the Read inside at the sequence, and say how many frames are not shown."""
+        """Keep what was found, point the Read inside at the sequence, and say how many frames are not shown."""
         job = self.job()
-        SHOWN.note(job, states)
+        SHOWN.keep(job)
         self._in_main(lambda: self._show(job, states))
-
-    def show_checked(self, states: Sequence[FrameState]) -> None:
-        """As :meth:`show_result` in a render: knobs stay as they are, and nothing is written to disk."""
-        SHOWN.note(self.job(), states, keep=False)
 
     def result_matches(self, job: Job) -> bool:
         """Whether the Read inside reads the job's frames as what they are."""

@@ -27,7 +27,8 @@ _FORMATTED = re.compile(r"""\[\s*format\s+["{]?(%0?\d*d)["}]?\s+\[\s*frame\s*\]\
 _FRAME = re.compile(r"\[\s*frame\s*\]")
 _TOKEN = re.compile(r"%0?(\d*)d|(#+)|(@+)|\$F(\d?)")
 _VIEW = re.compile(r"%([Vv])")
-_PART = re.compile(r"(-?\d+)(?:-(-?\d+)(?:[x:](\d+))?)?")
+_PART = re.compile(r"(-?\d+)(?:-(-?\d+)(?:x(\d+)|:\d+)?)?")
+"""A colon only changes the order in which a range is gone through."""
 
 
 def with_frame_token(text: str) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from .client.host import FrameState
 from .client.job import Job
 from .patterns import frame_path
 
-__all__ = ["ShownFrames"]
+__all__ = ["Facts", "ShownFrames", "facts_of"]
+
+Facts = list[list[Any]]
+"""Path, time and size of every file that decides about a frame."""
 
 _DECIDES = ("plate", "colorspace", "out", "work", "look_path", "out_colorspace", "ocio", "tile", "carried", "guides")
 """What of a job a frame depends on; the rest is about training."""
@@ -33,20 +36,24 @@ class ShownFrames:
         self._lock = threading.Lock()
         self._known: dict[str, dict[str, Any]] = {}
 
-    def note(self, job: Job, states: Sequence[FrameState], *, keep: bool = True) -> None:
+    def note(self, job: Job, states: Sequence[FrameState], facts: Mapping[int, Facts]) -> None:
         """Remember what Paintover said of frames.
 
         Args:
-            keep: also on disk; a farm's machines do not, because they would overwrite each other.
+            facts: of the frames as they were before Paintover looked; what changed meanwhile is not known.
         """
         key = _key(job)
         with self._lock:
             frames = self._frames(key, job)
             for state in states:
-                facts = _facts(job, state.frame)
-                frames[str(state.frame)] = {"state": state.state, "reason": state.reason, "facts": facts}
-            if keep:
-                _write(_file(job, key), {"key": key, "frames": frames})
+                known = {"state": state.state, "reason": state.reason, "facts": facts.get(state.frame)}
+                frames[str(state.frame)] = known
+
+    def keep(self, job: Job) -> None:
+        """Write to disk what is known. A farm's machines do not, because they would overwrite each other."""
+        key = _key(job)
+        with self._lock:
+            _write(_file(job, key), {"key": key, "frames": self._frames(key, job)})
 
     def state(self, job: Job, frame: int) -> FrameState:
         """What may be done with a frame now, with the reason for one that may not be shown."""
@@ -56,7 +63,7 @@ class ShownFrames:
             known = self._frames(key, job).get(str(frame))
         if known is None:
             return FrameState(frame, "unknown", f"frame {frame} was not looked at yet: press Refresh", path)
-        if known["facts"] != _facts(job, frame):
+        if known["facts"] != facts_of(job, frame):
             return FrameState(
                 frame, "unknown", f"frame {frame}, or what it was made from, changed on disk: press Refresh", path
             )
@@ -82,7 +89,7 @@ def _file(job: Job, key: str) -> Path:
     return Path(job.work) / "nuke" / f"shown-{key[:12]}.json"
 
 
-def _facts(job: Job, frame: int) -> list[list[Any]]:
+def facts_of(job: Job, frame: int) -> Facts:
     """Path, time and size of every file that decides about a frame; a file that is not there has none."""
     work = Path(job.work)
     paths = [frame_path(job.out or "", frame), job.look_path, frame_path(job.plate, frame)]
