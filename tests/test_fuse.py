@@ -398,3 +398,9 @@ def test_luacheck_finds_nothing() -> None:
     config = ROOT / "resolve_fuse" / ".luacheckrc"
     done = subprocess.run([luacheck, "--config", str(config), str(FUSE)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_picture_of_the_knobs_is_of_this_fuse() -> None:
+    from fuse_knobs import PICTURE, draw
+
+    assert PICTURE.read_text(encoding="utf-8") == draw(), "run python tests/fuse_knobs.py"
