@@ -277,6 +277,23 @@ def _job(room: Room) -> Any:
     return Job(plate=str(room.folder / "shots" / "plate.%04d.exr"), frames="1001", work=str(room.folder / "work"))
 
 
+def test_another_clip_s_look_takes_no_maps_of_this_one(newest: Room) -> None:
+    """Keyframe 1001 of the look is not keyframe 1001 of this clip, though both have that number."""
+    assert newest.press(buttons.stylize) == 0, newest.said
+    sidecar = newest.work() / "stmap" / "key_1001" / "1003.exr"
+    sidecar.parent.mkdir(parents=True)
+    images.write(sidecar, np.full((24, 32, 3), 0.5, np.float32), alpha=np.ones((24, 32), np.float32), bit_depth="float")
+    newest.project.SetCurrentTimeline(newest.timeline)
+    assert newest.press(buttons.refresh) == 0
+    assert '"plate": 4 of 4 frames are right' in newest.said
+    # The same look as the clip's own takes them.
+    own = newest.work() / "look.onnx"
+    own.write_bytes((newest.folder / "look.onnx").read_bytes())
+    newest.choose(look=str(own))
+    assert newest.press(buttons.refresh) == 0
+    assert "  the STMaps of frame 1003 changed after it was rendered" in newest.said
+
+
 # Movies
 
 
@@ -345,9 +362,10 @@ def test_keyframe_training_stylize_refresh(newest: Room, tmp_path: Path) -> None
     look = newest.work() / "look.onnx"
     assert settings.load(newest.project.GetName()).look == str(look) and look.is_file()
     assert (newest.work() / "stmap" / "key_1005" / "1003.exr").is_file()
-    # Without its STMaps a clip is stylized by the translator alone, which the gain of this look is.
-    shutil.rmtree(newest.work() / "stmap")
+    # Handles that training did not see get their STMaps before they are rendered.
+    newest.choose(handles=1)
     assert newest.press(buttons.stylize, **started) == 0, newest.said
+    assert (newest.work() / "stmap" / "key_1005" / "1002.exr").is_file()
     plate = images.read(newest.folder / "shots" / "plate.1003.exr").rgb
     result = newest.work() / "out" / "plate.1003.exr"
     np.testing.assert_allclose(images.read(result).rgb, plate * 0.25, rtol=2e-3, atol=1e-4)
@@ -355,7 +373,7 @@ def test_keyframe_training_stylize_refresh(newest: Room, tmp_path: Path) -> None
     newest.said.clear()
     newest.project.SetCurrentTimeline(newest.timeline)
     assert newest.press(buttons.refresh, **started) == 0
-    assert '"plate": 3 of 4 frames are right' in newest.said and "  frame 1003 is not rendered yet" in newest.said
+    assert '"plate": 5 of 6 frames are right' in newest.said and "  frame 1003 is not rendered yet" in newest.said
     assert len(newest.project.pool.relinked) == 1 and newest.said[-1].startswith("Resolve reads ")
 
 

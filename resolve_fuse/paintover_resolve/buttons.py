@@ -35,10 +35,10 @@ class Desk:
     project: Project
     timeline: Timeline
     settings: Settings
-    say: Callable[[str], object] = print
+    say: Callable[[str], None] = print
 
     @classmethod
-    def of(cls, resolve: Resolve | None, say: Callable[[str], object] = print) -> Desk:
+    def of(cls, resolve: Resolve | None, say: Callable[[str], None] = print) -> Desk:
         """The desk as it is now.
 
         Raises:
@@ -84,6 +84,8 @@ class Desk:
             out_colorspace=settings.out_colorspace,
             budget_s=float(settings.budget_s),
             device=settings.device,
+            # STMaps are found by the keyframe's number, and another clip's keyframe may have the same one.
+            guides=settings.look is None or Path(settings.look).parent == work,
         )
         host = ResolveHost(
             job, self.name, lambda: source.frame(clip.offset + playhead(self.timeline) - clip.start), self.say
@@ -152,7 +154,7 @@ def refresh(desk: Desk, open_session: Callable[[ResolveHost], Session]) -> None:
 def press(
     action: Callable[[Desk, Callable[[ResolveHost], Session]], None],
     resolve: Any,
-    say: Callable[[str], object] = print,
+    say: Callable[[str], None] = print,
     open_session: Callable[[ResolveHost], Session] | None = None,
 ) -> int:
     """What a script calls: does one of the above and returns the exit code; an error is one line.
@@ -182,6 +184,9 @@ def press(
 def _rendered(desk: Desk, clip: Clip, open_session: Callable[[ResolveHost], Session]) -> Result:
     host, source, (first, last) = desk.prepared(clip, desk.settings.handles)
     with open_session(host) as session:
+        if session.job().guides and session.job().keyframes:
+            # Frames that training did not see, such as new handles, have no STMaps yet.
+            session.prepare()
         states = session.render()
     wrong = [state.reason for state in states if not state.shown]
     if wrong:

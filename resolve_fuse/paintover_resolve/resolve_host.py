@@ -45,7 +45,7 @@ class ResolveHost(Host):
         job: Job,
         name: str,
         frame: Callable[[], int],
-        say: Callable[[str], object] = print,
+        say: Callable[[str], None] = print,
         stopped: Callable[[str, float], bool] | None = None,
     ) -> None:
         """
