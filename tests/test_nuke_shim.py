@@ -287,8 +287,6 @@ def test_ranges_are_those_of_the_command_line(nuke: Nuke) -> None:
         "/a_%02d/p%d.exr",
         "/a/p.%6d.png",
     ):
-        from engine.frames import SequencePath
-
         for frame in (7, 12345, -5):
             assert patterns.frame_path(pattern, frame) == str(SequencePath.parse(pattern).path(frame)), pattern
 
@@ -473,6 +471,22 @@ def test_work_goes_on_beside_nuke_and_touches_nodes_in_its_main_thread_alone(nuk
     assert node["status"].value() == (
         f"paint on {shot}/work/paint/0002.png and save it as /server/paint.0002.png, where this node looks for it"
     )
+
+
+def test_quitting_stops_training_in_good_order(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    with nuke_at(tmp_path, {**stage.environment, "FAKE_TRAINING": "endless"}, FAKE_TRAINING) as nuke:
+        nuke.start(gui=True)
+        node = on_plate(nuke, tmp_path, look="", follow=False, steps=40)
+        nuke.press(node, "add_keyframe", until=lambda: node["keyframes"].value() == "1")
+        node["train"].execute()
+        deadline = time.monotonic() + 60
+        while not any("Training" in title and percent > 5 for title, percent in nuke_stub.state.progress):
+            assert nuke.part("buttons").at_work("Paintover1") and time.monotonic() < deadline
+            time.sleep(0.01)
+        nuke.part("buttons").quit_work()
+        assert not nuke.part("buttons").at_work("Paintover1")
+        assert (tmp_path / "work" / "look.onnx").is_file()
 
 
 def test_an_error_is_shown_once_and_in_one_line(nuke: Nuke, shot: Path) -> None:

@@ -6,9 +6,11 @@ an exception here aborts it, and the plate is never passed through in its stead.
 
 from __future__ import annotations
 
+import atexit
+
 from . import nuke_host
 from .above import Asked
-from .buttons import shared_worker
+from .buttons import quit_work, shared_worker
 from .client.host_errors import CommandMissing, HostError, JobError, RequestFailed
 from .nuke_host import SHOWN, NukeHost
 
@@ -18,6 +20,7 @@ __all__ = ["before_frame", "before_render", "register"]
 def register() -> None:
     """Have Nuke call this module; once in a session."""
     nuke_host.register_callbacks(before_render, before_frame)
+    atexit.register(quit_work)
 
 
 def before_render() -> None:

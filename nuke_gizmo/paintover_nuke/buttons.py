@@ -5,9 +5,9 @@ Without a window everything happens at once, and a failure is an exception, whic
 
 from __future__ import annotations
 
-import atexit
 import shlex
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from .client.host_errors import HostError, JobError, RequestCancelled
 from .nuke_host import SHOWN, NukeHost
 from .watching_worker import WatchingWorker
 
-__all__ = ["ACTIONS", "at_work", "close_worker", "press", "shared_worker", "submit_words"]
+__all__ = ["ACTIONS", "at_work", "close_worker", "press", "quit_work", "shared_worker", "submit_words"]
 
+_QUIT_S = 5.0
+"""How long Nuke may wait at its end for a training that writes its look."""
 _LOCK = threading.Lock()
 _AT_WORK: dict[str, list[NukeHost]] = {}
 _WORKER: list[WatchingWorker] = []
@@ -67,8 +69,19 @@ def shared_worker() -> WatchingWorker:
     with _LOCK:
         if not _WORKER:
             _WORKER.append(WatchingWorker(SHOWN))
-            atexit.register(close_worker)
         return _WORKER[0]
+
+
+def quit_work() -> None:
+    """Nuke quits: what is at work is asked to stop, which keeps the best look so far, and the worker ends."""
+    with _LOCK:
+        for hosts in _AT_WORK.values():
+            for host in hosts:
+                host.stopped = True
+    deadline = time.monotonic() + _QUIT_S
+    while _AT_WORK and time.monotonic() < deadline:
+        time.sleep(0.05)
+    close_worker()
 
 
 def close_worker() -> None:
