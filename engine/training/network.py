@@ -39,8 +39,10 @@ from engine.training.graph import GraphWriter
 
 __all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
 
-DOUBT = 1e-4
-"""Keeps the crisp gate defined where share and trust contradict each other."""
+TINY = 1e-6
+"""Keeps the crisp gate defined where all share meets no trust."""
+MOST_TRUST = 0.9
+"""Of a crisp gate: surer, it would overrule a share of next to nothing, and jump where the share begins."""
 GATE_START = 2.0
 """Logit of the gate before training: an exemplar is trusted until experience says otherwise."""
 
@@ -211,7 +213,9 @@ class Translator(nn.Module):
         trust = torch.sigmoid(trust)
         gate = share * trust  # (B, 1, H, W)
         if self.crisp:
-            gate = gate / (gate + (1 - share) * (1 - trust)).clamp_min(DOUBT)
+            trust = trust * MOST_TRUST
+            agree = share * trust
+            gate = agree / (agree + (1 - share) * (1 - trust)).clamp_min(TINY)
         y = plain + gate * (painted + repair - plain)
         return (y + 1) / 2
 
@@ -251,8 +255,10 @@ class Translator(nn.Module):
         trust = g.op("Sigmoid", depth_to_space(g, trust))
         gate = g.op("Mul", share, trust)
         if self.crisp:
+            trust = g.op("Mul", trust, g.constant(MOST_TRUST))
+            gate = g.op("Mul", share, trust)
             against = g.op("Mul", g.op("Sub", one, share), g.op("Sub", one, trust))
-            gate = g.op("Div", gate, g.op("Max", g.op("Add", gate, against), g.constant(DOUBT)))
+            gate = g.op("Div", gate, g.op("Max", g.op("Add", gate, against), g.constant(TINY)))
         skip, skip_bias = skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)
         before = space_to_depth(g, g.op("Sub", g.op("Mul", carried.plate, two), one), 3)
         before = depth_to_space(g, g.conv(before, skip, skip_bias))
