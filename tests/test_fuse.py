@@ -309,6 +309,24 @@ def test_the_command_that_installation_wrote_down(desk: Path, fuse: Fuse, monkey
     assert "called with first word worker --socket " in refusal(fuse, plate=rgba())
 
 
+@posix
+@pytest.mark.parametrize(
+    ("prints", "said"),
+    [
+        ("", "frame 1001: it said nothing"),
+        ('{"event": "progress", "frame": 1001}', "frame 1001: it said nothing"),
+        ("paintover: memory ran out; give a smaller tile", "frame 1001: memory ran out; give a smaller tile"),
+        ('{"event": "done"}', "the worker wrote no "),
+    ],
+)
+def test_whatever_a_command_prints_is_told_in_one_line(desk: Path, fuse: Fuse, prints: str, said: str) -> None:
+    command = desk / "command"
+    command.write_text(f"#!/bin/sh\necho '{prints}'\n")
+    command.chmod(0o755)
+    fuse.set(Mode=1, Look=str(desk / "look.onnx"), Command=str(command))
+    assert said in refusal(fuse, plate=rgba()) and left_over(desk) == []
+
+
 KILLER = """
 import json, os, signal, sys, time
 from pathlib import Path
