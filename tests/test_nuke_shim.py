@@ -14,6 +14,7 @@ from typing import Any
 
 import lookfactory
 import numpy as np
+import OpenImageIO
 import pytest
 from host_contract import FRAMES, HostContract, Stage, Subject
 from test_cli import FAKE, picture
@@ -532,6 +533,38 @@ def test_the_farm_gets_a_command_line_that_it_understands(nuke: Nuke, shot: Path
 # Renders, with a window and without
 
 
+def opened(path: Path) -> Any:
+    """An image's header, as another reader has it."""
+    file = OpenImageIO.ImageInput.open(str(path))
+    try:
+        return file.spec()
+    finally:
+        file.close()
+
+
+def test_frames_have_the_windows_and_layers_of_an_overscanned_plate(nuke: Nuke, shot: Path) -> None:
+    spec = OpenImageIO.ImageSpec(48, 40, 4, "half")
+    spec.x, spec.y = -8, -8
+    spec.full_x, spec.full_y, spec.full_width, spec.full_height = 0, 0, 32, 24
+    spec.attribute("PixelAspectRatio", 2.0)
+    pixels = np.random.default_rng(1).random((40, 48, 4), np.float32)
+    for frame in FRAMES:
+        buffer = OpenImageIO.ImageBuf(spec)
+        buffer.set_pixels(OpenImageIO.ROI(-8, 40, -8, 32, 0, 1, 0, 4), pixels)
+        assert buffer.write(str(shot / f"wide.{frame:04d}.exr"))
+    nuke.start(gui=False)
+    node = on_plate(nuke, shot, frames="0", carried=True)
+    node["plate"].setValue(str(shot / "wide.%04d.exr"))
+    nuke_stub.state.root["proxy"].setValue(True)
+    nuke.press(node, "render")
+    assert at(0, node)[0] is not None
+    plate, result = (opened(shot / name) for name in ("wide.0000.exr", "out/out.0000.exr"))
+    for name in ("x", "y", "width", "height", "full_x", "full_y", "full_width", "full_height"):
+        assert getattr(result, name) == getattr(plate, name), name
+    assert result.get_float_attribute("PixelAspectRatio") == 2.0
+    assert "paintover.carried" in result.channelnames and "A" in result.channelnames
+
+
 def write_below(node: Any) -> Any:
     write = nuke_stub.createNode("Write")
     dot = nuke_stub.createNode("Dot")
@@ -752,7 +785,7 @@ def test_add_a_keyframe_train_render_refresh(tmp_path: Path) -> None:
         red = float(result[..., 0].mean() / source[..., 0].mean())
         blue = float(result[..., 2].mean() / source[..., 2].mean())
         assert red < 0.5 < 0.8 < blue
-        assert "paintover.carried" in images.read(work / "out" / "out.0001.exr").extra
+        assert "paintover.carried" in opened(work / "out" / "out.0001.exr").channelnames
 
         images.write(painting, painted.rgb, bit_depth="uint16")
         nuke.press(node, "train")
