@@ -184,15 +184,15 @@ def test_overscan_alpha_and_gray_frames(tmp_path: Path, fuse: Fuse) -> None:
     """Written without our engine: a data window that leaves the display window, an alpha, and one gray channel."""
     rng = np.random.default_rng(3)
     spec = oiio.ImageSpec(20, 10, 4, "float")
-    spec.x, spec.y, spec.full_width, spec.full_height = -2, 3, 16, 12
+    spec.x, spec.y, spec.full_x, spec.full_width, spec.full_height = -2, 3, 1, 16, 12
     spec.attribute("paintover/look", "a" * 64)
     pixels = rng.random((10, 20, 4), dtype=np.float32) * 8 - 1
     write(tmp_path / "over.0001.exr", spec, pixels)
     fuse.set(Frames=str(tmp_path / "over.%04d.exr"))
     shown = fuse.process(1)
     np.testing.assert_array_equal(shown.pixels, pixels)
-    # Rows 3 to 12 of 12, counted from the top: one row below the frame, three missing above it.
-    assert (shown.width, shown.height, shown.window) == (16, 12, (-2, -1, 18, 9))
+    # Rows 3 to 12 of 12, counted from the top: one row below the frame, three missing above it. The frame begins at 1.
+    assert (shown.width, shown.height, shown.window) == (16, 12, (-3, -1, 17, 9))
     gray = oiio.ImageSpec(6, 4, 1, "half")
     gray.channelnames = ("Y",)
     gray.attribute("paintover/look", "b" * 64)
