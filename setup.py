@@ -21,8 +21,14 @@ setup(
         *find_packages(include=["engine", "engine.*", "plugin", "plugin.*"]),
         "nuke_gizmo",
         "nuke_gizmo.paintover_nuke",
+        "resolve_fuse",
+        "resolve_fuse.paintover_resolve",
     ],
-    package_data={"plugin": ["job.schema.json"], "nuke_gizmo": ["Paintover.gizmo"]},
+    package_data={
+        "plugin": ["job.schema.json"],
+        "nuke_gizmo": ["Paintover.gizmo"],
+        "resolve_fuse": ["Paintover.fuse", "scripts/*.py"],
+    },
     python_requires=">=3.10,<3.14",
     install_requires=[
         "numpy>=2.0",
