@@ -39,10 +39,8 @@ from engine.training.graph import GraphWriter
 
 __all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
 
-TINY = 1e-6
-"""Keeps the crisp gate defined where all share meets no trust."""
-MOST_TRUST = 0.9
-"""Of a crisp gate: surer, it would overrule a share of next to nothing, and jump where the share begins."""
+SUREST = 0.95
+"""How sure either witness of a crisp gate can be: where two that are quite sure contradict, their odds mean nothing."""
 GATE_START = 2.0
 """Logit of the gate before training: an exemplar is trusted until experience says otherwise."""
 
@@ -213,9 +211,8 @@ class Translator(nn.Module):
         trust = torch.sigmoid(trust)
         gate = share * trust  # (B, 1, H, W)
         if self.crisp:
-            trust = trust * MOST_TRUST
-            agree = share * trust
-            gate = agree / (agree + (1 - share) * (1 - trust)).clamp_min(TINY)
+            one, other = share * SUREST, trust * SUREST
+            gate = one * other / (one * other + (1 - one) * (1 - other))
         y = plain + gate * (painted + repair - plain)
         return (y + 1) / 2
 
@@ -255,10 +252,10 @@ class Translator(nn.Module):
         trust = g.op("Sigmoid", depth_to_space(g, trust))
         gate = g.op("Mul", share, trust)
         if self.crisp:
-            trust = g.op("Mul", trust, g.constant(MOST_TRUST))
-            gate = g.op("Mul", share, trust)
-            against = g.op("Mul", g.op("Sub", one, share), g.op("Sub", one, trust))
-            gate = g.op("Div", gate, g.op("Max", g.op("Add", gate, against), g.constant(TINY)))
+            witnesses = [g.op("Mul", witness, g.constant(SUREST)) for witness in (share, trust)]
+            agree = g.op("Mul", *witnesses)
+            against = g.op("Mul", *[g.op("Sub", one, witness) for witness in witnesses])
+            gate = g.op("Div", agree, g.op("Add", agree, against))
         skip, skip_bias = skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)
         before = space_to_depth(g, g.op("Sub", g.op("Mul", carried.plate, two), one), 3)
         before = depth_to_space(g, g.conv(before, skip, skip_bias))
