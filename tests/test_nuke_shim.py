@@ -490,6 +490,21 @@ def test_quitting_stops_training_in_good_order(tmp_path: Path) -> None:
         assert (tmp_path / "work" / "look.onnx").is_file()
 
 
+def test_a_worker_that_gave_up_is_started_again_by_the_next_button(
+    nuke: Nuke, shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = on_plate(nuke, shot)
+    good = os.environ["PAINTOVER_COMMAND"]
+    (shot / "dies.py").write_text("raise SystemExit('no memory')")
+    monkeypatch.setenv("PAINTOVER_COMMAND", f'"{sys.executable}" "{shot / "dies.py"}"')
+    nuke.press(node, "refresh")
+    (said,) = nuke_stub.state.messages
+    assert "ended by itself twice in a row" in said and "no memory" in said
+    monkeypatch.setenv("PAINTOVER_COMMAND", good)
+    nuke.press(node, "render")
+    assert len(nuke_stub.state.messages) == 1 and at(0, node)[0] is not None
+
+
 def test_an_error_is_shown_once_and_in_one_line(nuke: Nuke, shot: Path) -> None:
     node = on_plate(nuke, shot, look=str(shot / "none.onnx"))
     nuke.press(node, "render")

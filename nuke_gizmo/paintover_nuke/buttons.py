@@ -173,8 +173,11 @@ def _work(action: str, hosts: list[NukeHost], label: str) -> None:
     failure: HostError | None = None
     host = hosts[0]
     try:
+        worker = shared_worker()
+        # A worker that crashed twice is not started again unless somebody asks for it, which this is.
+        worker.restart()
         for host in hosts:
-            ACTIONS[action](Session(host, worker=shared_worker()), host)
+            ACTIONS[action](Session(host, worker=worker), host)
     except HostError as error:
         failure = error
     finally:
