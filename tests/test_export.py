@@ -415,6 +415,15 @@ def test_a_crisp_look_keeps_detail_between_pixels_and_trusts_what_agrees(tmp_pat
     assert detail[True] > 1.15 * detail[False]
 
 
+def test_a_crisp_look_whose_witnesses_contradict_passes_its_check(tmp_path: Path) -> None:
+    net = lively(Architecture(TINY.width, TINY.blocks, crisp=True))
+    with torch.no_grad():
+        net.head.bias[24:] = -30  # sure of nothing, where the share is 1
+    made = write(tmp_path / "sure.onnx", net, [stored(painting_of(plate(60, 72)))])
+    found = made.stylize(plate(60, 72), stmap=stmap((identity_map(60, 72), 1.0)))
+    assert found.carried.max() < 0.01
+
+
 def test_a_carried_painting_follows_the_light(tmp_path: Path) -> None:
     net = Translator(Architecture(TINY.width, TINY.blocks)).eval()
     with torch.no_grad():
