@@ -131,6 +131,8 @@ def _train(session: Session, host: NukeHost) -> None:
     if host.job().guides:
         session.prepare()
     look = session.train()
+    # The last image may have been replaced while it was read, and no other follows.
+    host.show_preview(str(Path(host.job().work) / "preview.png"))
     host.message("info", f"{look} is trained: render locally, or send to the farm")
 
 
