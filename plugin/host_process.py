@@ -112,7 +112,7 @@ class VerbProcess:
             if self.asked > 1:
                 self._process.kill()
             else:
-                self._process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+                self._process.send_signal(_stop_signal())
         except OSError:
             pass  # It has ended meanwhile.
 
@@ -169,3 +169,10 @@ class VerbProcess:
         for line in stream:
             self._tail.append(line.decode("utf-8", "replace"))
         stream.close()
+
+
+def _stop_signal() -> int:
+    """What a verb takes for Ctrl-C. A host that ignores interrupts hands that down."""
+    if hasattr(signal, "CTRL_BREAK_EVENT"):
+        return int(getattr(signal, "CTRL_BREAK_EVENT"))  # noqa: B009
+    return signal.SIGINT if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None) else signal.SIGTERM
