@@ -238,7 +238,8 @@ def test_options_are_compared_by_name_and_not_by_default(
     case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not {*OPTIONS} & {*METHODS}
-    assert {f"{base}+{kind}" for base in ("plain", "carried") for kind in (*GUIDE_KINDS, "denoised", "crisp")} == {*OPTIONS}
+    kinds = (*GUIDE_KINDS, "denoised", "crisp")
+    assert {f"{base}+{kind}" for base in ("plain", "carried") for kind in kinds} == {*OPTIONS}
     known = "no method plain+dots; known are identity, warp"
     assert main(["--only", "sequences", "--quick", "--methods", "plain, plain+dots"]) == 2
     assert known in capsys.readouterr().err
