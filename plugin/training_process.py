@@ -166,15 +166,20 @@ def train(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug: boo
     """
     job_path = Path(job.work) / "job.json"
     job_path.write_text(job.to_json(), encoding="utf-8")
+    step: Mapping[str, Any] = {}
     preview: object = None
 
     def on_event(event: Mapping[str, Any]) -> None:
-        nonlocal preview
+        nonlocal step, preview
         if event.get("event") == "step":
-            facts = {name: value for name, value in event.items() if name not in ("event", "progress")}
-            progress.update(_number(event.get("progress")) or 0.0, _step_text(event), {**facts, "preview": preview})
+            step = event
         elif event.get("event") == "preview":
+            # Passed on at once, with the step it shows: the last one comes after the last step.
             preview = event.get("path")
+        else:
+            return
+        facts = {name: value for name, value in step.items() if name not in ("event", "progress")}
+        progress.update(_number(step.get("progress")) or 0.0, _step_text(step), {**facts, "preview": preview})
 
     done = follow([*COMMAND, "--job", str(job_path)], progress, stop, on_event, debug=debug)
     if stop():

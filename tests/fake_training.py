@@ -59,6 +59,7 @@ def main() -> int:
     source = os.environ.get("FAKE_TRAINING_LOOK")
     if source:
         shutil.copyfile(source, job["look"])
+    say("preview", path="preview.png")
     facts = {"look": job["look"], "steps": step, "seconds": step / 100, "loss": 1 / step, "check_error": 1e-5}
     say("done", **facts, **({"interrupted": True} if asked else {}))
     return 128 + asked[0] if asked else 0

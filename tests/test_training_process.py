@@ -78,6 +78,7 @@ def test_a_training_to_its_end(fake: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert progress.updates[9][1] == "loss 0.1000, 100.0 steps/s, 1 s left"
     assert progress.updates[9][2]["steps_per_s"] == 100.0
+    assert progress.updates[-2][1:] == (progress.updates[-3][1], {**progress.updates[-3][2], "preview": "preview.png"})
     told = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))
     assert told["keyframes"] == [
         {"frame": 0, "painting": str(tmp_path / "painted.png"), "matte": None, "colorspace": "sRGB - Texture"}
