@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from plugin.options import (
-    Options,
-    Parser,
-    add_color,
-    add_frames_out,
-    add_keyframes,
-    add_look,
-    add_machine,
-    add_plate,
-    add_rendering,
-    add_reporting,
-    add_training,
-    add_work,
-)
+from plugin.options import Options, Parser, add_color, add_machine, add_rendering, add_reporting
 from plugin.preflight import check_out
-from plugin.prepare_options import add_denoise, add_guides, add_vectors
 from plugin.prepare_verb import prepare_frames, prepare_phase, vectors_from
 from plugin.prepared_files import Extras, check_prepared, extra_phases, prepare_extras
 from plugin.progress import Phase, Progress
@@ -26,6 +12,7 @@ from plugin.report import write_sheet
 from plugin.report_page import write_report
 from plugin.report_verb import REPORT_PHASE
 from plugin.request import look_from, out_from, shot_from, sidecars_from, work_from
+from plugin.shot_options import add_whole_shot
 from plugin.stop import StopRequest
 from plugin.train_verb import check_training, job_from, make_look, training_phase
 from plugin.training_record import fingerprint, is_current
@@ -53,15 +40,7 @@ def parser() -> Parser:
         ],
         shot_file=True,
     )
-    add_plate(made)
-    add_keyframes(made)
-    add_frames_out(made, "rendered frames: out.%%04d.exr, .png, .tif, .jpg or .dpx")
-    add_work(made)
-    add_look(made, "look.onnx in the work folder")
-    add_vectors(made)
-    add_training(made, fresh=True)
-    add_denoise(made, "train on and render a plate with its grain averaged away, which is made first")
-    add_guides(made, "train and render with guide images, which are made first")
+    add_whole_shot(made)
     add_rendering(made)
     add_color(made, paintings=True)
     add_machine(made)

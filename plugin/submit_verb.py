@@ -10,22 +10,9 @@ from typing import Protocol
 from engine.errors import InputError
 from plugin.farm.arguments import add_planning
 from plugin.farm.plan import FarmPlan, plan_from
-from plugin.options import (
-    Options,
-    Parser,
-    add_color,
-    add_frames_out,
-    add_keyframes,
-    add_look,
-    add_machine,
-    add_plate,
-    add_reporting,
-    add_submission,
-    add_training,
-    add_work,
-)
-from plugin.prepare_options import add_denoise, add_guides, add_vectors
+from plugin.options import Options, Parser, add_color, add_machine, add_reporting, add_submission
 from plugin.progress import Progress
+from plugin.shot_options import add_whole_shot
 from plugin.stop import StopRequest
 
 __all__ = ["ENGINES", "Engine", "load_engine", "parser", "run"]
@@ -81,15 +68,7 @@ def parser() -> Parser:
     )
     group = made.add_argument_group("the engine")
     group.add_argument("--engine", choices=ENGINES, metavar="NAME", help=", ".join(ENGINES))
-    add_plate(made)
-    add_keyframes(made)
-    add_frames_out(made, "rendered frames: out.%%04d.exr, .png, .tif, .jpg or .dpx")
-    add_work(made)
-    add_look(made, "look.onnx in the work folder")
-    add_vectors(made)
-    add_denoise(made, "train on and render a plate with its grain averaged away, which is made first")
-    add_guides(made, "train and render with guide images, which are made first")
-    add_training(made, fresh=True)
+    add_whole_shot(made)
     add_submission(made)
     add_color(made, paintings=True)
     add_machine(made)

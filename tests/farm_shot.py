@@ -1,4 +1,4 @@
-"""A small shot for the farm's tests: a plate, a look, and the command lines that render it."""
+"""Small shots for the farm's tests: plates, looks, and the command lines that render them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import lookfactory
 import numpy as np
+import pytest
+from test_cli import Cli
 
 from engine import images
 from engine.frames import FrameRange, SequencePath
@@ -62,6 +64,24 @@ def make_shot(folder: Path, *, frames: int, height: int = 24, width: int = 32) -
         images.write(plate.path(frame), np.random.default_rng(frame).random((height, width, 3), dtype=np.float32))
     look = lookfactory.gain(folder / "hero.onnx", 0.5)
     return Shot(folder, Plate(plate, wanted, "scene_linear"), look, SequencePath.parse(folder / "out" / "out.%04d.exr"))
+
+
+def make_cli(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line in a new folder with a plate, and a look whose one keyframe is frame 0."""
+    for name in ("OCIO", "SHOW", "SHOT"):
+        monkeypatch.delenv(name, raising=False)
+    folder.mkdir(parents=True)
+    made = Cli(folder, capsys, monkeypatch)
+    key = {**lookfactory.card_for(lookfactory.exemplars_of(1), halo=0, multiple=1)["keyframes"][0], "frame": 0}
+    lookfactory.gain(folder / "hero.onnx", 0.5, keyframes=[key])
+    return made
+
+
+def make_program(path: Path) -> str:
+    """``paintover`` with a stand-in for training, as a shell script."""
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests" / "farm_paintover.py"}" "$@"\n')
+    path.chmod(0o755)
+    return str(path)
 
 
 def lines_of(path: Path) -> list[str]:

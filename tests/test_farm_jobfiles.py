@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
-import lookfactory
 import pytest
+from farm_shot import make_cli
 from test_cli import Cli
 
 from plugin.farm import plan
@@ -44,14 +44,7 @@ CUEBOT_NAME = re.compile(r"[a-z0-9_.]{3,}")
 
 @pytest.fixture
 def shot(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    for name in ("OCIO", "SHOW", "SHOT"):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "Bob's $HOME 100% shot"
-    folder.mkdir()
-    made = Cli(folder, capsys, monkeypatch)
-    key = {**lookfactory.card_for(lookfactory.exemplars_of(1), halo=0, multiple=1)["keyframes"][0], "frame": 0}
-    lookfactory.gain(folder / "hero.onnx", 0.5, keyframes=[key])
-    return made
+    return make_cli(tmp_path / "Bob's $HOME 100% shot", capsys, monkeypatch)
 
 
 def cue_job(shot: Cli, *words: str, name: str = "look") -> ElementTree.Element:

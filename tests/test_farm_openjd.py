@@ -11,15 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lookfactory
 import pytest
+from farm_shot import make_cli, make_program
 from test_cli import Cli, picture
 
 from plugin.farm import openjd, plan
 
 pytest.importorskip("openjd.cli", reason="needs openjd-cli; see the extra dev")
 
-TESTS = Path(__file__).parent
 SUBMIT = ("submit", "--engine", "openjd", "--plate", "plates/plate.%04d.png", "--frames", "0-10", "--work", "the work",
           "--out", "frames/out.%04d.png", "--device", "cpu", "--chunk", "3")  # fmt: skip
 TRAIN = ("--keyframe", "0=paint, over/painted.0000.png,matte=paint, over/matte.0000.png")
@@ -30,13 +29,10 @@ posix = pytest.mark.skipif(os.name != "posix", reason="the stand-in for paintove
 @pytest.fixture
 def shot(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     """A small shot in several folders, under a name that a shell would take apart."""
-    monkeypatch.delenv("OCIO", raising=False)
     folder = tmp_path / "Bob's $HOME 100% shot"
+    made = make_cli(folder, capsys, monkeypatch)
     for name in ("plates", "paint, over", "frames"):
-        (folder / name).mkdir(parents=True)
-    made = Cli(folder, capsys, monkeypatch)
-    key = {**lookfactory.card_for(lookfactory.exemplars_of(1), halo=0, multiple=1)["keyframes"][0], "frame": 0}
-    lookfactory.gain(folder / "hero.onnx", 0.5, keyframes=[key])
+        (folder / name).mkdir()
     for plate in folder.glob("plate.*.png"):
         plate.rename(folder / "plates" / plate.name)
     (folder / "painted.0000.png").rename(folder / "paint, over" / "painted.0000.png")
@@ -47,10 +43,7 @@ def shot(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
 @pytest.fixture
 def program(tmp_path: Path) -> str:
     """``paintover`` with a stand-in for training."""
-    path = tmp_path / "paint over"
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{TESTS / "farm_paintover.py"}" "$@"\n')
-    path.chmod(0o755)
-    return str(path)
+    return make_program(tmp_path / "paint over")
 
 
 def bundle(shot: Cli, *words: str) -> Path:

@@ -12,16 +12,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import lookfactory
 import pytest
 from farm_cluster import NODES, SlurmCluster
+from farm_shot import make_cli, make_program
 from test_cli import Cli
 
 from plugin.farm import slurm
 from plugin.farm.plan import FarmPlan, plan_from
 from plugin.submit_verb import parser
 
-TESTS = Path(__file__).parent
 ARRAY_SIZE = 4
 """MaxArraySize of the test cluster: six chunks need two arrays."""
 
@@ -35,22 +34,13 @@ bash = pytest.mark.skipif(shutil.which("bash") is None, reason="job scripts need
 @pytest.fixture
 def shot(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     """A small shot in a folder whose name a shell would take apart."""
-    monkeypatch.delenv("OCIO", raising=False)
-    folder = tmp_path / "Bob's $HOME 100% shot"
-    folder.mkdir()
-    made = Cli(folder, capsys, monkeypatch)
-    key = {**lookfactory.card_for(lookfactory.exemplars_of(1), halo=0, multiple=1)["keyframes"][0], "frame": 0}
-    lookfactory.gain(folder / "hero.onnx", 0.5, keyframes=[key])
-    return made
+    return make_cli(tmp_path / "Bob's $HOME 100% shot", capsys, monkeypatch)
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> str:
     """``paintover`` with a stand-in for training."""
-    path = tmp_path / "paint over"
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{TESTS / "farm_paintover.py"}" "$@"\n')
-    path.chmod(0o755)
-    return str(path)
+    return make_program(tmp_path / "paint over")
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable
 
 from engine.errors import InputError
 from plugin.farm.dialects import DIALECTS
 from plugin.farm.paths import PathMapping
 from plugin.farm.shard import Shard
-from plugin.options import Options, Parser
+from plugin.options import Options, Parser, counted
 
 __all__ = ["add_expectations", "add_planning", "add_task", "parse_seconds", "settle"]
 
@@ -41,12 +40,7 @@ def add_task(parser: Parser, *, shard: bool = True, timeout: bool = False) -> No
             "--shard", type=Shard.parse, metavar="I/N", help="only the I-th of N equal parts, for farms with no engine"
         )
     if timeout:
-        group.add_argument(
-            "--timeout",
-            type=parse_seconds,
-            metavar="SECONDS",
-            help="a frame that takes longer fails, and the others go on (default: no limit)",
-        )
+        _add_timeout(group)
     _add_dialect(group)
     group.add_argument(
         "--path-mapping",
@@ -72,7 +66,10 @@ def add_planning(parser: Parser) -> None:
     """``--chunk --frame-time --timeout --retries --gpu``: how ``submit`` cuts a shot into tasks."""
     group = parser.add_argument_group("tasks")
     group.add_argument(
-        "--chunk", type=_counted("--chunk", 1), metavar="N", help="frames in one task (default: from --frame-time)"
+        "--chunk",
+        type=counted("--chunk", 1, "give 1 or more"),
+        metavar="N",
+        help="frames in one task (default: from --frame-time)",
     )
     group.add_argument(
         "--frame-time",
@@ -80,12 +77,10 @@ def add_planning(parser: Parser) -> None:
         metavar="SECONDS",
         help="what a frame takes on one machine (default: measured where the engine can, else 5)",
     )
-    group.add_argument(
-        "--timeout", type=parse_seconds, metavar="SECONDS", help="a frame that takes longer fails (default: no limit)"
-    )
+    _add_timeout(group)
     group.add_argument(
         "--retries",
-        type=_counted("--retries", 0),
+        type=counted("--retries", 0, "give 0 or more"),
         metavar="N",
         help="how often a task that may succeed later is tried again (default: 2)",
     )
@@ -129,6 +124,15 @@ def _mapped_keyframe(text: str, mapping: PathMapping) -> str:
     return f"{number}={','.join(mapped)}"
 
 
+def _add_timeout(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--timeout",
+        type=parse_seconds,
+        metavar="SECONDS",
+        help="a frame that takes longer fails, and the others go on (default: no limit)",
+    )
+
+
 def _add_dialect(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--frames-dialect",
@@ -136,18 +140,3 @@ def _add_dialect(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help=f"who wrote --frames: {', '.join(DIALECTS)} (default: fileseq)",
     )
-
-
-def _counted(option: str, least: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number of at least ``least``."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise InputError(f'{option} "{text}" is not a number of that kind', remedy=f"give {least} or more")
-        return value
-
-    return read

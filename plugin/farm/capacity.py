@@ -6,6 +6,7 @@ Nothing here is measured by running 200 machines. Each number says where it come
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.errors import InputError
@@ -32,9 +33,7 @@ class Farm:
     """Tasks that the scheduler hands out and takes back a second; ``python -m plugin.farm.measure`` measures Dask's."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 < value < math.inf:
-                raise InputError(f"a farm with {name} {value} cannot be planned for")
+        _check("a farm", vars(self))
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,7 @@ class Load:
     """That Python and its libraries ask for, where they lie on the shared disk; counted with strace."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not (0 <= value if name in ("keyframes", "files_at_start") else 0 < value) or value == math.inf:
-                raise InputError(f"a job with {name} {value} cannot be planned for")
+        _check("a job", vars(self), or_none=("keyframes", "files_at_start"))
 
 
 @dataclass(frozen=True)
@@ -146,6 +143,13 @@ def capacity(load: Load, farm: Farm) -> Capacity:
         ideal_s=load.frames * load.frame_s / farm.machines,
         chunks=chunks,
     )
+
+
+def _check(what: str, numbers: Mapping[str, float], or_none: Sequence[str] = ()) -> None:
+    """Every number is positive, or 0 where that is a number too."""
+    for name, value in numbers.items():
+        if not (0 < value < math.inf or (value == 0 and name in or_none)):
+            raise InputError(f"{what} with {name} {value} cannot be planned for")
 
 
 def _prepare_s(load: Load, farm: Farm) -> float:
