@@ -11,12 +11,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import lookfactory
 import nuke_stub
+import OpenImageIO
+import pytest
+from host_contract import FRAMES
+from test_cli import picture
 
 from plugin.host_command import child_environment
 from plugin.install_nuke import install
 
-__all__ = ["Nuke", "nuke_at"]
+__all__ = ["Nuke", "at", "nuke", "nuke_at", "on_plate", "opened", "shot"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -101,3 +106,41 @@ def nuke_at(folder: Path, environment: Mapping[str, str] | None = None, lines: s
         nuke.close()
         os.environ.clear()
         os.environ.update(before)
+
+
+@pytest.fixture
+def nuke(tmp_path: Path) -> Iterator[Nuke]:
+    with nuke_at(tmp_path) as made:
+        made.start(gui=True)
+        yield made
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Path:
+    for frame in FRAMES:
+        picture(tmp_path / f"plate.{frame:04d}.png", seed=frame)
+    lookfactory.gain(tmp_path / "hero.onnx", 0.5)
+    return tmp_path
+
+
+def on_plate(nuke: Nuke, folder: Path, **knobs: Any) -> Any:
+    """A node with a look that is trained already."""
+    work, out, look = (str(folder / name) for name in ("work", "out/out.%04d.exr", "hero.onnx"))
+    given = {"work": work, "out": out, "look": look, "device": "cpu", **knobs}
+    return nuke.node(str(folder / "plate.%04d.png"), (0, 3), **given)
+
+
+def at(frame: int, node: Any) -> tuple[str | None, str]:
+    """The file shown at a frame, and the reason why not."""
+    nuke_stub.state.frame = frame
+    notice = node.children["Notice"]
+    return nuke_stub.shown(node), nuke_stub.evaluated(str(notice["message"].value()), notice)
+
+
+def opened(path: Path) -> Any:
+    """An image's header, as another reader has it."""
+    file = OpenImageIO.ImageInput.open(str(path))
+    try:
+        return file.spec()
+    finally:
+        file.close()

@@ -12,10 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-try:
-    import tkinter
-except ImportError:  # The tests skip, and say so.
-    tkinter = None  # type: ignore[assignment]
+from nuke_tcl import commands, tkinter, words
 
 NUKE_VERSION_STRING = "16.0v3"
 env: dict[str, Any] = {}
@@ -46,33 +43,6 @@ _CLASS_KNOBS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _EVERY = {"name": "", "label": "", "xpos": 0, "ypos": 0, "tile_color": 0, "disable": False, "inputs": 1}
 _FILES = {"Read": ("file", "proxy"), "Write": ("file",), "Root": ("customOCIOConfigPath",)}
-
-
-def commands(text: str) -> list[tuple[str, ...]]:
-    """Every command of a Tcl text with its words, as a Tcl interpreter sees them; nothing is run.
-
-    A bracket that is not escaped is a command as well, and stands in the list.
-    """
-    tcl = tkinter.Tcl()
-    found: list[tuple[str, ...]] = []
-
-    def recorder(name: str | None) -> Callable[..., str]:
-        def record(*words: str) -> str:
-            found.append(words if name is None else (name, *words))
-            return ""
-
-        return record
-
-    for name in tcl.splitlist(tcl.eval("info commands")):
-        tcl.createcommand(name, recorder(name))
-    tcl.createcommand("unknown", recorder(None))
-    tcl.eval(text)
-    return found
-
-
-def words(text: str) -> tuple[str, ...]:
-    """A Tcl list's elements."""
-    return tuple(str(word) for word in tkinter.Tcl().splitlist(text))
 
 
 class Knob:
