@@ -19,6 +19,7 @@ from typing import Protocol
 
 from engine import __version__
 from engine.errors import FrameFailures, InputError, Interrupted, PaintoverError
+from plugin.color_variable import color_config
 from plugin.farm.arguments import settle
 from plugin.options import Options, Parser
 from plugin.progress import NoProgress, Progress, open_progress, quiet_errors
@@ -103,7 +104,7 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
             verb = _verb(words[0])
             options = settle(verb.parser().read(words[1:]))
             progress = open_progress(options.progress)
-            with _logging(progress, debug=debug), _color_config(options.ocio):
+            with _logging(progress, debug=debug), color_config(options.ocio):
                 try:
                     return verb.run(options, progress, stop)
                 finally:
@@ -227,23 +228,6 @@ def _failed(error: PaintoverError, progress: Progress, *, debug: bool) -> int:
     except (OSError, ValueError):
         pass
     return error.exit_code
-
-
-@contextmanager
-def _color_config(path: str | None) -> Iterator[None]:
-    """``--ocio`` as $OCIO, for the renderer's and the training's processes as well."""
-    if path is None:
-        yield
-        return
-    before = os.environ.get("OCIO")
-    os.environ["OCIO"] = path if "://" in path else os.path.abspath(path)  # noqa: PTH100
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OCIO"]
-        else:
-            os.environ["OCIO"] = before
 
 
 class _Handler(logging.Handler):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.card import LookFile, open_look
-from engine.errors import InputError, PaintoverError
+from engine.errors import InputError
 from engine.shot import Shot
 from engine.temporaries import replacing
 from plugin.flame_model import flame_json, flame_model
@@ -22,7 +20,7 @@ from plugin.options import Options, Parser, add_reporting
 from plugin.preflight import prepare_folder
 from plugin.progress import Phase, Progress
 from plugin.stop import StopRequest
-from plugin.training_process import require_training, training_environment
+from plugin.training_process import follow, require_training
 
 __all__ = ["parser", "run"]
 
@@ -38,14 +36,6 @@ class _Source:
     shot: Shot | None
     work: Path | None
     """Folder with STMaps."""
-
-
-class ExportFailed(PaintoverError):
-    """The export's process ended with an error; ``exit_code`` is the one it gave."""
-
-    def __init__(self, message: str, *, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 def parser() -> Parser:
@@ -114,7 +104,7 @@ def _to_nuke(source: _Source, folder: Path, progress: Progress, stop: StopReques
         # The process reads the file again; it must be the one that was checked.
         copy = Path(own) / look.path.name
         copy.write_bytes(look.data)
-        answer = _torchscript(copy, folder / f"{name}.pt", stop)
+        answer = _torchscript(copy, folder / f"{name}.pt", progress, stop)
     stmaps = [(keyframe.frame, _stmap_pattern(source.work, keyframe.frame)) for keyframe in kept]
     script = nuke_script(name, folder.as_posix(), card.working_colorspace, stmaps, _plate(source.shot))
     _write(folder / f"{name}.nk", script)
@@ -142,42 +132,12 @@ def _to_flame(source: _Source, folder: Path, progress: Progress) -> None:
     progress.note(f"{target}: load it in Flame's Inference node; {name}.json beside it names its sockets")
 
 
-def _torchscript(look: Path, out: Path, stop: StopRequest) -> Mapping[str, Any]:
+def _torchscript(look: Path, out: Path, progress: Progress, stop: StopRequest) -> Mapping[str, Any]:
     """Run the export's process; returns its last event."""
     command = [*COMMAND, "--look", str(look), "--out", str(out), "--maps", str(MAPS)]
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=training_environment(debug=False),
-            encoding="utf-8",
-            errors="replace",
-        )
-    except OSError as error:
-        raise ExportFailed(f"the export's process could not be started: {error}") from error
-    try:
-        while True:
-            stop.check()
-            try:
-                heard, errors = process.communicate(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    events = [json.loads(line) for line in heard.splitlines() if line.startswith("{")]
-    last: Mapping[str, Any] = events[-1] if events else {}
-    if last.get("event") == "error":
-        raise ExportFailed(str(last.get("message")), exit_code=int(last.get("exit_code", 1)))
-    if process.returncode != 0 or last.get("event") != "done":
-        said = [line for line in errors.splitlines() if line.strip()]
-        why = said[-1] if said else "no message"
-        raise ExportFailed(f"the export's process ended with code {process.returncode}: {why}")
-    return last
+    done = follow(command, progress, stop, lambda event: None, called="the export's process")
+    stop.check()
+    return done
 
 
 def _stmap_pattern(work: Path | None, frame: int) -> str:

@@ -9,13 +9,22 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .host_errors import CommandMissing
 
-__all__ = ["CLIENT_FILES", "CONFIG_NAME", "child_environment", "config_file", "find_command", "write_config"]
+__all__ = [
+    "CLIENT_FILES",
+    "CONFIG_NAME",
+    "child_environment",
+    "config_file",
+    "find_command",
+    "start_beside",
+    "write_config",
+]
 
 CLIENT_FILES = (
     "host.py",
@@ -98,6 +107,41 @@ def child_environment(environment: Mapping[str, str] | None = None) -> dict[str,
     known["PYTHONUNBUFFERED"] = "1"
     known["PYTHONIOENCODING"] = "utf-8"
     return known
+
+
+def start_beside(
+    words: Sequence[str],
+    environment: Mapping[str, str] | None,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    output: int,
+    own_group: bool = True,
+) -> subprocess.Popen[bytes]:
+    """Start a process beside the host: without a window, and out of reach of a Ctrl-C at the host's terminal.
+
+    Args:
+        words: the command line.
+        environment: None for the host's without its own Python settings.
+        stdin, output: as ``subprocess`` has them; ``output`` is of stdout and stderr.
+        own_group: on Windows, let Ctrl-Break reach it and not the host.
+
+    Raises:
+        CommandMissing: it cannot be started.
+    """
+    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+    flags |= getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if own_group else 0
+    try:
+        return subprocess.Popen(
+            list(words),
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            env=child_environment() if environment is None else dict(environment),
+            start_new_session=os.name == "posix",
+            creationflags=flags,
+        )
+    except OSError as error:
+        raise CommandMissing(f"{words[0]} cannot be started: {error.strerror or error}") from error
 
 
 def _configured(path: Path) -> list[str]:

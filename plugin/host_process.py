@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import json
-import os
 import signal
 import subprocess
 import threading
@@ -15,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
-from .host_command import child_environment, find_command
-from .host_errors import CommandMissing, RequestCancelled, RequestFailed
+from .host_command import find_command, start_beside
+from .host_errors import RequestCancelled, RequestFailed
 
 __all__ = ["VerbProcess", "VerbStatus"]
 
@@ -70,20 +69,7 @@ class VerbProcess:
         self.asked = 0
         """How often it was asked to stop."""
         self._tail: collections.deque[str] = collections.deque(maxlen=_STDERR_LINES)
-        try:
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=child_environment() if environment is None else dict(environment),
-                start_new_session=os.name == "posix",
-                # Of its own group, so that Ctrl-Break reaches it and not the host.
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
-                | getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
-        except OSError as error:
-            raise CommandMissing(f"{words[0]} cannot be started: {error.strerror or error}") from error
+        self._process = start_beside(words, environment, output=subprocess.PIPE)
         self.pid = self._process.pid
         self._readers = [
             threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True),

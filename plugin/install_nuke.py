@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.errors import InputError
-from engine.temporaries import replacing
-from plugin.host_command import CLIENT_FILES
+from plugin.installed_files import check_place, check_sources, client_sources, remove_empty, write
 
 __all__ = ["SOURCE", "default_folder", "install", "uninstall"]
 
@@ -39,16 +38,15 @@ def install(to: Path | None) -> list[Path]:
         OSError: it cannot be written.
     """
     folder = default_folder() if to is None else to
-    if folder.exists() and not folder.is_dir():
-        raise InputError("this is a file", path=folder, remedy="name a folder of Nuke's plugin path")
+    check_place(folder, "name a folder of Nuke's plugin path")
     sources = _sources()
     init = folder / "init.py"
     before = init.read_bytes() if init.is_file() else b""
     after = _with_lines(before, init)
     for name, source in sources.items():
-        _write(folder / FOLDER / name, source.read_bytes())
+        write(folder / FOLDER / name, source.read_bytes())
     # Last, so that Nuke never reads of a folder that is not there.
-    _write(init, after)
+    write(init, after)
     return [*(folder / FOLDER / name for name in sources), init]
 
 
@@ -68,7 +66,7 @@ def uninstall(to: Path | None) -> list[Path]:
         if after != before:
             changed.append(init)
             if after.strip():
-                _write(init, after)
+                write(init, after)
             else:
                 init.unlink()
     ours = folder / FOLDER
@@ -76,7 +74,7 @@ def uninstall(to: Path | None) -> list[Path]:
         if (ours / name).is_file():
             (ours / name).unlink()
             changed.append(ours / name)
-    _remove_empty(ours)
+    remove_empty([ours / PACKAGE / "client", ours / PACKAGE, ours])
     return changed
 
 
@@ -85,13 +83,9 @@ def _sources() -> dict[str, Path]:
     found = {name: SOURCE / name for name in ("Paintover.gizmo", "init.py", "menu.py")}
     package = SOURCE / PACKAGE
     found |= {f"{PACKAGE}/{path.name}": path for path in sorted(package.glob("*.py"))}
-    plugin = Path(__file__).resolve().parent
-    found |= {f"{PACKAGE}/client/{name}": plugin / name for name in CLIENT_FILES}
-    # An empty one would do; this one says what the folder is.
-    found[f"{PACKAGE}/client/__init__.py"] = SOURCE / "client_init.py"
-    for path in found.values():
-        if not path.is_file():
-            raise InputError("Paintover's own file is missing", path=path, remedy="install Paintover again")
+    clients = client_sources(SOURCE / "client_init.py")
+    found |= {f"{PACKAGE}/client/{name}": path for name, path in clients.items()}
+    check_sources(found)
     return found
 
 
@@ -119,24 +113,3 @@ def _without_lines(text: bytes, path: Path) -> bytes:
     if inside:
         raise InputError("Paintover's lines have no end", path=path, remedy=f"write {_END.decode()} after them")
     return b"".join(kept)
-
-
-def _write(path: Path, data: bytes) -> None:
-    if path.is_file() and path.read_bytes() == data:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A link to a shared file stays one.
-    with replacing(path.resolve()) as temporary:
-        temporary.write_bytes(data)
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove folders that held nothing but ours and what Python compiled of it."""
-    for sub in (folder / PACKAGE / "client", folder / PACKAGE, folder):
-        if not sub.is_dir():
-            continue
-        for compiled in sub.glob("__pycache__/*.pyc"):
-            compiled.unlink()
-        for one in (sub / "__pycache__", sub):
-            if one.is_dir() and not any(one.iterdir()):
-                one.rmdir()

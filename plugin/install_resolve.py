@@ -10,9 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.errors import InputError
-from engine.temporaries import replacing
-from plugin.host_command import CLIENT_FILES
+from plugin.installed_files import check_place, check_sources, client_sources, remove_empty, write
 
 __all__ = ["SOURCE", "default_folder", "install", "uninstall"]
 
@@ -54,12 +52,11 @@ def install(to: Path | None) -> list[Path]:
         OSError: a folder cannot be made.
     """
     folder = default_folder() if to is None else to
-    if folder.exists() and not folder.is_dir():
-        raise InputError("this is a file", path=folder, remedy="name Resolve's folder Fusion")
+    check_place(folder, "name Resolve's folder Fusion")
     placed = b"PARTS = " + ascii(str((folder / PARTS).resolve())).encode()
     for name, source in _sources().items():
         data = source.read_bytes()
-        _write(folder / name, data.replace(_PLACE, placed, 1) if name.parts[0] == "Scripts" else data)
+        write(folder / name, data.replace(_PLACE, placed, 1) if name.parts[0] == "Scripts" else data)
     return [folder / name for name in _sources()]
 
 
@@ -75,34 +72,18 @@ def uninstall(to: Path | None) -> list[Path]:
         if (folder / name).is_file():
             (folder / name).unlink()
             removed.append(folder / name)
-    for sub in (folder / PARTS / PACKAGE / "client", folder / PARTS / PACKAGE, folder / PARTS):
-        for compiled in sub.glob("__pycache__/*.pyc"):
-            compiled.unlink()
-        for one in (sub / "__pycache__", sub):
-            if one.is_dir() and not any(one.iterdir()):
-                one.rmdir()
+    parts = folder / PARTS
+    remove_empty([parts / PACKAGE / "client", parts / PACKAGE, parts])
     return removed
 
 
 def _sources() -> dict[Path, Path]:
     """What is installed: its place below ``Fusion``, and where it comes from."""
     parts = Path(PARTS) / PACKAGE
-    plugin = Path(__file__).resolve().parent
     found = {Path("Fuses") / "Paintover.fuse": SOURCE / "Paintover.fuse"}
     found |= {_MENU / path.name: path for path in sorted((SOURCE / "scripts").glob("*.py"))}
     found |= {parts / path.name: path for path in sorted((SOURCE / PACKAGE).glob("*.py"))}
-    found |= {parts / "client" / name: plugin / name for name in CLIENT_FILES}
-    found[parts / "client" / "__init__.py"] = SOURCE / "client_init.py"
-    for path in found.values():
-        if not path.is_file():
-            raise InputError("Paintover's own file is missing", path=path, remedy="install Paintover again")
+    clients = client_sources(SOURCE / "client_init.py")
+    found |= {parts / "client" / name: path for name, path in clients.items()}
+    check_sources(found)
     return found
-
-
-def _write(path: Path, data: bytes) -> None:
-    if path.is_file() and path.read_bytes() == data:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A link to a shared file stays one.
-    with replacing(path.resolve()) as temporary:
-        temporary.write_bytes(data)

@@ -208,6 +208,7 @@ def follow(
     on_event: Callable[[Mapping[str, Any]], None],
     *,
     debug: bool = False,
+    called: str = "the training process",
 ) -> Mapping[str, Any]:
     """Run a process that speaks as :mod:`engine.training.events` does, to its end; returns its event ``done``.
 
@@ -217,11 +218,12 @@ def follow(
         stop: a request to stop is passed on once; where one came, what is returned may be empty.
         on_event: receives every other event, in order.
         debug: ask the process for tracebacks and let its stderr through.
+        called: what it is, for the line that says how it failed.
 
     Raises:
         TrainingFailed: it reported an error, crashed, or could not be started; not where it was asked to stop.
     """
-    child = _Child(command, debug=debug)
+    child = _Child(command, debug=debug, called=called)
     done: Mapping[str, Any] = {}
     error: Mapping[str, Any] | None = None
     with stop.cooperative(child.on_signal, child.kill):
@@ -245,7 +247,7 @@ def follow(
         exit_code = int(error.get("exit_code") or code or 1)
         raise TrainingFailed(str(error.get("message", "training failed")), exit_code=exit_code)
     if code != 0 or not done:
-        raise _crashed(code, child.stderr_tail())
+        raise _crashed(called, code, child.stderr_tail())
     return done
 
 
@@ -265,19 +267,19 @@ def _step_text(event: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _crashed(code: int, stderr: Sequence[str]) -> TrainingFailed:
+def _crashed(called: str, code: int, stderr: Sequence[str]) -> TrainingFailed:
     how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
     said = f": {' | '.join(stderr)}" if stderr else ""
     remedy = "run again with --debug for the whole story"
     if code == -getattr(signal, "SIGKILL", 9):
         remedy = "if memory ran out, train on a smaller plate or on a machine with more of it"
-    return TrainingFailed(f"the training process {how}{said}", remedy=remedy)
+    return TrainingFailed(f"{called} {how}{said}", remedy=remedy)
 
 
 class _Child:
     """The process, its two output streams, and the way to stop it."""
 
-    def __init__(self, command: Sequence[str], *, debug: bool) -> None:
+    def __init__(self, command: Sequence[str], *, debug: bool, called: str) -> None:
         self._debug = debug
         self.has_stepped = False
         self._signals = 0
@@ -297,7 +299,7 @@ class _Child:
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         except OSError as error:
-            raise TrainingFailed(f"the training process could not be started: {error}") from error
+            raise TrainingFailed(f"{called} could not be started: {error}") from error
         self._readers = [
             threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True),
             threading.Thread(target=self._read_errors, args=(self._process.stderr,), daemon=True),

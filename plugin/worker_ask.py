@@ -7,7 +7,6 @@ start a command and read what it prints.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -15,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .host_command import child_environment, find_command
-from .host_errors import CommandMissing, HostError, JobError, RequestCancelled, RequestFailed, WorkerCrashed
+from .host_command import find_command, start_beside
+from .host_errors import HostError, JobError, RequestCancelled, RequestFailed, WorkerCrashed
 from .job import PROTOCOL, Job, check_message, parse_line
 
 __all__ = ["ask"]
@@ -128,20 +127,8 @@ def _reached(path: Path) -> tuple[socket.socket, str] | None:
 
 def _start(path: Path, command: Sequence[str] | None, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
     words = [*(find_command() if command is None else command), "worker", "--socket", str(path)]
-    try:
-        return subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=child_environment() if environment is None else dict(environment),
-            # It outlives whoever started it, and ends when nobody asks for long.
-            start_new_session=os.name == "posix",
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
-            | getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-    except OSError as error:
-        raise CommandMissing(f"{words[0]} cannot be started: {error.strerror or error}") from error
+    # It outlives whoever started it, and ends when nobody asks for long.
+    return start_beside(words, environment, output=subprocess.DEVNULL)
 
 
 def _judged(event: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import collections
 import json
-import os
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
-from .host_command import child_environment, find_command
-from .host_errors import CommandMissing, HostError, JobError, RequestCancelled, RequestFailed, WorkerCrashed
+from .host_command import child_environment, find_command, start_beside
+from .host_errors import HostError, JobError, RequestCancelled, RequestFailed, WorkerCrashed
 from .job import PROTOCOL, Job, check_message, parse_line
 
 __all__ = ["Pending", "WorkerClient"]
@@ -314,19 +313,9 @@ class _Process:
         self._lock = threading.Lock()
         self.said_bye = False
         """Whether it announced its end: idle, or asked to."""
-        try:
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=dict(environment),
-                # A Ctrl-C at the host's terminal is the host's.
-                start_new_session=os.name == "posix",
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
-        except OSError as error:
-            raise CommandMissing(f"{command[0]} cannot be started: {error.strerror or error}") from error
+        self._process = start_beside(
+            command, environment, stdin=subprocess.PIPE, output=subprocess.PIPE, own_group=False
+        )
         self.pid = self._process.pid
         self._errors = threading.Thread(target=self._read_errors, args=(self._process.stderr,), daemon=True)
         self._errors.start()

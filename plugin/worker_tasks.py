@@ -6,9 +6,7 @@ bytes and hashes as the command line's.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from engine.frames import FrameRange, SequencePath
 from engine.look import Look
 from engine.render import RenderEvent, RenderSettings, render
 from engine.shot import Plate
+from plugin.color_variable import color_config
 from plugin.job import Job
 from plugin.preflight import check_out, check_spaces
 from plugin.result_state import LookFacts, MadeFrom, result_states
@@ -67,7 +66,7 @@ def render_frames(
         Interrupted: ``stop`` said so.
     """
     plate, out = plate_of(job, frames), out_of(job)
-    with color_config(job):
+    with color_config(job.ocio):
         settings = settings_of(job, out, threads)
         check_spaces(ColorConfig.active(), [plate.colorspace, settings.out_colorspace])
         check_out(out, plate)
@@ -117,7 +116,7 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
         Interrupted: ``stop`` said so.
     """
     plate, out = plate_of(job, frames), out_of(job)
-    with color_config(job):
+    with color_config(job.ocio):
         settings = settings_of(job, out, None)
         config = ColorConfig.active()
         check_spaces(config, [plate.colorspace, settings.out_colorspace])
@@ -180,23 +179,6 @@ def settings_of(job: Job, out: SequencePath, threads: int | None) -> RenderSetti
         carried_layer=job.carried,
         threads=threads,
     )
-
-
-@contextmanager
-def color_config(job: Job) -> Iterator[None]:
-    """The job's OCIO config as $OCIO, where it names one; requests are served one at a time."""
-    if job.ocio is None:
-        yield
-        return
-    before = os.environ.get("OCIO")
-    os.environ["OCIO"] = job.ocio
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OCIO"]
-        else:
-            os.environ["OCIO"] = before
 
 
 def _look(job: Job, looks: LoadedLooks) -> Look:

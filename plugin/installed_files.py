@@ -1,0 +1,69 @@
+"""What installers of every host share: files written only where they differ, and taken away with their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.temporaries import replacing
+from plugin.host_command import CLIENT_FILES
+
+__all__ = ["check_place", "check_sources", "client_sources", "remove_empty", "write"]
+
+
+def check_place(folder: Path, remedy: str) -> None:
+    """Refuse a place that is a file.
+
+    Raises:
+        InputError: it is.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError("this is a file", path=folder, remedy=remedy)
+
+
+def client_sources(head: Path) -> dict[str, Path]:
+    """The client of the worker, which every host gets a copy of: file names and where they come from.
+
+    Args:
+        head: what becomes the package's ``__init__.py``; an empty one would do, this one says what the folder is.
+    """
+    plugin = Path(__file__).resolve().parent
+    return {**{name: plugin / name for name in CLIENT_FILES}, "__init__.py": head}
+
+
+def check_sources(paths: Mapping[Any, Path]) -> None:
+    """Refuse to install half of ourselves.
+
+    Raises:
+        InputError: one of our own files is missing.
+    """
+    for path in paths.values():
+        if not path.is_file():
+            raise InputError("Paintover's own file is missing", path=path, remedy="install Paintover again")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file that is not like that already.
+
+    Raises:
+        OutputError, NoPermissionError: it cannot be written.
+        OSError: its folder cannot be made.
+    """
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A link to a shared file stays one.
+    with replacing(path.resolve()) as temporary:
+        temporary.write_bytes(data)
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, that held nothing but ours and what Python compiled of it."""
+    for folder in folders:
+        for compiled in folder.glob("__pycache__/*.pyc"):
+            compiled.unlink()
+        for one in (folder / "__pycache__", folder):
+            if one.is_dir() and not any(one.iterdir()):
+                one.rmdir()
