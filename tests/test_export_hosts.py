@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import lookfactory
@@ -18,6 +20,7 @@ from test_cli import ROOT, Cli
 from test_cli import cli as cli
 
 from engine.card import open_look
+from plugin import export_verb
 from plugin.flame_model import flame_json, flame_model
 from plugin.nuke_script import CHANNELS_OUT, MAPS, NukePlate, cat_json, channels_in, nuke_script, quoted
 
@@ -221,8 +224,64 @@ def test_what_it_cannot_say_is_refused(tmp_path: Path, scripting: object) -> Non
     node.op_type = "Mod"
     node.attribute.append(onnx.helper.make_attribute("fmod", 1))
     onnx.save(model, path)
-    with pytest.raises(InputError, match="uses Mod in a way that the export"):
+    with pytest.raises(InputError, match=r"uses Mod in a way that the export.* not know: tensors of this kind"):
         torchscript.build_module(open_look(path))
+
+
+def unknown_operator(graph: onnx.GraphProto) -> None:
+    next(node for node in graph.node if node.op_type == "Mul").op_type = "Einsum"
+
+
+def too_few_inputs(graph: onnx.GraphProto) -> None:
+    del next(node for node in graph.node if node.op_type == "Mul").input[1:]
+
+
+def constant_without_a_tensor(graph: onnx.GraphProto) -> None:
+    graph.node.insert(0, onnx.helper.make_node("Constant", [], ["five"], value_int=5))
+
+
+def known_output(graph: onnx.GraphProto) -> None:
+    last = next(node for node in graph.node if "carried" in node.output)
+    last.CopyFrom(onnx.helper.make_node("Constant", [], ["carried"], value=onnx.numpy_helper.from_array(np.ones(1))))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (unknown_operator, "Einsum in a way .*: no such operator"),
+        (too_few_inputs, "Mul in a way .*: its inputs or attributes"),
+        (constant_without_a_tensor, "Constant in a way .*: its inputs or attributes"),
+        (known_output, "its outputs in a way .*: an output that no node computes"),
+    ],
+)
+def test_whatever_it_cannot_say_is_one_line(
+    tmp_path: Path, scripting: object, change: Callable[[onnx.GraphProto], None], said: str
+) -> None:
+    from engine.errors import InputError
+    from engine.training import torchscript
+
+    look = open_look(lookfactory.gain(tmp_path / "look.onnx"))
+    model = onnx.load_model_from_string(look.data)
+    change(model.graph)
+    with pytest.raises(InputError, match=f"the look uses {said}") as caught:
+        torchscript.build_module(replace(look, data=model.SerializeToString()))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("child", "said"),
+    [
+        ("import sys; sys.exit('no room')", "the export's process ended with code 1: no room"),
+        ('print(\'{"event": "error", "message": "bad look", "exit_code": 2}\')', "bad look"),
+        ("", "the export's process ended with code 0"),
+    ],
+)
+def test_an_export_that_fails_says_why(cli: Cli, monkeypatch: pytest.MonkeyPatch, child: str, said: str) -> None:
+    pytest.importorskip("torch", reason="training is not installed")
+    monkeypatch.setattr(export_verb, "COMMAND", (sys.executable, "-c", child))
+    answer = cli("export", "hero.onnx", "--to", "nuke", "nuke")
+    assert answer.code == (2 if "bad" in said else 1) and said in answer.err
+    assert len(answer.err.splitlines()) == 1 and not list((cli.folder / "nuke").iterdir())
 
 
 LOADS_ALONE = """

@@ -20,7 +20,7 @@ import io
 import linecache
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from engine.card import LookFile, open_look
 from engine.errors import ExportError, InputError, PaintoverError
 from engine.temporaries import replacing
 from engine.training.events import open_events
-from engine.training.torchscript_nodes import OPERATORS, Code, Value
+from engine.training.torchscript_nodes import OPERATORS, Code, Untranslatable, Value
 
 __all__ = ["CHECK_SIZES", "MAPS", "TOLERANCE", "Differences", "build_module", "differences", "export"]
 
@@ -183,24 +183,35 @@ def _translate(graph: onnx.GraphProto, count: int, used: int, path: Path) -> Cod
         carried = f"torch.cat([{carried}, {nothing}], 1)"
     values["stmap"] = code.assign(carried)
     for node in graph.node:
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        if node.op_type == "Constant":
-            values[node.output[0]] = numpy_helper.to_array(attributes["value"])
-            continue
-        emit = OPERATORS.get(node.op_type)
         try:
-            if emit is None or len(node.output) != 1:
-                raise NotImplementedError
-            inputs = [values[name] if name else None for name in node.input]
-            values[node.output[0]] = emit(code, inputs, attributes)
-        except (NotImplementedError, KeyError, IndexError) as error:
-            raise InputError(
-                f"the look uses {node.op_type} in a way that the export to TorchScript does not know",
-                path=path,
-                remedy="train it again with this version",
-            ) from error
-    code.finish(values["styled"], values["carried"])
+            values[node.output[0]] = _node_value(code, node, values)
+        except (ValueError, KeyError, IndexError) as error:
+            raise _unknown(node.op_type, error, path) from error
+    try:
+        code.finish(values["styled"], values["carried"])
+    except (ValueError, KeyError) as error:
+        raise _unknown("its outputs", error, path) from error
     return code
+
+
+def _node_value(code: Code, node: onnx.NodeProto, values: Mapping[str, Value]) -> Value:
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    if node.op_type == "Constant":
+        return numpy_helper.to_array(attributes["value"])
+    emit = OPERATORS.get(node.op_type)
+    if emit is None or len(node.output) != 1:
+        raise Untranslatable("no such operator")
+    return emit(code, [values[name] if name else None for name in node.input], attributes)
+
+
+def _unknown(what: str, error: Exception, path: Path) -> InputError:
+    # What stands elsewhere than an operator expects shows as one of Python's own errors.
+    why = str(error) if isinstance(error, Untranslatable) else "its inputs or attributes"
+    return InputError(
+        f"the look uses {what} in a way that the export to TorchScript does not know: {why}",
+        path=path,
+        remedy="train it again with this version",
+    )
 
 
 def _picture(height: int, width: int, maps: int) -> NDArray[np.float32]:

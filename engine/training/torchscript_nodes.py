@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["OPERATORS", "Code", "Ints", "Number", "Value"]
+__all__ = ["OPERATORS", "Code", "Ints", "Number", "Untranslatable", "Value"]
 
 Ints = tuple[str, ...]
 """Integer expressions, such as ``n3`` or ``16``."""
@@ -44,6 +44,10 @@ class ScriptedLook(torch.nn.Module):
         image = packed.float()
         half = self.precise == 0 and packed.dtype == torch.float16
 '''
+
+
+class Untranslatable(ValueError):
+    """A graph that has no words here; the message says what it has."""
 
 
 class Code:
@@ -80,7 +84,7 @@ class Code:
         whole = array.astype(np.float32)
         first = whole.astype(np.float16)
         if not np.isfinite(first).all():
-            raise NotImplementedError
+            raise Untranslatable("a number beyond half floats")
         return self.buffer(first), self.buffer((whole - first.astype(np.float32)).astype(np.float16))
 
     def tensor(self, value: Value) -> str:
@@ -88,7 +92,7 @@ class Code:
         if isinstance(value, str):
             return value
         if not isinstance(value, np.ndarray):
-            raise NotImplementedError
+            raise Untranslatable("integers where a picture is expected")
         if value.dtype == np.float16:
             return self.assign(f"{self.buffer(value)}.float()")
         first, rest = self.split(value)
@@ -97,7 +101,7 @@ class Code:
     def finish(self, styled: Value, carried: Value) -> None:
         """Return the output."""
         if not isinstance(styled, str) or not isinstance(carried, str):
-            raise NotImplementedError
+            raise Untranslatable("an output that no node computes")
         # Half floats end at 65504, where the look's own curve ends.
         self.lines.append(f"return torch.cat([{styled}, {carried}], 1).to(packed.dtype)")
 
@@ -118,7 +122,7 @@ def _ints(value: Value) -> Ints:
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind == "i":
         return tuple(str(int(n)) for n in value.reshape(-1))
-    raise NotImplementedError
+    raise Untranslatable("a tensor where integers are expected")
 
 
 def _known(value: Value) -> list[int]:
@@ -156,7 +160,7 @@ def _binary(template: str, integers: str = "") -> Emit:
             right = right * len(left) if len(right) == 1 else right
             return tuple(code.integer(integers.format(x, y)) for x, y in zip(left, right, strict=True))
         if not template:
-            raise NotImplementedError
+            raise Untranslatable("tensors of this kind")
         if _scalar(a) is not None and _scalar(b) is not None:
             return code.assign(template.format(code.tensor(a), _operand(code, b)))
         return code.assign(template.format(_operand(code, a), _operand(code, b)))
@@ -189,7 +193,7 @@ def _clip(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) ->
     for name, value in zip(("min", "max"), values[1:], strict=False):
         number = _scalar(value)
         if value is not None and number is None:
-            raise NotImplementedError
+            raise Untranslatable("bounds that are computed")
         bounds += [] if number is None else [f"{name}={number!r}"]
     return code.assign(f"torch.clamp({', '.join([code.tensor(values[0]), *bounds])})")
 
@@ -197,7 +201,7 @@ def _clip(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) ->
 def _where(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
     condition = values[0]
     if not isinstance(condition, str):
-        raise NotImplementedError
+        raise Untranslatable("a condition that is known beforehand")
     return code.assign(f"torch.where({condition}, {code.tensor(values[1])}, {code.tensor(values[2])})")
 
 
@@ -209,12 +213,12 @@ def _conv(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) ->
     weight = values[1]
     bias = values[2] if len(values) > 2 else None
     if not isinstance(weight, np.ndarray) or weight.ndim != 4:
-        raise NotImplementedError
+        raise Untranslatable("weights that are computed")
     bias = np.zeros(weight.shape[0], np.float32) if bias is None else bias
     pads = list(attributes.get("pads", [0] * 4))
     plain = attributes.get("auto_pad", b"NOTSET") == b"NOTSET" and set(attributes.get("dilations", [1])) == {1}
     if not isinstance(bias, np.ndarray) or pads[:2] != pads[2:] or not plain:
-        raise NotImplementedError
+        raise Untranslatable("padding that differs by side, or dilation")
     tensors = ", ".join((*code.split(weight), *code.split(bias)))
     stride, group = list(attributes.get("strides", [1, 1])), int(attributes.get("group", 1))
     return code.assign(f"self.conv({code.tensor(values[0])}, {tensors}, {stride}, {pads[:2]}, {group}, half)")
@@ -223,7 +227,7 @@ def _conv(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) ->
 def _average_pool(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
     kernel, stride = list(attributes["kernel_shape"]), list(attributes.get("strides", [1, 1]))
     if any(attributes.get("pads", [0])) or attributes.get("ceil_mode", 0):
-        raise NotImplementedError
+        raise Untranslatable("padding or rounding up")
     return code.assign(f"torch._C._nn.avg_pool2d({code.tensor(values[0])}, {kernel}, {stride}, [0, 0], False, True)")
 
 
@@ -244,7 +248,7 @@ def _slice(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -
     starts, ends = _ints(values[1]), _ints(values[2])
     axes = _known(values[3]) if len(values) > 3 else list(range(len(starts)))
     if len(values) > 4 and set(_known(values[4])) != {1}:
-        raise NotImplementedError
+        raise Untranslatable("steps")
     if isinstance(data, tuple):
         return data[int(starts[0]) : min(int(ends[0]), len(data))]
     name = code.tensor(data)
@@ -262,7 +266,7 @@ def _gather(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) 
         chosen = tuple(values[0][i] for i in _known(index))
         return chosen
     if not isinstance(index, np.ndarray) or index.ndim != 1:
-        raise NotImplementedError
+        raise Untranslatable("places that are computed")
     return code.assign(f"torch.index_select({code.tensor(values[0])}, {axis}, {code.buffer(index.astype(np.int64))})")
 
 
@@ -271,7 +275,7 @@ def _pad(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> 
     sides = _ints(values[1])
     outer = {sides[0], sides[1], sides[4], sides[5]}
     if len(sides) != 8 or outer != {"0"} or mode not in ("edge", "reflect"):
-        raise NotImplementedError
+        raise Untranslatable("padding of this mode or these axes")
     name = {"edge": "replication_pad2d", "reflect": "reflection_pad2d"}[mode]
     order = ", ".join((sides[3], sides[7], sides[2], sides[6]))
     return code.assign(f"torch._C._nn.{name}({code.tensor(values[0])}, [{order}])")
@@ -282,7 +286,7 @@ def _resize(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) 
     mode = attributes.get("mode", b"nearest").decode()
     how = attributes.get("coordinate_transformation_mode", b"half_pixel").decode()
     if not isinstance(scales, np.ndarray) or scales.size != 4 or (scales[:2] != 1).any() or (scales % 1).any():
-        raise NotImplementedError
+        raise Untranslatable("scales that are no whole numbers")
     name, (rows, columns) = code.tensor(values[0]), (int(scales[2]), int(scales[3]))
     height, width = f"{name}.size(2) * {rows}", f"{name}.size(3) * {columns}"
     if mode == "linear" and how == "half_pixel":
@@ -290,14 +294,14 @@ def _resize(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) 
     if mode == "nearest" and how == "asymmetric" and attributes.get("nearest_mode", b"") == b"floor":
         spread = f"{name}.unsqueeze(3).unsqueeze(5).expand(-1, -1, -1, {rows}, -1, {columns})"
         return code.assign(f"{spread}.reshape({name}.size(0), {name}.size(1), {height}, {width})")
-    raise NotImplementedError
+    raise Untranslatable("interpolation of this mode")
 
 
 def _grid_sample(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
     mode, padding = attributes.get("mode", b"linear").decode(), attributes.get("padding_mode", b"zeros").decode()
     kind = {"linear": 0, "bilinear": 0, "cubic": 2}.get(mode)
     if kind is None:
-        raise NotImplementedError
+        raise Untranslatable("sampling of this mode")
     side = {"zeros": 0, "border": 1, "reflection": 2}[padding]
     aligned = bool(attributes.get("align_corners", 0))
     picture, grid = code.tensor(values[0]), code.tensor(values[1])
@@ -307,7 +311,7 @@ def _grid_sample(code: Code, values: Sequence[Value], attributes: Mapping[str, A
 def _expand(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
     name, shape = code.tensor(values[0]), _ints(values[1])
     if len(shape) != 4:
-        raise NotImplementedError
+        raise Untranslatable("a shape that has not four axes")
     # Either side may be the 1 that is repeated.
     sizes = [f"{name}.size({axis})" if size == "1" else f"max({size}, {name}.size({axis}))"
              for axis, size in enumerate(shape)]  # fmt: skip
@@ -321,7 +325,7 @@ def _transpose(code: Code, values: Sequence[Value], attributes: Mapping[str, Any
 
 def _cast(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
     if int(attributes["to"]) != 1:
-        raise NotImplementedError
+        raise Untranslatable("a cast to another type than float32")
     return values[0] if isinstance(values[0], str) else code.tensor(values[0])
 
 
@@ -331,7 +335,7 @@ def _identity(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]
 
 def _depth_to_space(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
     if attributes.get("mode", b"DCR") != b"CRD":
-        raise NotImplementedError
+        raise Untranslatable("this order of blocks")
     return code.assign(f"torch.pixel_shuffle({code.tensor(values[0])}, {int(attributes['blocksize'])})")
 
 
