@@ -3,7 +3,7 @@ std = "luajit"
 max_line_length = 130
 globals = {
     "Create", "Process", "NotifyChanged",
-    "InMode", "InFrames", "InHash", "InLook", "InWork", "InColorspace", "InOffset", "InCommand", "InImage", "OutImage",
+    "InMode", "InFrames", "InHash", "InLook", "InWork", "InColorspace", "InPixels", "InOffset", "InCommand", "InImage", "OutImage",
 }
 read_globals = {
     "self", "FuRegisterClass", "CT_Tool", "Image", "Clip", "EXRIO", "ImgRectI", "Pixel",

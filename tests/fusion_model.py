@@ -216,6 +216,8 @@ class Fuse:
     path: Path
     map_path: Callable[[str], str] = lambda path: path
     """What the comp makes of a path."""
+    writes_exr: bool = True
+    """Whether ``PutFrame`` writes EXR as well, which the SDK does not list and a published Fuse does."""
     png_bits: int | None = None
     """Bits that the host writes whatever it is given; None for the image's own."""
     written: list[str] = field(default_factory=list)
@@ -340,6 +342,8 @@ class Fuse:
     def _put_frame(self, path: str, time: float, image: int, depth: str) -> bool:
         file = _sequence_file(path, time)
         self.written.append(str(file))
+        if file.suffix.lower() == ".exr":
+            return self.writes_exr and self._write_exr(file, self._images[image], DEPTHS[depth])
         assert file.suffix.lower() in _CLIP_FORMATS, file
         # Eight bits for anything else: a host may do so, and a Fuse that relies on more must notice.
         bits = self.png_bits or (16 if DEPTHS[depth] == 16 else 8)
@@ -348,6 +352,15 @@ class Fuse:
         target = oiio.ImageOutput.create(str(file))
         target.open(str(file), spec)
         written = bool(target.write_image(pixels))
+        target.close()
+        return written
+
+    def _write_exr(self, file: Path, pixels: np.ndarray, bits: int) -> bool:
+        kept = _quantized(pixels, bits)
+        spec = oiio.ImageSpec(kept.shape[1], kept.shape[0], 4, "half" if abs(bits) == 16 else "float")
+        target = oiio.ImageOutput.create(str(file))
+        target.open(str(file), spec)
+        written = bool(target.write_image(kept))
         target.close()
         return written
 

@@ -233,7 +233,7 @@ def test_the_knobs_that_a_mode_needs_are_seen(fuse: Fuse) -> None:
 
 @posix
 def test_live_frames_are_those_of_the_command_line(desk: Path, shot: Shot, fuse: Fuse) -> None:
-    fuse.set(Mode=1, Look=str(shot.folder / "look.onnx"), Work=str(shot.folder))
+    fuse.set(Mode=1, Look=str(shot.folder / "look.onnx"), Work=str(shot.folder), Pixels=1)
     plate = rgba(7)
     shown = fuse.process(1002, plate)
     by_hand = desk / "hand.1002.png"
@@ -251,6 +251,53 @@ def test_live_frames_are_those_of_the_command_line(desk: Path, shot: Shot, fuse:
     assert len(set(fuse.written)) == 2 and worker_pid(desk) == pid
     assert all(name.endswith(".plate.1002.png") for name in fuse.written)
     assert left_over(desk) == []
+
+
+@posix
+def test_light_beyond_white_and_negative_light_pass_through_live(desk: Path, shot: Shot, fuse: Fuse) -> None:
+    fuse.set(Mode=1, Look=str(shot.folder / "look.onnx"), Work=str(shot.folder))
+    plate = rgba(7)
+    plate[4:8, 4:8, :3], plate[10:12, :4, :3] = 40.0, -0.25
+    shown = fuse.process(1002, plate)
+    assert fuse.written[0].endswith(".plate.1002.exr") and shown.depth == "IMDP_128bitFloat"
+    assert (shown.width, shown.height, shown.pixels.shape) == (32, 24, plate.shape)
+    hand = desk / "hand.1002.exr"
+    write(hand, oiio.ImageSpec(32, 24, 4, "float"), plate)
+    job = Job(str(desk / "hand.%04d.exr"), "1002", str(shot.folder), out=str(desk / "made.%04d.exr"), device="cpu")
+    assert main([*job.arguments("render"), "--progress", "none"]) == 0
+    np.testing.assert_array_equal(shown.pixels[..., :3], images.read(desk / "made.1002.exr").rgb)
+    assert shown.pixels[6, 6, 0] > 5 and shown.pixels[11, 2, 0] < -0.05
+    fuse.set(Pixels=1)
+    assert fuse.process(1002, plate).pixels.max() <= 1
+    fuse.set(Pixels=0)
+    fuse.writes_exr = False
+    said = refusal(fuse, 1002, plate)
+    assert "the host wrote no EXR" in said and 'choose "16-bit PNG" in Handed Over As' in said
+    assert left_over(desk) == []
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "half", "float", "uint", "nothing"])
+def test_only_floating_point_exr_is_handed_over(tmp_path: Path, fuse: Fuse, kind: str) -> None:
+    """A host that writes something else under an EXR's name is found out."""
+
+    def other(path: str, time: float, image: int, depth: str) -> bool:
+        if kind == "nothing":
+            Path(path % int(time) if "%" in path else path).write_bytes(b"v/1\1 and no more")
+            return True
+        name = path if kind in ("half", "float", "uint") else f"{path}.tif"
+        write(Path(name), oiio.ImageSpec(32, 24, 4, kind), rgba())
+        Path(name).replace(path)
+        return True
+
+    fuse.lua.globals()["Clip"] = fuse.lua.eval(
+        """function(put) return function(path) return {
+            Open = function() end, Close = function() end,
+            PutFrame = function(_, time, image) return put(path, time, image.id, "") end } end end"""
+    )(other)
+    (tmp_path / "look.onnx").write_bytes(b"")
+    fuse.set(Mode=1, Look=str(tmp_path / "look.onnx"), Command=str(tmp_path / "nothing"))
+    said = refusal(fuse, plate=rgba())
+    assert ("the host wrote no EXR" in said) == (kind not in ("half", "float")), said
 
 
 @posix
@@ -277,7 +324,7 @@ def test_a_live_failure_is_one_line_and_never_the_plate(desk: Path, shot: Shot, 
     assert "no negative frames" in refusal(fuse, -1, rgba())
     fuse.set(Colorspace="", Command=str(desk / "nothing"))
     assert "the paintover command was not found" in refusal(fuse, plate=rgba())
-    fuse.set(Command="")
+    fuse.set(Command="", Pixels=1)
     fuse.png_bits = 8
     assert "with 8 bits, not 16; use cache mode" in refusal(fuse, plate=rgba())
     assert left_over(desk) == []
