@@ -12,7 +12,9 @@ from engine.card import Card
 from engine.derived import Derived, denoised_frames, guide_images
 from engine.errors import ImageError, InputError
 from engine.frames import FrameRange, SequencePath
-from engine.sidecar import find_sidecars, sidecars_sha256
+from engine.provenance import file_sha256
+from engine.recorded import check_recorded
+from engine.sidecar import find_sidecars, joined_sha256, sidecar_path
 
 __all__ = ["FrameInputs"]
 
@@ -29,10 +31,19 @@ class FrameInputs:
     """The guide images that the look needs, if any."""
     denoised: Derived | None
     """The denoised frames that stand for the plate, if any."""
+    recorded: bool = False
+    """Whether files must be those that were prepared; see :mod:`engine.recorded`."""
 
     @classmethod
     def of(
-        cls, card: Card, plate: SequencePath, work: Path | None, prepared: Path | None, denoise: str | None
+        cls,
+        card: Card,
+        plate: SequencePath,
+        work: Path | None,
+        prepared: Path | None,
+        denoise: str | None,
+        *,
+        recorded: bool = False,
     ) -> FrameInputs:
         """What a look takes of a plate.
 
@@ -40,6 +51,7 @@ class FrameInputs:
             work: folder with STMap sidecars; None for the plain translator.
             prepared: folder with guide images and denoised frames; None for ``work``.
             denoise: one of ``DENOISE_MODES``; None for what the look was trained with.
+            recorded: refuse files that are not those that were prepared.
 
         Raises:
             InputError: files are needed, and there is no folder to find them in.
@@ -55,7 +67,7 @@ class FrameInputs:
             guide = guide_images(folder, card.guide_kind, keys)
         if folder is not None and mode:
             denoised = denoised_frames(folder, plate, mode)
-        return cls(keys, work, guide, denoised)
+        return cls(keys, work, guide, denoised, recorded)
 
     def require_any(self, frames: FrameRange) -> None:
         """A missing preparation is one error; a missing file among others fails its frame alone.
@@ -76,11 +88,23 @@ class FrameInputs:
         """What a rendered frame says of these inputs; where the plate is unknown, only of its STMaps.
 
         Raises:
-            ImageError: a guide image or a denoised frame is missing, of another kind, or of another plate.
+            ImageError: a guide image or a denoised frame is missing, of another kind, or of another plate; or a file is
+                not the one that was prepared, where that is asked for.
         """
-        facts = {"stmap": sidecars_sha256(self.sidecars(frame))}
+        facts = {"stmap": self._stmap(frame)}
         if plate_sha256 is not None:
             for name, files in (("guide", self.guide), ("denoised", self.denoised)):
                 if files is not None:
                     facts[name] = files.sha256(frame, plate_sha256)
+                    if self.recorded:
+                        check_recorded(files.path(frame), facts[name], files.what, frame=frame)
         return facts
+
+    def _stmap(self, frame: int) -> str:
+        """Identifies the frame's STMaps; each is read for its hash once, whether or not that is compared."""
+        hashes = [None if path is None else file_sha256(path) for path in self.sidecars(frame)]
+        if self.recorded and self.work is not None:
+            for key, sha256 in zip(self.keys, hashes, strict=True):
+                place = sidecar_path(self.work, key, frame)
+                check_recorded(place, sha256, f"STMap of keyframe {key}", frame=frame)
+        return joined_sha256(hashes)

@@ -63,6 +63,8 @@ class Job:
     overwrite: bool
     prepared: Path | None = None
     """Folder with guide images and denoised frames; None for ``work``."""
+    recorded: bool = False
+    """Whether what was prepared for a frame must be as it was then."""
 
     def to_json(self) -> str:
         """For a worker process."""
@@ -77,6 +79,7 @@ class Job:
                 "work": None if self.work is None else str(self.work),
                 "overwrite": self.overwrite,
                 "prepared": None if self.prepared is None else str(self.prepared),
+                "recorded": self.recorded,
             }
         )
 
@@ -95,6 +98,7 @@ class Job:
             work=None if data["work"] is None else Path(data["work"]),
             overwrite=data["overwrite"],
             prepared=None if data["prepared"] is None else Path(data["prepared"]),
+            recorded=data["recorded"],
         )
 
 
@@ -149,7 +153,12 @@ class Pipeline:
             if name is not None:
                 self._config.resolve(name)
         self._inputs = FrameInputs.of(
-            self.look.card, job.plate.path, job.work, job.prepared, job.settings.denoise
+            self.look.card,
+            job.plate.path,
+            job.work,
+            job.prepared,
+            job.settings.denoise,
+            recorded=job.recorded,
         )
         self._memory = memory_bytes if memory_bytes is not None else _memory(job.settings)
         self._in_flight = 1

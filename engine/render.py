@@ -95,6 +95,7 @@ def render(
     *,
     work: Path | None = None,
     prepared: Path | None = None,
+    recorded: bool = False,
     workers: int = 1,
     timeout_s: float | None = None,
     overwrite: bool = False,
@@ -112,6 +113,8 @@ def render(
         work: folder with STMap sidecars; frames without one render as well.
         prepared: folder with guide images and denoised frames, for a look or settings that need them; None for
             ``work``.
+        recorded: fail a frame whose STMaps, guide image or denoised frame are not as they were prepared, with exit
+            code 1; see :mod:`engine.recorded`.
         workers: processes. One uses every core already; more are for several GPUs, or to survive crashes. 0 is one
             for each GPU, else as many as cores and memory serve.
         timeout_s: seconds after which a frame fails, times the frames that its process has in flight, because they
@@ -134,7 +137,7 @@ def render(
     """
     started = time.perf_counter()
     settings = settings or RenderSettings()
-    job = _job(Path(look_path), plate, out, settings, work, prepared, overwrite, loaded)
+    job = _job(Path(look_path), plate, out, settings, work, prepared, recorded, overwrite, loaded)
     refuse_overwriting(job.out, job.plate)
     _prepare_folder(job.out.folder)
     images.clean_temporaries(job.out.folder)
@@ -243,6 +246,7 @@ def _job(
     settings: RenderSettings,
     work: Path | None,
     prepared: Path | None,
+    recorded: bool,
     overwrite: bool,
     loaded: Look | None,
 ) -> Job:
@@ -268,6 +272,7 @@ def _job(
         work=None if work is None else Path(work).absolute(),
         overwrite=overwrite,
         prepared=None if prepared is None else Path(prepared).absolute(),
+        recorded=recorded,
     )
 
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import OpenImageIO as oiio
 
 from engine.errors import ImageError
+from engine.provenance import file_sha256
 
-__all__ = ["find_sidecars", "read_sidecars", "sidecar_path", "sidecars_sha256"]
+__all__ = ["find_sidecars", "joined_sha256", "read_sidecars", "sidecar_path", "sidecars_sha256"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -32,11 +33,16 @@ def find_sidecars(work: Path | None, key_frames: Sequence[int], frame: int) -> t
 
 def sidecars_sha256(paths: Sequence[Path | None]) -> str:
     """Identifies what :func:`read_sidecars` will read; "none" where there is nothing."""
-    if not any(paths):
+    return joined_sha256([None if path is None else file_sha256(path) for path in paths])
+
+
+def joined_sha256(hashes: Sequence[str | None]) -> str:
+    """:func:`sidecars_sha256` where the hash of each sidecar is known; None for one that is not there."""
+    if not any(hashes):
         return "none"
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(b"-" if path is None else hashlib.sha256(path.read_bytes()).digest())
+    for each in hashes:
+        digest.update(b"-" if each is None else bytes.fromhex(each))
     return digest.hexdigest()
 
 

@@ -113,6 +113,7 @@ class Options(argparse.Namespace):
     shard: Shard | None = None
     expect_look: str | None = None
     expect_stmaps: bool = False
+    expect_prepared: bool = False
     timeout: float | None = None
     frames_dialect: str | None = None
     path_mapping: str | None = None

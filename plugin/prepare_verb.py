@@ -18,7 +18,9 @@ from engine.errors import InputError
 from engine.flow_files import FlowFiles
 from engine.frames import FrameRange, SequencePath
 from engine.provenance import file_sha256
+from engine.recorded import record
 from engine.shot import Keyframe, Plate, Shot
+from engine.sidecar import sidecar_path
 from engine.stmap import Prepared, prepare_sidecars
 from plugin.farm.arguments import add_task
 from plugin.options import Options, Parser, add_color, add_plate, add_reporting, add_threads, add_work
@@ -144,10 +146,10 @@ def prepare_frames(
     overwrite: bool = False,
     phase: str = "prepare",
 ) -> Prepared:
-    """Make sidecars in a phase of the plan.
+    """Make sidecars in a phase of the plan, and record what they are.
 
     Raises:
-        PaintoverError: see :func:`engine.stmap.prepare_sidecars`.
+        PaintoverError: see :func:`engine.stmap.prepare_sidecars`, :func:`engine.recorded.record`.
         Interrupted: a stop was asked for; finished sidecars stay.
     """
     progress.begin(phase)
@@ -159,6 +161,7 @@ def prepare_frames(
         prepared = prepare_sidecars(
             plate, keys, work, vectors=vectors, threads=threads, overwrite=overwrite, progress=count, stop=stop
         )
+    record(sidecar_path(work, key, frame) for key in keys for frame in plate.frames)
     facts = {"made": prepared.made, "kept": prepared.kept, "foreign": [str(path) for path in prepared.foreign]}
     progress.note(_summary(work, prepared), facts)
     return prepared

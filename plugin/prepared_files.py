@@ -11,6 +11,7 @@ from engine.derived import denoised_frames, guide_images
 from engine.guide_files import prepare_guides
 from engine.pipeline import plate_sha256
 from engine.plate_reader import Prepared
+from engine.recorded import record
 from engine.shot import Plate, Shot
 from plugin.farm.shard import Shard
 from plugin.options import Options
@@ -96,6 +97,7 @@ def prepare_extras(
                 plate, work, mode, frames=frames, threads=threads, overwrite=overwrite, progress=count, stop=stop
             ),
         )
+        record(map(denoised_frames(work, plate.path, mode).path, plate.frames if frames is None else frames))
         tell("denoised", f"denoised frames ({mode})", made)
     if extras.guides is not None and extras.draws_guides:
         kind = extras.guides
@@ -105,6 +107,7 @@ def prepare_extras(
                 plate, keys, work, kind, threads=threads, overwrite=overwrite, progress=count, stop=stop
             ),
         )
+        record(map(guide_images(work, kind, keys).path, plate.frames))
         tell("guide", f"guide images ({kind})", made)
 
 

@@ -130,6 +130,7 @@ def render_frames(shot: Shot, options: Options, progress: Progress, stop: StopRe
             settings_of(shot, options),
             work=sidecars_from(options, shot),
             prepared=work_from(options, shot),
+            recorded=options.expect_prepared,
             workers=0 if options.workers == 0 else shot.workers,
             timeout_s=options.timeout,
             overwrite=options.overwrite,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from collections.abc import Sequence
 
 from engine.errors import InputError
 from plugin.farm.dialects import DIALECTS
@@ -12,7 +13,7 @@ from plugin.farm.paths import PathMapping
 from plugin.farm.shard import Shard
 from plugin.options import Options, Parser, counted
 
-__all__ = ["add_expectations", "add_planning", "add_task", "parse_seconds", "settle"]
+__all__ = ["add_expectations", "add_planning", "add_task", "add_workers_engine", "parse_seconds", "settle"]
 
 _PATHS = ("shot", "plate", "out", "work", "look", "vectors", "backward_vectors", "settings")
 
@@ -50,7 +51,7 @@ def add_task(parser: Parser, *, shard: bool = True, timeout: bool = False) -> No
 
 
 def add_expectations(parser: Parser) -> None:
-    """``--expect-look --expect-stmaps``: what must be there before a frame is rendered."""
+    """``--expect-look --expect-stmaps --expect-prepared``: what must be there before a frame is rendered."""
     group = parser.add_argument_group("what must be there")
     group.add_argument(
         "--expect-look",
@@ -59,6 +60,11 @@ def add_expectations(parser: Parser) -> None:
     )
     group.add_argument(
         "--expect-stmaps", action="store_true", help="refuse frames that lack the STMap of a keyframe of the look"
+    )
+    group.add_argument(
+        "--expect-prepared",
+        action="store_true",
+        help="refuse STMaps, guide images and denoised frames that are not, by hash, what prepare left",
     )
 
 
@@ -85,6 +91,16 @@ def add_planning(parser: Parser) -> None:
         help="how often a task that may succeed later is tried again (default: 2)",
     )
     group.add_argument("--gpu", action="store_true", help="training and rendering ask the engine for a GPU each")
+
+
+def add_workers_engine(parser: Parser, engines: Sequence[str]) -> None:
+    """``--engine``, for a verb that renders on this machine."""
+    parser.add_argument_group("several workers").add_argument(
+        "--engine",
+        choices=engines,
+        metavar="NAME",
+        help=f"what runs --workers: {' or '.join(engines)} (default: {engines[0]}, which is faster on one machine)",
+    )
 
 
 def settle(options: Options) -> Options:

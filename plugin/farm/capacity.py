@@ -85,7 +85,7 @@ class Capacity:
     images_s: float
     """The file server: plate frames out, stylized frames in."""
     opens_s: float
-    """The file server: files opened, images and sidecars and what starting opens."""
+    """The file server: files opened, images and sidecars, their records, and what starting opens."""
     network_s: float
     """One machine's network."""
     scheduler_s: float
@@ -129,7 +129,8 @@ def capacity(load: Load, farm: Farm) -> Capacity:
     image_bytes = load.frames * (load.plate_bytes + load.out_bytes)
     verify_bytes = sidecar_bytes + image_bytes
     side_by_side = min(load.verify_tasks, farm.machines)
-    opened = load.frames * (2 + load.keyframes) + chunks * (1 + load.files_at_start)
+    # A sidecar and the record of its hash, a plate frame, a stylized one.
+    opened = load.frames * (2 + 2 * load.keyframes) + chunks * (1 + load.files_at_start)
     return Capacity(
         compute_s=rounds * (load.start_s + load.chunk * load.frame_s),
         look_s=look_bytes / farm.disk_bytes_per_s,

@@ -230,6 +230,7 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
         *_option("--timeout", options.timeout),
         *("--expect-look", "trained" if painted else file_sha256(look)),
         *(("--expect-stmaps",) if painted and shot.stmaps else ()),
+        *(("--expect-prepared",) if any(step.name == "prepare" for step in steps) else ()),
         *(("--overwrite",) if options.overwrite else ()),
     )
     all_frames = str(shot.plate.frames)
