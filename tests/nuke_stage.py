@@ -65,14 +65,21 @@ class Nuke:
         return self.part("nuke_host").NukeHost(node, view)
 
     def press(self, node: Any, button: str, until: Callable[[], bool] = lambda: True) -> None:
-        """Press a button of the node, and be Nuke's main thread until its work is done."""
+        """Press a button of the node, and be Nuke's main thread until its work is done.
+
+        Raises:
+            TimeoutError: nothing was heard of it for long. How long all of it takes is the machine's affair.
+        """
         node[button].execute()
-        deadline = time.monotonic() + 120
+        heard, deadline = -1, 0.0
         while self.part("buttons").at_work(node.name()) or not until():
+            news = len(nuke_stub.state.progress) + len(nuke_stub.state.waiting)
+            if news != heard:
+                heard, deadline = news, time.monotonic() + 120
             nuke_stub.pump()
             time.sleep(0.01)
             if time.monotonic() > deadline:
-                raise TimeoutError(button)
+                raise TimeoutError(f"{button}: the last of {heard} signs of life: {nuke_stub.state.progress[-1:]}")
         nuke_stub.pump()
 
     def close(self) -> None:

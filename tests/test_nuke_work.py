@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from host_contract import Stage
@@ -85,6 +87,21 @@ def test_an_error_is_shown_once_and_in_one_line(nuke: Nuke, shot: Path) -> None:
     assert nuke_stub.state.messages[1:] == [
         f"Paintover1: there is no look at {shot}/none.onnx; train one, or name another"
     ]
+
+
+def test_a_failure_is_told_before_the_node_is_at_rest(
+    nuke: Nuke, shot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the thread that failed may stop anywhere for a while."""
+    hand_over = nuke_stub.executeInMainThread
+
+    def slow(call: Callable[..., None], args: tuple[Any, ...] = ()) -> None:
+        time.sleep(0.3)
+        hand_over(call, args)
+
+    monkeypatch.setattr(nuke_stub, "executeInMainThread", slow)
+    nuke.press(on_plate(nuke, shot, look=str(shot / "none.onnx")), "render")
+    assert ["none.onnx" in text for text in nuke_stub.state.messages] == [True]
 
 
 def test_the_preview_comes_under_a_new_name_each_time(nuke: Nuke, shot: Path) -> None:

@@ -172,7 +172,6 @@ _EACH_VIEW = ("render", "refresh")
 
 
 def _work(action: str, hosts: list[NukeHost], label: str) -> None:
-    failure: HostError | None = None
     host = hosts[0]
     try:
         worker = shared_worker()
@@ -181,14 +180,13 @@ def _work(action: str, hosts: list[NukeHost], label: str) -> None:
         for host in hosts:
             ACTIONS[action](Session(host, worker=worker), host)
     except HostError as error:
-        failure = error
+        # Told while the node is still at work: whoever waits for the end finds the reason.
+        _failed(host, error)
     finally:
         for one in hosts:
             one.end_progress()
         with _LOCK:
             _AT_WORK.pop(label, None)
-    if failure is not None:
-        _failed(host, failure)
 
 
 def _failed(host: NukeHost, error: HostError) -> None:
