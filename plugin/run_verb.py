@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from copy import copy
+
+from plugin.farm import dask
+from plugin.farm.arguments import add_workers_engine
+from plugin.farm.plan import plan_from
 from plugin.options import Options, Parser, add_color, add_machine, add_rendering, add_reporting
 from plugin.preflight import check_out
 from plugin.prepare_verb import prepare_frames, prepare_phase, vectors_from
@@ -20,6 +25,8 @@ from plugin.verify_verb import VERIFY_PHASE, verify_frames
 
 __all__ = ["parser", "run"]
 
+WORKERS_ENGINES = ("crew", "dask")
+"""What starts the processes of ``--workers``; the first one unless said otherwise."""
 _SHEET_PHASE = Phase("sheet", "Making the contact sheet", 0.1)
 _SHEET = "sheet.png"
 _PAGE = "report.html"
@@ -42,6 +49,7 @@ def parser() -> Parser:
     )
     add_whole_shot(made)
     add_rendering(made)
+    add_workers_engine(made, WORKERS_ENGINES)
     add_color(made, paintings=True)
     add_machine(made)
     add_reporting(made)
@@ -50,6 +58,9 @@ def parser() -> Parser:
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Prepare and train unless that is done, render what is missing, verify, and show."""
+    through_dask = options.engine == "dask"
+    if through_dask:
+        dask.check_installed()
     shot = shot_from(options, paintings=True)
     out = out_from(options, shot)
     config = check_training(shot, options)
@@ -75,7 +86,10 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         check_prepared(shot.plate, keys, folder, extras)
         make_look(job, progress, stop, debug=options.debug)
     stop.check()
-    render_frames(shot, options, progress, stop)
+    if through_dask:
+        _render_through_dask(options, progress, stop)
+    else:
+        render_frames(shot, options, progress, stop)
     verify_frames(look, shot.plate.frames, out, settings, shot.plate, work, progress, stop, prepared=folder)
     progress.begin("sheet")
     sheet = folder / _SHEET
@@ -102,3 +116,15 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     progress.note(f"{page}: what rides on a painting, what flickers, what to paint next", {"page": str(page)})
     progress.finish()
     return 0
+
+
+def _render_through_dask(options: Options, progress: Progress, stop: StopRequest) -> None:
+    """The frames as chunks on a local cluster, each a ``paintover render`` that checks the look it finds.
+
+    Raises:
+        PaintoverError: see :func:`plugin.farm.dask.render_here`.
+    """
+    planned = copy(options)
+    # Workers share the threads: a command must not take all of them.
+    planned.threads = None
+    dask.render_here(plan_from(planned, max_chunks=dask.MAX_CHUNKS), options, progress, stop)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine.device import cuda_devices
 from engine.errors import InputError, PaintoverError
 from engine.footprint import cpu_count, free_bytes
-from plugin.farm.dask_run import run_plan
+from plugin.farm.dask_run import RunReport, render_plan, run_plan
 from plugin.farm.plan import FarmPlan
 from plugin.options import Options, Parser, parse_workers
 from plugin.progress import Progress
@@ -25,7 +25,17 @@ from plugin.stop import StopRequest
 if TYPE_CHECKING:
     from distributed import Client, Security, SpecCluster
 
-__all__ = ["MAX_CHUNKS", "SUMMARY", "add_arguments", "connected", "local_cluster", "local_workers", "submit"]
+__all__ = [
+    "MAX_CHUNKS",
+    "SUMMARY",
+    "add_arguments",
+    "check_installed",
+    "connected",
+    "local_cluster",
+    "local_workers",
+    "render_here",
+    "submit",
+]
 
 SUMMARY = "Dask: a local cluster, or a scheduler's address"
 MAX_CHUNKS = 10_000
@@ -69,11 +79,7 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
         Interrupted: a stop was asked for; whole frames stay.
         PaintoverError: training or preparing failed, or the scheduler is gone.
     """
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
-        remedy = "install it with: pip install 'paintover[farm]'"
-        raise InputError("the engine dask needs Dask distributed, which is not here", remedy=remedy) from error
+    check_installed()
     extra = ("--path-mapping", options.worker_path_mapping) if options.worker_path_mapping else ()
     with stop.cooperative():
         if options.address:
@@ -86,6 +92,37 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
                 run_plan(plan, client, options, progress, stop, words=extra, threads=threads)
     progress.finish()
     return 0
+
+
+def render_here(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> RunReport:
+    """Render a plan's frames on a local cluster of ``--workers``, in the phase ``render`` that the caller planned.
+
+    The plan's commands must name no number of threads: workers share those of ``--threads``.
+
+    Raises:
+        InputError: distributed is not installed.
+        FrameFailures: some frames failed; the others are done.
+        PaintoverError: rendering failed otherwise.
+        Interrupted: a stop was asked for; whole frames stay.
+    """
+    check_installed()
+    count = min(options.workers or local_workers(), len(plan.frames))
+    threads = max(1, (options.threads or cpu_count()) // count)
+    with stop.cooperative(), local_cluster(count) as cluster, connected(cluster, None) as client:
+        return render_plan(plan, client, options, progress, stop, threads=threads)
+
+
+def check_installed() -> None:
+    """Dask distributed is here.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        remedy = "install it with: pip install 'paintover[farm]'"
+        raise InputError("the engine dask needs Dask distributed, which is not here", remedy=remedy) from error
 
 
 def security_from(options: Options) -> Security | None:

@@ -6,8 +6,8 @@ import logging
 import queue
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from plugin.stop import StopRequest
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["RunReport", "run_plan"]
+__all__ = ["RunReport", "render_plan", "run_plan"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,12 +78,33 @@ def run_plan(
     groups = _groups(plan)
     progress.plan([_phase(group) for group in groups])
     run = _Run(plan, client, options, progress, stop, tuple(words), threads, tuple(program))
-    try:
+    with run.under_way():
         for group in groups:
             run.go_through(group)
-    except BaseException:
-        run.abandon()
-        raise
+    run.sum_up("; all verified")
+    return run.report
+
+
+def render_plan(
+    plan: FarmPlan, client: Client, options: Options, progress: Progress, stop: StopRequest, *, threads: int | None
+) -> RunReport:
+    """Render a plan's frames on a cluster, in the phase ``render`` of whatever is under way; nothing else of the plan.
+
+    Args:
+        options: see :func:`run_plan`.
+        threads: see :func:`run_plan`.
+
+    Raises:
+        InputError: a worker has no Paintover, or another version.
+        FrameFailures: some frames failed; the others are done.
+        PaintoverError: rendering failed otherwise.
+        Interrupted: ``stop`` said so.
+    """
+    _check_workers(client)
+    run = _Run(plan, client, options, progress, stop, (), threads, ())
+    with run.under_way():
+        run.go_through([step for step in plan.steps if step.name == "render"])
+        run.raise_failure()
     run.sum_up()
     return run.report
 
@@ -115,6 +136,15 @@ class _Run:
         self._first_s: float | None = None
         client.subscribe_topic(self._job, self._take)
 
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Whatever ends the job early ends its tasks as well."""
+        try:
+            yield
+        except BaseException:
+            self.abandon()
+            raise
+
     def go_through(self, group: Sequence[FarmStep]) -> None:
         """Every task of steps that run side by side.
 
@@ -139,18 +169,26 @@ class _Run:
             # Verified all the same: what is whole and what is not is then known for the whole range.
             self._failure = self._frame_failures(failed) if failed else None
             return
-        if self._failure is not None:
-            raise self._failure
+        self.raise_failure()
         if failed:
             raise _error(failed)
 
-    def sum_up(self) -> None:
-        """The closing line."""
+    def raise_failure(self) -> None:
+        """Say now what rendering failed of.
+
+        Raises:
+            PaintoverError: it did.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def sum_up(self, end: str = "") -> None:
+        """The closing line, which ends with ``end``."""
         done = sum(outcome.rendered for outcome in self.report.outcomes if outcome.step == "render")
         skipped = len(self._plan.frames) - done
         rate = f", {done / self.report.render_s:.2f} frames/s" if done and self.report.render_s else ""
         kept = f", {skipped} were already right" if skipped else ""
-        text = f"{self._plan.out}: {done} rendered in {duration(self.report.render_s)}{rate}{kept}; all verified"
+        text = f"{self._plan.out}: {done} rendered in {duration(self.report.render_s)}{rate}{kept}{end}"
         self._progress.note(text, {"rendered": done, "skipped": skipped, "chunk": self.report.chunk_frames})
 
     def abandon(self) -> None:

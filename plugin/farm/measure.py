@@ -1,4 +1,4 @@
-"""``python -m plugin.farm.measure``: what several workers gain on this machine, and what scheduling costs.
+"""``python -m plugin.farm.measure``: what several workers gain on this machine, and what scheduling and starting cost.
 
 Scaling: the same frames through ``render --workers 1`` and ``--workers 2``, one thread each, in turns; throughput is
 counted from the first finished frame to the last, so that starting processes does not count.
@@ -6,6 +6,12 @@ counted from the first finished frame to the last, so that starting processes do
 Scheduling: a job of stand-in frames that only sleep, through Dask's local cluster; what the job takes beyond the sleep
 is what scheduling costs. Reported as a share of the frames' time, once with all that a chunk's process costs and once
 without the starting of Python itself, which a real renderer pays as well and which chunks are sized for.
+
+Engines: the same frames once more with several workers, starting included, by the crew of ``render --workers`` and by
+Dask's local cluster, in turns.
+
+Chunk: the frames of one chunk by a process of their own, as a farm's task is, and by a resident worker that has loaded
+the look before, in turns; and what loading the look takes alone.
 
 A number from a machine that does something else at the same time says little: run it on an idle one.
 """
@@ -28,14 +34,29 @@ from tempfile import TemporaryDirectory
 from engine import __version__
 from engine.errors import PaintoverError
 from engine.frames import FrameRange, SequencePath
+from engine.look import Look
+from engine.render import RenderSettings, render
+from engine.shot import Plate
 from plugin.farm import dask as dask_engine
 from plugin.farm.dask_run import run_plan
 from plugin.farm.plan import FarmPlan, FarmStep, chunked, frames_per_chunk
+from plugin.job import Job
 from plugin.options import Options
 from plugin.progress import NoProgress
 from plugin.stop import StopRequest
+from plugin.worker_client import WorkerClient
 
-__all__ = ["Scaling", "Scheduling", "main", "measure_scaling", "measure_scheduling"]
+__all__ = [
+    "Chunk",
+    "Engines",
+    "Scaling",
+    "Scheduling",
+    "main",
+    "measure_chunk",
+    "measure_engines",
+    "measure_scaling",
+    "measure_scheduling",
+]
 
 _STAND_IN = """
 import json, sys, time
@@ -94,6 +115,45 @@ class Scheduling:
         return (self.wall_s - self.start_s / self.workers) / self.ideal_s - 1
 
 
+@dataclass(frozen=True)
+class Engines:
+    """A whole render with several workers, by who starts them."""
+
+    workers: int
+    frames: int
+    crew_s: tuple[float, ...]
+    """Of each round, from the call to the last frame."""
+    dask_s: tuple[float, ...]
+
+    @property
+    def dask_to_crew(self) -> float:
+        """Median against median."""
+        return statistics.median(self.dask_s) / statistics.median(self.crew_s)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The frames of one chunk, by a new process and by one that is there."""
+
+    frames: int
+    process_s: tuple[float, ...]
+    """Of each round: starting, loading the look, rendering, ending."""
+    resident_s: tuple[float, ...]
+    """The same frames, asked of a worker that has the look loaded."""
+    look_s: tuple[float, ...]
+    """Loading the look, alone."""
+
+    @property
+    def saved_s(self) -> float:
+        """What a chunk gains from a resident worker, median against median."""
+        return statistics.median(self.process_s) - statistics.median(self.resident_s)
+
+    @property
+    def look_share(self) -> float:
+        """0..1: loading the look, of a chunk by a process of its own."""
+        return statistics.median(self.look_s) / statistics.median(self.process_s)
+
+
 def measure_scaling(
     look: Path, plate: SequencePath, frames: FrameRange, *, workers: int = 2, rounds: int = 3
 ) -> Scaling:
@@ -131,11 +191,80 @@ def measure_scheduling(frames: int, frame_s: float, *, workers: int = 2) -> Sche
     return Scheduling(frames, frame_s, workers, size, step.tasks, report.render_s, starts_s)
 
 
+def measure_engines(
+    look: Path, plate: SequencePath, frames: FrameRange, *, workers: int = 2, rounds: int = 3
+) -> Engines:
+    """Render the same frames by the crew and through a local cluster, in turns.
+
+    Raises:
+        PaintoverError: a render failed.
+    """
+    crew: list[float] = []
+    cluster: list[float] = []
+    with TemporaryDirectory(prefix="paintover-measure-") as name:
+        folder = Path(name)
+        out = SequencePath.parse(folder / "out.%04d.exr")
+        words = ("render", *_words(look, plate, folder), "--progress", "none")
+        step = FarmStep("render", words, str(frames), (str(frames),))
+        plan = FarmPlan("measure", (step,), frames, folder / "work", look, out, ())
+        for _ in range(rounds):
+            started = time.monotonic()
+            settings = RenderSettings(device="cpu")
+            render(look, Plate(plate, frames), out, settings, workers=workers, overwrite=True)
+            crew.append(time.monotonic() - started)
+            started = time.monotonic()
+            dask_engine.render_here(plan, Options(workers=workers), NoProgress(), StopRequest())
+            cluster.append(time.monotonic() - started)
+    return Engines(workers, len(frames), tuple(crew), tuple(cluster))
+
+
+def measure_chunk(look: Path, plate: SequencePath, frames: FrameRange, *, rounds: int = 3) -> Chunk:
+    """Render a chunk by a process of its own and by a resident worker, in turns.
+
+    Raises:
+        PaintoverError: a render failed.
+        HostError: the worker cannot be started, or failed.
+    """
+    process: list[float] = []
+    resident: list[float] = []
+    loading: list[float] = []
+    with TemporaryDirectory(prefix="paintover-measure-") as name:
+        folder = Path(name)
+        job = Job(
+            plate=os.path.abspath(plate.text),  # noqa: PTH100 (a pattern is no file)
+            frames=str(frames),
+            work=str(folder / "work"),
+            look=str(look.absolute()),
+            out=str(folder / "out.%04d.exr"),
+            device="cpu",
+        )
+        words = [sys.executable, "-m", "plugin", "render", *_words(look, plate, folder), f"--frames={frames}"]
+        with WorkerClient([sys.executable, "-m", "plugin"], environment=dict(os.environ)) as client:
+            # The first one loads the look.
+            client.render(job, overwrite=True)
+            for _ in range(rounds):
+                started = time.monotonic()
+                subprocess.run([*words, "--progress", "none"], check=True)
+                process.append(time.monotonic() - started)
+                started = time.monotonic()
+                client.render(job, overwrite=True)
+                resident.append(time.monotonic() - started)
+                started = time.monotonic()
+                Look.load(look, device="cpu").close()
+                loading.append(time.monotonic() - started)
+    return Chunk(len(frames), tuple(process), tuple(resident), tuple(loading))
+
+
+def _words(look: Path, plate: SequencePath, folder: Path) -> list[str]:
+    words = ["--look", str(look.absolute()), "--plate", os.path.abspath(plate.text)]  # noqa: PTH100
+    words += ["--out", str(folder / "out.%04d.exr"), "--work", str(folder / "work")]
+    return [*words, "--device", "cpu", "--overwrite"]
+
+
 def _throughput(look: Path, plate: SequencePath, frames: FrameRange, folder: Path, workers: int) -> float:
     """Frames a second between the first finished frame and the last."""
-    command = [sys.executable, "-m", "plugin", "render", "--look", str(look), "--plate", plate.text]
-    command += [f"--frames={frames}", "--out", str(folder / "out.%04d.exr"), "--work", str(folder / "work")]
-    command += ["--device", "cpu", "--workers", str(workers), "--threads", str(workers), "--overwrite"]
+    command = [sys.executable, "-m", "plugin", "render", *_words(look, plate, folder), f"--frames={frames}"]
+    command += ["--workers", str(workers), "--threads", str(workers)]
     times: list[float] = []
     with subprocess.Popen([*command, "--progress", "json"], stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
@@ -151,11 +280,11 @@ def _throughput(look: Path, plate: SequencePath, frames: FrameRange, folder: Pat
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print JSON."""
     parser = argparse.ArgumentParser(prog="python -m plugin.farm.measure", description=__doc__)
-    parser.add_argument("--look", type=Path, help="for scaling: an .onnx; without it scaling is left out")
-    parser.add_argument("--plate", help="for scaling: its source frames, plate.%%04d.exr")
-    parser.add_argument("--frames", default="1-24", help="for scaling (default: 1-24)")
+    parser.add_argument("--look", type=Path, help="an .onnx; without it only scheduling is measured")
+    parser.add_argument("--plate", help="its source frames, plate.%%04d.exr")
+    parser.add_argument("--frames", default="1-24", help="to render, as a chunk too (default: 1-24)")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3, help="of scaling (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="of what is measured in turns (default: 3)")
     parser.add_argument("--job", type=int, default=1000, help="stand-in frames, 0 for none (default: 1000)")
     parser.add_argument("--frame-time", type=float, default=0.2, help="seconds of a stand-in frame (default: 0.2)")
     options = parser.parse_args(arguments)
@@ -170,6 +299,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plate = SequencePath.parse(options.plate)
         scaling = measure_scaling(options.look, plate, frames, workers=options.workers, rounds=options.rounds)
         report["scaling"] = {**asdict(scaling), "gain": scaling.gain}
+        engines = measure_engines(options.look, plate, frames, workers=options.workers, rounds=options.rounds)
+        report["engines"] = {**asdict(engines), "dask_to_crew": engines.dask_to_crew}
+        chunk = measure_chunk(options.look, plate, frames, rounds=options.rounds)
+        report["chunk"] = {**asdict(chunk), "saved_s": chunk.saved_s, "look_share": chunk.look_share}
     if options.job:
         scheduling = measure_scheduling(options.job, options.frame_time, workers=options.workers)
         costs = {"cost": scheduling.cost, "cost_without_starts": scheduling.cost_without_starts}
