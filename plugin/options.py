@@ -114,6 +114,7 @@ class Options(argparse.Namespace):
     expect_look: str | None = None
     expect_stmaps: bool = False
     expect_prepared: bool = False
+    resident: str | None = None
     timeout: float | None = None
     frames_dialect: str | None = None
     path_mapping: str | None = None

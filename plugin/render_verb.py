@@ -13,7 +13,8 @@ from engine.provenance import file_sha256
 from engine.render import RenderEvent, RenderReport, RenderSettings, read_card, render
 from engine.shot import Plate, Shot
 from engine.sidecar import find_sidecars, sidecar_path
-from plugin.farm.arguments import add_expectations, add_task
+from plugin.farm.arguments import add_expectations, add_resident, add_task
+from plugin.farm.resident import render_resident
 from plugin.options import (
     Options,
     Parser,
@@ -61,6 +62,7 @@ def parser() -> Parser:
     add_machine(made)
     add_task(made, timeout=True)
     add_expectations(made)
+    add_resident(made)
     add_reporting(made)
     return made
 
@@ -122,6 +124,10 @@ def render_frames(shot: Shot, options: Options, progress: Progress, stop: StopRe
     look = look_from(options, shot)
     watch = _Watch(progress, file_sha256(look))
     out = out_from(options, shot)
+    if options.resident is not None:
+        report = _through_worker(shot, options, Path(options.resident), watch)
+        progress.note(_summary(out, report), {"rendered": len(report.done), "skipped": len(report.skipped)})
+        return report
     with stop.cooperative():
         report = render(
             look,
@@ -139,6 +145,33 @@ def render_frames(shot: Shot, options: Options, progress: Progress, stop: StopRe
         )
     progress.note(_summary(out, report), {"rendered": len(report.done), "skipped": len(report.skipped)})
     return report
+
+
+def _through_worker(shot: Shot, options: Options, address: Path, watch: _Watch) -> RenderReport:
+    """Render by a resident worker; a signal leaves at once, and the worker stops when the connection ends.
+
+    Raises:
+        InputError: an option that has no meaning there.
+        PaintoverError: see :func:`plugin.farm.resident.render_resident`.
+    """
+    if options.timeout is not None or options.workers is not None:
+        remedy = "leave them out, or render without --resident"
+        raise InputError("a resident worker takes no --timeout and no --workers", remedy=remedy)
+    look = look_from(options, shot)
+    return render_resident(
+        address,
+        look,
+        read_card(look),
+        shot.plate,
+        out_from(options, shot),
+        settings_of(shot, options),
+        ocio=options.ocio,
+        work=sidecars_from(options, shot),
+        prepared=work_from(options, shot),
+        recorded=options.expect_prepared,
+        overwrite=options.overwrite,
+        progress=watch,
+    )
 
 
 class _Watch:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from farm_shot import make_cli, make_program
 from test_cli import Cli, picture
@@ -198,3 +199,40 @@ def test_the_bundle_goes_where_it_is_wanted(shot: Cli, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "a bundle").iterdir()) == [
         "asset_references.json", "parameter_values.json", "parameters.json", "template.json"
     ]  # fmt: skip
+
+
+def test_a_session_has_one_worker_that_ends_with_it(shot: Cli) -> None:
+    plain = bundle(shot, "--look", "hero.onnx", "--no-guides")
+    assert run(plain).returncode == 0
+    expected = {path.name: path.read_bytes() for path in (shot.folder / "frames").iterdir()}
+    shutil.rmtree(shot.folder / "frames")
+    folder = bundle(shot, "--look", "hero.onnx", "--no-guides", "--session")
+    checked = tool("check", str(folder / "template.json"))
+    assert checked.returncode == 0 and "passes validation checks" in checked.stdout, checked.stdout
+    render, verify = read(folder / "template.json")["steps"]
+    assert "--resident" in render["script"]["actions"]["onRun"]["args"] and "stepEnvironments" not in verify
+    ran = run(folder)
+    assert ran.returncode == 0, ran.stdout
+    assert {path.name: path.read_bytes() for path in (shot.folder / "frames").iterdir()} == expected
+    assert "Chunks run: 5" in ran.stdout and "openjd_progress: 100.0" in ran.stdout
+    begun, ended = (json.loads(line) for line in re.findall(r"\{\"protocol\".*\}", ran.stdout))
+    assert (begun["event"], ended["event"]) == ("done", "done")
+    # It answered the request to end, and then it does.
+    psutil.wait_procs([psutil.Process(begun["pid"])] if psutil.pid_exists(begun["pid"]) else [], timeout=20)
+    assert not psutil.pid_exists(begun["pid"])
+
+
+def test_a_failing_frame_of_a_session_fails_its_task(shot: Cli) -> None:
+    (shot.folder / "plates" / "plate.0004.png").write_bytes(b"no picture")
+    ran = run(bundle(shot, "--look", "hero.onnx", "--no-guides", "--session"))
+    assert ran.returncode != 0
+    assert "openjd_fail: " in ran.stdout and "frame 4" in ran.stdout and "exited with code: 2" in ran.stdout
+    assert {"out.0003.png", "out.0005.png"} <= set(wanted(shot))
+    begun, ended = (json.loads(line) for line in re.findall(r"\{\"protocol\".*\}", ran.stdout))
+    assert (begun["event"], ended["event"]) == ("done", "done")
+
+
+def test_what_a_session_has_no_way_for(shot: Cli) -> None:
+    for words in (("--timeout", "9"), ("--threads", "1"), ("--tensorrt",)):
+        line = shot.refused(*SUBMIT, "--look", "hero.onnx", "--no-guides", "--session", *words)
+        assert "--session takes no --timeout, --threads or --tensorrt" in line

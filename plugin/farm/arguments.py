@@ -13,7 +13,15 @@ from plugin.farm.paths import PathMapping
 from plugin.farm.shard import Shard
 from plugin.options import Options, Parser, counted
 
-__all__ = ["add_expectations", "add_planning", "add_task", "add_workers_engine", "parse_seconds", "settle"]
+__all__ = [
+    "add_expectations",
+    "add_planning",
+    "add_resident",
+    "add_task",
+    "add_workers_engine",
+    "parse_seconds",
+    "settle",
+]
 
 _PATHS = ("shot", "plate", "out", "work", "look", "vectors", "backward_vectors", "settings")
 
@@ -65,6 +73,15 @@ def add_expectations(parser: Parser) -> None:
         "--expect-prepared",
         action="store_true",
         help="refuse STMaps, guide images and denoised frames that are not, by hash, what prepare left",
+    )
+
+
+def add_resident(parser: Parser) -> None:
+    """``--resident``, for tasks of one session."""
+    parser.add_argument_group("a resident worker").add_argument(
+        "--resident",
+        metavar="FILE",
+        help="let the worker at this --socket render, which keeps the look loaded; started where none answers",
     )
 
 

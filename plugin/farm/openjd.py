@@ -40,6 +40,10 @@ _LONGEST_NAME = 64
 """Characters of a step's or a job's name, by the specification's oldest limit."""
 _NOTICE_S = 10
 """From the request to stop until the process is ended; it leaves within five."""
+_ADDRESS = "{{Session.WorkingDirectory}}/paintover-worker.json"
+"""Where the resident worker of a session says how it is reached."""
+_ENVIRONMENT_S = 120
+"""For starting and for ending that worker."""
 _PATH_OPTIONS = ("--vectors", "--backward-vectors", "--ocio", "--features", "--settings")
 
 
@@ -58,10 +62,16 @@ class Folder:
 
 
 def add_arguments(parser: Parser) -> None:
-    """``--program --bundle``."""
+    """``--program --bundle --session``."""
     add_program(parser)
-    parser.add_argument_group("Open Job Description").add_argument(
+    group = parser.add_argument_group("Open Job Description")
+    group.add_argument(
         "--bundle", metavar="DIR", help="where the job bundle goes (default: farm/openjd in the work folder)"
+    )
+    group.add_argument(
+        "--session",
+        action="store_true",
+        help="a resident worker renders all chunks of a session, with the look loaded once",
     )
 
 
@@ -69,11 +79,14 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     """Write the bundle; returns 0.
 
     Raises:
-        InputError: a path that a template cannot hold.
+        InputError: a path that a template cannot hold, or an option that --session has no way for.
         OutputError: the bundle cannot be written.
     """
     bundle = Path(options.bundle) if options.bundle else plan.work / "farm" / "openjd"
-    made = template(plan, program_from(options))
+    if options.session and (options.timeout is not None or options.threads is not None or options.tensorrt):
+        what = "--session takes no --timeout, --threads or --tensorrt: a resident worker has none of them"
+        raise InputError(what, remedy="leave them out, or submit without --session")
+    made = template(plan, program_from(options), session=options.session)
     given = {place.parameter: place.path for place in folders(plan)}
     values: dict[str, Any] = {each["name"]: each.get("default") for each in made["parameterDefinitions"]} | given
     bundle.mkdir(parents=True, exist_ok=True)
@@ -89,11 +102,12 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     return 0
 
 
-def template(plan: FarmPlan, calls: Sequence[str]) -> dict[str, Any]:
+def template(plan: FarmPlan, calls: Sequence[str], *, session: bool = False) -> dict[str, Any]:
     """The job template, as JSON has it.
 
     Args:
         calls: the words that call ``paintover`` on a worker.
+        session: whether a resident worker renders the chunks of a session.
 
     Raises:
         InputError: ``{{`` in a path or a name, which a template takes for its own.
@@ -128,7 +142,7 @@ def template(plan: FarmPlan, calls: Sequence[str]) -> dict[str, Any]:
         "extensions": ["TASK_CHUNKING"],
         "name": f"Paintover {plan.name}"[:_LONGEST_NAME],
         "parameterDefinitions": parameters,
-        "steps": [_step(step, calls, _references(plan, places), frames) for step in plan.steps],
+        "steps": [_step(step, calls, _references(plan, places), frames, session) for step in plan.steps],
     }
 
 
@@ -203,13 +217,18 @@ def _referring(word: str, references: Mapping[str, str]) -> str:
     return word
 
 
-def _step(step: FarmStep, calls: Sequence[str], references: Mapping[str, str], frames: str) -> dict[str, Any]:
+def _step(
+    step: FarmStep, calls: Sequence[str], references: Mapping[str, str], frames: str, session: bool
+) -> dict[str, Any]:
     words = [*calls[1:], *(_referring(word, references) for word in step.command), "--progress", "openjd"]
     made: dict[str, Any] = {"name": step.name.capitalize()}
     if step.needs:
         made["dependencies"] = [{"dependsOn": name.capitalize()} for name in step.needs]
     if step.needs_gpu:
         made["hostRequirements"] = {"amounts": [{"name": "amount.worker.gpu", "min": 1}]}
+    if session and step.name == "render":
+        words += ["--resident", _ADDRESS]
+        made["stepEnvironments"] = [_worker_environment(calls)]
     if step.chunks:
         words += ["--frames={{Task.Param.Frame}}", "--frames-dialect", "openjd"]
         size = "{{Param.ChunkSize}}" if step.name == "render" else len(FrameRange.parse(step.chunks[0]))
@@ -246,6 +265,30 @@ def _step(step: FarmStep, calls: Sequence[str], references: Mapping[str, str], f
         action["timeout"] = math.ceil(step.timeout_s)
     made["script"] = {"actions": {"onRun": action}}
     return made
+
+
+def _worker_environment(calls: Sequence[str]) -> dict[str, Any]:
+    """Starts the resident worker of a session in the background, and ends it with the session.
+
+    Both are requests, as files that the session writes: the first one starts the worker where none answers. Neither
+    names a path, which within JSON would have to be escaped. A worker whose session was killed ends when idle.
+    """
+
+    def asked(name: str) -> dict[str, Any]:
+        words = ["worker", "--socket", _ADDRESS, "--ask", f"{{{{Env.File.{name}}}}}"]
+        return {"command": calls[0], "args": [*calls[1:], *words], "timeout": _ENVIRONMENT_S}
+
+    def request(name: str, op: str) -> dict[str, Any]:
+        return {"name": name, "type": "TEXT", "filename": f"{op}.json", "data": json.dumps({"op": op}) + "\n"}
+
+    return {
+        "name": "PaintoverWorker",
+        "description": "A process that keeps the look loaded for all chunks of the session",
+        "script": {
+            "embeddedFiles": [request("Begin", "ping"), request("End", "shutdown")],
+            "actions": {"onEnter": asked("Begin"), "onExit": asked("End")},
+        },
+    }
 
 
 def _write(path: Path, value: object) -> None:
