@@ -51,6 +51,8 @@ def output_error(path: Path, error: OSError) -> OutputError:
     if error.errno == errno.EISDIR:
         remedy = "remove it, or choose another output"
         return NoPermissionError("a folder stands where the file should go", path=path, remedy=remedy)
+    if error.errno == errno.ENAMETOOLONG:
+        return NoPermissionError("the name is too long for this disk", path=path, remedy="shorten it")
     if error.errno == errno.ENOENT:
         return OutputError("the output folder does not exist", path=path, remedy="create it first")
     return OutputError(f"cannot write: {error.strerror or error}", path=path)

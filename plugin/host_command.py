@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from .host_errors import CommandMissing
 
@@ -115,6 +116,7 @@ def start_beside(
     *,
     stdin: int = subprocess.DEVNULL,
     output: int,
+    errors: int | IO[bytes] | None = None,
     own_group: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start a process beside the host: without a window, and out of reach of a Ctrl-C at the host's terminal.
@@ -122,7 +124,7 @@ def start_beside(
     Args:
         words: the command line.
         environment: None for the host's without its own Python settings.
-        stdin, output: as ``subprocess`` has them; ``output`` is of stdout and stderr.
+        stdin, output, errors: as ``subprocess`` has them; ``output`` is of stdout, and of stderr without ``errors``.
         own_group: on Windows, let Ctrl-Break reach it and not the host.
 
     Raises:
@@ -135,7 +137,7 @@ def start_beside(
             list(words),
             stdin=stdin,
             stdout=output,
-            stderr=output,
+            stderr=output if errors is None else errors,
             env=child_environment() if environment is None else dict(environment),
             start_new_session=os.name == "posix",
             creationflags=flags,

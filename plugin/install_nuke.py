@@ -41,6 +41,8 @@ def install(to: Path | None) -> list[Path]:
     check_place(folder, "name a folder of Nuke's plugin path")
     sources = _sources()
     init = folder / "init.py"
+    if init.is_dir():
+        raise InputError("a folder stands where Nuke looks for a file", path=init, remedy="remove it")
     before = init.read_bytes() if init.is_file() else b""
     after = _with_lines(before, init)
     for name, source in sources.items():

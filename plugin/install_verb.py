@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from engine.errors import InputError
-from plugin.host_command import write_config
+from engine.errors import InputError, NoPermissionError
+from plugin.host_command import config_file, write_config
 from plugin.options import Options, Parser, add_reporting
 from plugin.progress import Phase, Progress
 from plugin.stop import StopRequest
@@ -60,7 +60,14 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     progress.begin("install")
     for path in installer.install(place):
         progress.note(str(path), {"path": str(path)})
-    config = write_config(own_command())
+    try:
+        config = write_config(own_command())
+    except OSError as error:
+        raise NoPermissionError(
+            f"everything is installed, but where this paintover is cannot be written down: {error.strerror or error}",
+            path=config_file(),
+            remedy=f"set PAINTOVER_COMMAND to {own_command()[0]} where {name} is started",
+        ) from error
     progress.note(f"{config}: how {name} finds this paintover", {"path": str(config)})
     progress.finish()
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
+from engine.errors import InputError, NoPermissionError
 from engine.temporaries import replacing
 from plugin.host_command import CLIENT_FILES
 
@@ -18,8 +18,13 @@ def check_place(folder: Path, remedy: str) -> None:
 
     Raises:
         InputError: it is.
+        NoPermissionError: it cannot be looked at: a name that is too long, say.
     """
-    if folder.exists() and not folder.is_dir():
+    try:
+        is_file = folder.exists() and not folder.is_dir()
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    if is_file:
         raise InputError("this is a file", path=folder, remedy=remedy)
 
 
@@ -48,12 +53,14 @@ def write(path: Path, data: bytes) -> None:
     """Write a file that is not like that already.
 
     Raises:
-        OutputError, NoPermissionError: it cannot be written.
-        OSError: its folder cannot be made.
+        OutputError, NoPermissionError: it cannot be written, or its folder cannot be made.
     """
     if path.is_file() and path.read_bytes() == data:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path.parent, error) from error
     # A link to a shared file stays one.
     with replacing(path.resolve()) as temporary:
         temporary.write_bytes(data)
@@ -67,3 +74,8 @@ def remove_empty(folders: Sequence[Path]) -> None:
         for one in (folder / "__pycache__", folder):
             if one.is_dir() and not any(one.iterdir()):
                 one.rmdir()
+
+
+def _unusable(folder: Path, error: OSError) -> NoPermissionError:
+    why = error.strerror or str(error)
+    return NoPermissionError(f"cannot make the folder: {why}", path=folder, remedy="choose another place")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .host_command import find_command, start_beside
 from .host_errors import HostError, JobError, RequestCancelled, RequestFailed, WorkerCrashed
@@ -93,21 +94,32 @@ def _connected(
 ) -> tuple[socket.socket, str]:
     process: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + timeout_s
-    while True:
-        found = _reached(path)
-        if found is not None:
-            return found
-        if process is None:
-            process = _start(path, command, environment)
-        elif process.poll() is not None and _reached(path) is None:
-            # Exit code 2 may mean that another worker was faster, which the next look finds.
-            if process.returncode != 2 or time.monotonic() > deadline - timeout_s + 2:
-                raise HostError(f"the worker ended with code {process.returncode} as it began", "see paintover doctor")
-        if time.monotonic() > deadline:
-            if process is not None:
-                process.kill()
-            raise HostError(f"the worker did not answer within {timeout_s:g} s", "see paintover doctor")
-        time.sleep(_POLL_S)
+    # No pipe: the worker outlives whoever would have to read it.
+    with tempfile.TemporaryFile() as said:
+        while True:
+            found = _reached(path)
+            if found is not None:
+                return found
+            if process is None:
+                process = _start(path, command, environment, said)
+            elif process.poll() is not None and _reached(path) is None:
+                # Exit code 2 may mean that another worker was faster, which the next look finds.
+                if process.returncode != 2 or time.monotonic() > deadline - timeout_s + 2:
+                    raise _ended(process.returncode, said)
+            if time.monotonic() > deadline:
+                if process is not None:
+                    process.kill()
+                raise HostError(f"the worker did not answer within {timeout_s:g} s", "see paintover doctor")
+            time.sleep(_POLL_S)
+
+
+def _ended(code: int, said: IO[bytes]) -> HostError:
+    """The error of a worker that ended as it began: its own last line, if there is one."""
+    said.seek(0)
+    lines = [line.strip() for line in said.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    if not lines:
+        return HostError(f"the worker ended with code {code} as it began", "see paintover doctor")
+    return RequestFailed(lines[-1].split("paintover: ", 1)[-1], code if code > 0 else 1)
 
 
 def _reached(path: Path) -> tuple[socket.socket, str] | None:
@@ -125,10 +137,12 @@ def _reached(path: Path) -> tuple[socket.socket, str] | None:
     return connection, token
 
 
-def _start(path: Path, command: Sequence[str] | None, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+def _start(
+    path: Path, command: Sequence[str] | None, environment: Mapping[str, str] | None, said: IO[bytes]
+) -> subprocess.Popen[bytes]:
     words = [*(find_command() if command is None else command), "worker", "--socket", str(path)]
     # It outlives whoever started it, and ends when nobody asks for long.
-    return start_beside(words, environment, output=subprocess.DEVNULL)
+    return start_beside(words, environment, output=subprocess.DEVNULL, errors=said)
 
 
 def _judged(event: Mapping[str, Any]) -> Mapping[str, Any]:

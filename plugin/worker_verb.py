@@ -82,7 +82,8 @@ def _ask(options: Options) -> int:
         if not isinstance(request, dict):
             raise ValueError("not an object")
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the request: {error}", path=path, remedy="write op and job as JSON") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read the request: {why}", path=path, remedy="write op and job as JSON") from error
     command = [sys.executable, "-m", "plugin"]
     environment = training_environment(debug=False)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -245,3 +246,50 @@ def test_a_file_is_no_place(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     assert main(["install", "nuke", "--to", str(tmp_path / "file")]) == 2
     assert "this is a file" in capsys.readouterr().err
     assert not config_file().exists()
+
+
+def a_folder_for_init(place: Path) -> Path:
+    (place / "init.py").mkdir(parents=True)
+    return place
+
+
+def a_file_in_the_way(place: Path) -> Path:
+    place.mkdir()
+    (place / "paintover").write_text("mine")
+    return place
+
+
+def a_name_too_long(place: Path) -> Path:
+    place.mkdir()
+    return place / ("x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (a_folder_for_init, "a folder stands where Nuke looks for a file"),
+        (a_file_in_the_way, "cannot make the folder: File exists"),
+        (a_name_too_long, "cannot make the folder: File name too long"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], home: Path, make: Callable[[Path], Path], said: str
+) -> None:
+    place = make(tmp_path / "an é {place} [b] $c")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["install", "nuke", "--to", str(place), "--progress", "none"]) == 2
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before and not config_file().exists()
+
+
+def test_a_command_that_cannot_be_remembered_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    for name in ("HOME", "USERPROFILE", "APPDATA", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "file"))
+    assert main(["install", "nuke", "--to", str(tmp_path / "nuke"), "--progress", "none"]) == 2
+    err = capsys.readouterr().err
+    assert "everything is installed, but" in err and "set PAINTOVER_COMMAND to " in err and err.count("\n") == 1
+    assert (tmp_path / "nuke" / "paintover" / "Paintover.gizmo").is_file()

@@ -398,6 +398,14 @@ def test_one_request_to_a_shared_worker(tmp_path: Path, job: Job, capfd: pytest.
     code, events, err = command(op="dance")
     assert code == 2 and "not one of" in err
     assert command(op="shutdown")[0] == 0
+    # Why a worker cannot begin is its own line, though nobody reads what it prints.
+    while address_file.exists() and time.monotonic() < deadline + 20:
+        time.sleep(0.05)
+    address_file.write_text("not an address")
+    code, events, err = command(op="ping")
+    assert (code, events, err.count("\n")) == (2, [], 1)
+    assert err.startswith("paintover: another worker may be using this file")
+    address_file.unlink()
     request.write_text("[]")
     assert main(["worker", "--socket", str(address_file), "--ask", str(request)]) == 2
     assert "cannot read the request" in capfd.readouterr().err
