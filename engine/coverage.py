@@ -168,7 +168,7 @@ def sidecar_maps(
     height, width = _fitted(size, width_px)
     maps = np.zeros((len(found), height, width), np.uint8)
     for index, (frame, paths) in enumerate(zip(frames, found, strict=True)):
-        planes = read_sidecars(paths, *size, frame=frame)
+        planes = read_sidecars(paths, *size, frame=frame, tracked=True)
         if planes is not None:
             maps[index] = _as_map(planes[..., 2], height, width)
     return maps

@@ -13,9 +13,12 @@ import OpenImageIO as oiio
 from engine.errors import ImageError
 from engine.provenance import file_sha256
 
-__all__ = ["find_sidecars", "joined_sha256", "read_sidecars", "sidecar_path", "sidecars_sha256"]
+__all__ = ["HASH_ATTRIBUTE", "find_sidecars", "joined_sha256", "read_sidecars", "sidecar_path", "sidecars_sha256"]
 
 Floats = npt.NDArray[np.float32]
+
+HASH_ATTRIBUTE = "paintover/stmap"
+"""In the header of a map of ours: of what it was made from."""
 
 
 def sidecar_path(work: Path, key_frame: int, frame: int) -> Path:
@@ -46,12 +49,14 @@ def joined_sha256(hashes: Sequence[str | None]) -> str:
     return digest.hexdigest()
 
 
-def read_sidecars(paths: Sequence[Path | None], height: int, width: int, *, frame: int) -> Floats | None:
+def read_sidecars(
+    paths: Sequence[Path | None], height: int, width: int, *, frame: int, tracked: bool = False
+) -> Floats | None:
     """(H, W, 3K): u, v and confidence for each keyframe, confidence 0 for one without a sidecar; None without any.
 
     u and v lie in the channels R and G, or u and v, in any case, as they are: not multiplied by A, which holds the
     confidence and is clipped to 0..1. A map without A, such as one made by hand in Nuke or Mocha, is sure wherever it
-    points into the picture.
+    points into the picture. With ``tracked``, what a map of ours borrowed from another surface has no confidence.
 
     Raises:
         ImageError: a sidecar is damaged, of another size than the plate, or has no coordinates.
@@ -94,6 +99,8 @@ def read_sidecars(paths: Sequence[Path | None], height: int, width: int, *, fram
         u, v, confidence = channels
         planes[..., 0], planes[..., 1] = picture[..., u], picture[..., v]
         planes[..., 2] = _inside(planes) if confidence is None else picture[..., confidence]
+        if tracked and spec.get_string_attribute(HASH_ATTRIBUTE) and "B" in names:
+            planes[picture[..., names.index("B")] > 0.5, 2] = 0.0
         # A vector that points nowhere carries nothing.
         planes[~np.isfinite(planes).all(axis=2)] = 0.0
         np.clip(planes[..., 2], 0.0, 1.0, out=planes[..., 2])

@@ -28,16 +28,18 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import OpenImageIO as oiio
 
 from engine import images, movies
+from engine.borrow import Loan, lend, nothing_lent
 from engine.color import ColorConfig
 from engine.errors import ImageError, InputError, Interrupted
 from engine.footprint import cpu_count
 from engine.motion import Floats, estimate, one_thread
 from engine.pipeline import plate_sha256
 from engine.shot import Plate
-from engine.sidecar import read_sidecars, sidecar_path
+from engine.sidecar import HASH_ATTRIBUTE, read_sidecars, sidecar_path
 from engine.temporaries import clean_temporaries, replacing
 from engine.track import Track, View, advance, begin, view
 
@@ -53,8 +55,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-HASH_ATTRIBUTE = "paintover/stmap"
-METHOD = "track-3"
+METHOD = "track-4"
 """Changes when the same plate would give another map."""
 _LEAST_TOGETHER = 3
 """Chains that sweep together however few cores there are; each holds its keyframe and a track in memory."""
@@ -97,20 +98,29 @@ def stmap_to_flow(u: Floats, v: Floats, height: int, width: int) -> Floats:
     return np.stack([u * width - 0.5 - columns, (1 - v) * height - 0.5 - rows], axis=2).astype(np.float32)
 
 
-def write_sidecar(path: Path, flow: Floats, confidence: Floats, size: tuple[int, int], digest: str = "") -> None:
-    """Write a sidecar, atomically.
+def write_sidecar(
+    path: Path,
+    flow: Floats,
+    confidence: Floats,
+    size: tuple[int, int],
+    digest: str = "",
+    borrowed: npt.NDArray[np.bool_] | None = None,
+) -> None:
+    """Write a sidecar, atomically: u, v, 1 where it is borrowed, confidence.
 
     Args:
         flow: (H, W, 2) pixels, from the frame to the keyframe.
         confidence: (H, W) in 0..1.
         size: rows and columns of the keyframe.
         digest: of what it was made from.
+        borrowed: (H, W), where the flow leads to another surface that looks alike; None for nowhere.
 
     Raises:
         OutputError: it cannot be written.
     """
     u, v = flow_to_stmap(flow, *size)
-    pixels = np.stack([u, v, np.zeros_like(u), confidence], axis=2)
+    lent = np.zeros_like(u) if borrowed is None else borrowed.astype(np.float32)
+    pixels = np.stack([u, v, lent, confidence], axis=2)
     spec = oiio.ImageSpec(u.shape[1], u.shape[0], 4, oiio.FLOAT)
     spec.attribute("compression", "zips:2")
     # The alpha is no coverage: nobody may multiply or divide the coordinates by it.
@@ -338,6 +348,7 @@ class _Chain:
         self._start, self._last = 0, -1
         self._view: View | None = None
         self._track: Track | None = None
+        self._loan: Loan | None = None
 
     def plan(self, results: queue.SimpleQueue[tuple[str, Path]], failed: threading.Event) -> None:
         """Find out what is missing, and from which frame on the chain must be followed."""
@@ -371,12 +382,12 @@ class _Chain:
     def begin(self, current: View, results: queue.SimpleQueue[tuple[str, Path]]) -> None:
         """Take the chain up, at the keyframe or where it was left."""
         if self._track is None:
-            self._view, self._track = current, begin(current)
+            self._view, self._track, self._loan = current, begin(current), nothing_lent(*current.gray.shape)
             if self.key in self._missing:
                 self._write(self.key)
                 results.put(("made", sidecar_path(self.job.work, self.key, self.key)))
             if self._last == self._start:
-                self._view = self._track = None
+                self._view = self._track = self._loan = None
             return
         self._view = self.job.view(self.key)
         if self._track.to_key.shape[:2] != current.gray.shape:
@@ -393,15 +404,16 @@ class _Chain:
         results: queue.SimpleQueue[tuple[str, Path]],
     ) -> None:
         """Go on to the next frame, and write its sidecar if it is missing; lets go of everything behind the last."""
-        if self._track is None or self._view is None:
+        if self._track is None or self._loan is None or self._view is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
         self._track = advance(self._track, back, forth, current, self._view, flows)
+        self._loan = lend(self._loan, back, self._track, current, self._view)
         if frame in self._missing:
             self._write(frame)
-            self._save(self._digests[frame], self._track)
+            self._save(self._digests[frame], self._track, self._loan)
             results.put(("made", sidecar_path(self.job.work, self.key, frame)))
         if frame == self.path[self._last]:
-            self._view = self._track = None
+            self._view = self._track = self._loan = None
 
     def _digested(self, failed: threading.Event) -> dict[int, str]:
         """For each frame a hash over the plate from the keyframe to it."""
@@ -437,25 +449,29 @@ class _Chain:
         return "kept"
 
     def _write(self, frame: int) -> None:
-        if self._track is None:
+        if self._track is None or self._loan is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
-        height, width = self._track.confidence.shape
+        flow, confidence, borrowed = self._loan.joined(self._track)
         path = sidecar_path(self.job.work, self.key, frame)
-        write_sidecar(path, self._track.to_key, self._track.confidence, (height, width), self._digests[frame])
+        write_sidecar(path, flow, confidence, confidence.shape, self._digests[frame], borrowed)
 
-    def _save(self, digest: str, track: Track) -> None:
+    def _save(self, digest: str, track: Track, loan: Loan) -> None:
         with replacing(self.state) as temporary, temporary.open("wb") as file:
-            np.savez(file, digest=np.array(digest), to_key=track.to_key, from_key=track.from_key)
+            of = np.array(digest)
+            np.savez(file, digest=of, to_key=track.to_key, from_key=track.from_key, loan=loan.flow, lent=loan.lent)
 
     def _resume(self, first: int) -> int:
         """Load the saved track if it stands before the first missing frame; returns where it stands, else 0."""
         try:
             with np.load(self.state, allow_pickle=False) as saved:
                 digest, to_key, from_key = str(saved["digest"]), saved["to_key"], saved["from_key"]
+                loan, lent = saved["loan"], saved["lent"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return 0
         for index, frame in enumerate(self.path[:first]):
-            if self._digests[frame] == digest and to_key.shape == from_key.shape and to_key.ndim == 3:
-                self._track = Track(to_key, from_key, np.zeros(to_key.shape[:2], np.float32))
+            alike = to_key.shape == from_key.shape == loan.shape == (*lent.shape, 2)
+            if self._digests[frame] == digest and alike:
+                nothing = np.zeros(lent.shape, np.float32)
+                self._track, self._loan = Track(to_key, from_key, nothing), Loan(loan, lent, nothing)
                 return index
         return 0

@@ -16,7 +16,7 @@ import numpy as np
 from engine import shaper
 from engine.motion import Bytes, Floats, compose, estimate, inside, luma8, pull
 
-__all__ = ["Track", "View", "advance", "begin", "view"]
+__all__ = ["Track", "View", "advance", "begin", "flatness", "view"]
 
 _DETAIL = 1.5
 """Sigma, pixels, of the window in which a match is judged."""
@@ -125,14 +125,22 @@ def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: View,
     # Grain is another one in every frame and says nothing against a track.
     mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
     # Where there is nothing to see but grain, one place is as good as its neighbor.
-    flat = np.clip(2 - contrast / (1.25 * noise + 0.002), 0, 1)
-    tolerance = 3.0 + 9.0 * flat
+    tolerance = 3.0 + 9.0 * _flat(contrast, noise)
     round_trip = np.sqrt(np.square(to_key + pull(from_key, to_key)).sum(axis=2))
     here, there = _blur(frame.color, 4.0), _blur(np.asarray(pull(key.color, to_key), np.float32), 4.0)
     tone = np.abs(here - there * _light(here, there)[..., None]).mean(axis=2)
     against = np.square(mismatch / 1.2) + np.square(round_trip / tolerance) + np.square(tone / 0.2)
     sure = np.exp(-against) * inside(to_key)
     return np.clip(_blur(sure.astype(np.float32), 1.0), 0, 1)
+
+
+def flatness(frame: View) -> Floats:
+    """(H, W) in 0..1: 1 where the plate shows nothing but grain."""
+    return _flat(frame.contrast, frame.noise)
+
+
+def _flat(contrast: Floats, noise: float) -> Floats:
+    return np.asarray(np.clip(2 - contrast / (1.25 * noise + 0.002), 0, 1), np.float32)
 
 
 def _light(here: Floats, there: Floats) -> Floats:

@@ -154,16 +154,21 @@ class FrameReader:
     def carried(self, frame: int, result: Still | None, size: tuple[int, int] | None) -> tuple[Floats | None, str]:
         """How far each pixel rides on a painting, (H, W) in 0..1, and where that is from: layer, sidecars or none.
 
+        Strokes borrowed from another surface do not count: more painting would serve there.
+
         Raises:
             ImageError: a sidecar is damaged or of another size than the plate.
         """
-        if result is not None and result.carried is not None:
-            return result.carried, "layer"
+        tracked: Floats | None = None
         if size is not None:
-            planes = read_sidecars(find_sidecars(self._work, self.keys, frame), *size, frame=frame)
-            if planes is not None:
-                return np.clip(planes[..., 2::3].max(axis=2), 0.0, 1.0), "sidecars"
-        return None, "none"
+            planes = read_sidecars(find_sidecars(self._work, self.keys, frame), *size, frame=frame, tracked=True)
+            tracked = None if planes is None else np.clip(planes[..., 2::3].max(axis=2), 0.0, 1.0)
+        if result is not None and result.carried is not None:
+            layer = result.carried
+            if tracked is not None:
+                layer = layer * (cv2.resize(tracked, layer.shape[::-1], interpolation=cv2.INTER_AREA) > 0)
+            return np.asarray(layer, np.float32), "layer"
+        return tracked, "none" if tracked is None else "sidecars"
 
 
 def measure(
