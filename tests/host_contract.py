@@ -6,11 +6,12 @@ than :class:`SessionSubject` around it. Training is a fake that takes a moment a
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import lookfactory
 import numpy as np
@@ -24,9 +25,15 @@ from plugin.host_command import child_environment
 from plugin.host_errors import HostError, RequestCancelled
 from plugin.job import Job
 
-__all__ = ["FRAMES", "HostContract", "SessionSubject", "Stage", "Subject"]
+__all__ = ["FRAMES", "HostContract", "SessionSubject", "Stage", "Subject", "training_length"]
 
 FRAMES = range(4)
+
+
+def training_length() -> dict[str, Any]:
+    """How long a session with real training trains: few steps, or PAINTOVER_SESSION_S seconds as an artist would."""
+    seconds = os.environ.get("PAINTOVER_SESSION_S")
+    return {"budget_s": float(seconds)} if seconds else {"steps": 12}
 
 
 class Stage:

@@ -12,38 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nuke_classes import CLASS_KNOBS, EVERY, FILES
 from nuke_tcl import commands, tkinter, words
 
 NUKE_VERSION_STRING = "16.0v3"
 env: dict[str, Any] = {}
-
-_CLASS_KNOBS: dict[str, dict[str, Any]] = {
-    "Group": {"help": ""},
-    "Input": {},
-    "Output": {},
-    "Dot": {},
-    "Grade": {},
-    "TimeWarp": {},
-    "TimeOffset": {"time_offset": 0, "reverse_input": False},
-    "FrameHold": {"first_frame": 0, "increment": 0},
-    "Multiply": {"channels": "rgb", "value": 1},
-    "Text2": {"message": "", "box": "", "xjustify": "left", "yjustify": "baseline"},
-    "Switch": {"which": 0},
-    "Write": {"file": "", "views": ""},
-    "Viewer": {"viewerProcess": "sRGB (default)"},
-    "Root": {
-        "name": "", "OCIO_config": "nuke-default", "customOCIOConfigPath": "", "workingSpaceLUT": "linear",
-        "monitorLut": "", "first_frame": 1, "last_frame": 100, "proxy": False,
-    },
-    "Read": {
-        "file": "", "proxy": "", "file_type": "exr", "first": 1, "last": 1, "origfirst": 1, "origlast": 1,
-        "origset": False, "colorspace": "default", "raw": False, "frame": "", "frame_mode": "expression",
-        "on_error": "error", "localizationPolicy": "fromAutoLocalizePath", "reload": None,
-    },
-}  # fmt: skip
-_EVERY = {"name": "", "label": "", "xpos": 0, "ypos": 0, "tile_color": 0, "disable": False, "inputs": 1}
-_FILES = {"Read": ("file", "proxy"), "Write": ("file",), "Root": ("customOCIOConfigPath",)}
-
 
 class Knob:
     def __init__(self, node: Node, name: str, value: Any, kind: str = "") -> None:
@@ -95,10 +68,10 @@ class Node:
     def __init__(self, kind: str, name: str = "", parent: Node | None = None) -> None:
         self._kind, self._inputs, self._parent = kind, {}, parent  # type: ignore[var-annotated]
         self.children: dict[str, Node] = {}
-        files = _FILES.get(kind, ())
+        files = FILES.get(kind, ())
         self._knobs: dict[str, Knob] = {
             key: (FileKnob if key in files else Knob)(self, key, value)
-            for key, value in {**_EVERY, **_CLASS_KNOBS[kind]}.items()
+            for key, value in {**EVERY, **CLASS_KNOBS[kind]}.items()
         }
         self._knobs["name"]._value = name or f"{kind}1"
 
@@ -236,6 +209,8 @@ class State:
         self.cancel_when: Callable[[str, int], bool] = lambda title, percent: False
         self.answer = True
         self.pasted: list[str] = []
+        self.refused_paste = ""
+        self.selected: list[Node] = []
         self.menu: dict[str, str] = {}
         self.before_render: list[Callable[[], None]] = []
         self.before_frame: list[Callable[[], None]] = []
@@ -489,4 +464,12 @@ def ask(text: str) -> bool:
 
 
 def nodePaste(path: str) -> None:
+    """What is pasted is selected afterwards, and nothing else."""
+    if state.refused_paste:
+        raise RuntimeError(state.refused_paste)
     state.pasted.append(path)
+    state.selected = load_text(Path(path).read_text(encoding="utf-8"))
+
+
+def selectedNodes(filter: str | None = None) -> list[Node]:
+    return [node for node in state.selected if filter in (None, node.Class())]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host_contract import FRAMES, HostContract, SessionSubject, Stage, Subject
+from host_contract import FRAMES, HostContract, SessionSubject, Stage, Subject, training_length
 from test_cli import picture, posix
 
 from engine import images
@@ -269,7 +269,7 @@ def test_add_a_keyframe_train_render_refresh(tmp_path: Path) -> None:
             frames="0-2",
             work=str(tmp_path / "work"),
             out=str(tmp_path / "out" / "out.%04d.exr"),
-            steps=12,
+            **training_length(),
             device="cpu",
             carried=True,
         ),

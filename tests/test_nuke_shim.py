@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from host_contract import FRAMES, HostContract, Stage, Subject
+from host_contract import FRAMES, HostContract, Stage, Subject, training_length
 from test_cli import FAKE
 from test_job import VERSIONS, interpreter
 
@@ -166,7 +166,7 @@ def test_every_python_of_a_nuke_renders_and_shows(shot: Path, version: str) -> N
         "    print(frame, stub.shown(node) is not None)\n"
         "print(node['keyframes'].value(), '%d.%d' % sys.version_info[:2])\n"
     )
-    for name in ("nuke_stub.py", "nuke_tcl.py"):
+    for name in ("nuke_classes.py", "nuke_stub.py", "nuke_tcl.py"):
         (shot / name).write_bytes((ROOT / "tests" / name).read_bytes())
     starter = shot / "starter.py"
     starter.write_text(
@@ -193,7 +193,9 @@ def test_add_a_keyframe_train_render_refresh(tmp_path: Path) -> None:
     with nuke_at(tmp_path) as nuke:
         nuke.start(gui=True)
         nuke_stub.state.root["name"].setValue(str(tmp_path / "comp.nk"))
-        node = nuke.node(str(tmp_path / "plate.%04d.exr"), (0, 2), steps=12, device="cpu", carried=True)
+        node = nuke.node(str(tmp_path / "plate.%04d.exr"), (0, 2), device="cpu", carried=True)
+        length = training_length()
+        node["budget" if "budget_s" in length else "steps"].setValue(*length.values())
         node.input(0)["colorspace"].setValue("default (ACEScg)")
         work = tmp_path / "paintover" / "Paintover1"
         nuke_stub.state.frame = 1
@@ -228,4 +230,6 @@ def test_add_a_keyframe_train_render_refresh(tmp_path: Path) -> None:
         nuke.press(node, "build_cat")
         assert nuke_stub.state.messages == []
         (script,) = nuke_stub.state.pasted
+        (creator,) = nuke_stub.selectedNodes("CatFileCreator")
+        assert creator["createCatFile"].executed == 1, "the .cat is made at once"
         assert Path(script) == work / "nuke" / "look.nk" and json.loads((work / "nuke" / "cat.json").read_text())

@@ -13,6 +13,8 @@ import pytest
 from host_contract import Stage
 from test_cli import FAKE, picture
 
+from plugin.nuke_script import nuke_script
+
 pytest.importorskip("tkinter", reason="the stand-in for Nuke reads node text with the Tcl of tkinter")
 import nuke_stub
 from nuke_stage import Nuke, at, nuke_at, on_plate
@@ -102,6 +104,26 @@ def test_a_failure_is_told_before_the_node_is_at_rest(
     monkeypatch.setattr(nuke_stub, "executeInMainThread", slow)
     nuke.press(on_plate(nuke, shot, look=str(shot / "none.onnx")), "render")
     assert ["none.onnx" in text for text in nuke_stub.state.messages] == [True]
+
+
+def test_the_cat_is_made_from_the_written_script_alone(nuke: Nuke, shot: Path) -> None:
+    script = shot / "it's [a] {look}.nk"
+    script.write_text(nuke_script(script.stem, shot.as_posix(), "ACEScg", [(1001, "/s/%04d.exr")], None))
+    other = nuke_stub.createNode("CatFileCreator")
+    host = nuke.host(on_plate(nuke, shot))
+    nuke_stub.state.answer = False
+    host.offer(str(script))
+    assert nuke_stub.state.pasted == []
+    nuke_stub.state.answer = True
+    host.offer(str(script))
+    (creator,) = nuke_stub.selectedNodes("CatFileCreator")
+    assert (creator["createCatFile"].executed, other["createCatFile"].executed) == (1, 0)
+    assert creator["catFile"].value() == f"{shot}/{script.stem}.cat"
+    assert nuke_stub.state.messages == []
+    nuke_stub.state.refused_paste = "CatFileCreator: unknown command"
+    host.offer(str(script))
+    (said,) = nuke_stub.state.messages
+    assert "did not make the .cat: CatFileCreator: unknown command; open " in said and "press Create there" in said
 
 
 def test_the_preview_comes_under_a_new_name_each_time(nuke: Nuke, shot: Path) -> None:

@@ -197,11 +197,21 @@ class NukeHost(Host):
         self._task = None
 
     def offer(self, script: str) -> None:
-        """Put the nodes of a written script into the artist's, where there is a window and the answer is yes."""
+        """Put the nodes of a written script into the artist's and have its CatFileCreator make the ``.cat``, where there
+        is a window and the answer is yes."""
+        torchscript = Path(script).with_suffix(".pt")
 
         def ask() -> None:
-            if nuke.ask(f"{script} is written. Put its nodes into this script?"):
+            if not nuke.ask(f"{script} is written. Put its nodes into this script, and make the .cat?"):
+                return
+            try:
                 nuke.nodePaste(script)
+                # What was pasted is selected. The artist's own creators are left alone.
+                for creator in nuke.selectedNodes("CatFileCreator"):
+                    if Path(str(_value(creator, "torchScriptFile"))) == torchscript:
+                        cast("nuke.Script_Knob", creator["createCatFile"]).execute()
+            except (NameError, RuntimeError) as error:
+                self.message("error", f"Nuke did not make the .cat: {error}; open {script} and press Create there")
 
         if has_window():
             self._in_main(ask)
