@@ -102,11 +102,11 @@ def lend(previous: Loan, step_back: Floats, track: Track, frame: View, key: View
 def _moved(loan: Loan, step_back: Floats) -> tuple[Floats, Mask]:
     """A loan as the next frame sees it; nearest, since between two pieces there is no place in between."""
     height, width = loan.lent.shape
-    y, x = np.mgrid[0:height, 0:width]
-    rows, columns = (np.rint(np.stack([y, x], 2) + step_back[..., ::-1]).astype(np.int32)[..., axis] for axis in (0, 1))
-    there = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)
-    return np.asarray(step_back + loan.flow[rows, columns], np.float32), there & loan.lent[rows, columns]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x, y = x + step_back[..., 0], y + step_back[..., 1]
+    flow = cv2.remap(loan.flow, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    lent = cv2.remap(loan.lent.astype(np.uint8), x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(step_back + flow, np.float32), np.asarray(lent > 0)
 
 
 class _Places:
