@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 
+from engine.shot import Shot
 from plugin.farm import dask
 from plugin.farm.arguments import add_workers_engine
 from plugin.farm.plan import plan_from
@@ -87,7 +88,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         make_look(job, progress, stop, debug=options.debug)
     stop.check()
     if through_dask:
-        _render_through_dask(options, progress, stop)
+        _render_through_dask(shot, options, progress, stop)
     else:
         render_frames(shot, options, progress, stop)
     verify_frames(look, shot.plate.frames, out, settings, shot.plate, work, progress, stop, prepared=folder)
@@ -118,7 +119,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     return 0
 
 
-def _render_through_dask(options: Options, progress: Progress, stop: StopRequest) -> None:
+def _render_through_dask(shot: Shot, options: Options, progress: Progress, stop: StopRequest) -> None:
     """The frames as chunks on a local cluster, each a ``paintover render`` that checks the look it finds.
 
     Raises:
@@ -127,4 +128,8 @@ def _render_through_dask(options: Options, progress: Progress, stop: StopRequest
     planned = copy(options)
     # Workers share the threads: a command must not take all of them.
     planned.threads = None
-    dask.render_here(plan_from(planned, max_chunks=dask.MAX_CHUNKS), options, progress, stop)
+    plan = plan_from(planned, max_chunks=dask.MAX_CHUNKS)
+    # One worker is what a shot has that says nothing; whoever asks for a cluster wants what the machine serves.
+    found_out = 0 if shot.workers == 1 else shot.workers
+    workers = found_out if options.workers is None else options.workers
+    dask.render_here(plan, options, progress, stop, workers=workers)

@@ -11,6 +11,8 @@ import pytest
 from farm_shot import make_cli
 from test_cli import Cli
 
+from plugin import run_verb
+
 pytest.importorskip("distributed", reason="needs the extra farm")
 
 RUN = ("run", "--plate", "plate.%04d.png", "--frames", "0-10", "--keyframe", "0=painted.0000.png", "--steps", "40",
@@ -59,3 +61,23 @@ def test_without_distributed_nothing_is_trained(shot: Cli, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "distributed", None)
     line = shot.refused(*RUN, "--out", "out.%04d.exr", "--engine", "dask")
     assert "paintover[farm]" in line and not (shot.folder / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [((), 3), (("--workers", "2"), 2), (("--workers", "1"), 1), (("--workers", "auto"), 0)]
+)
+def test_the_shot_file_says_how_many_workers(
+    shot: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], expected: int
+) -> None:
+    asked: list[int] = []
+
+    def render_here(plan: Any, *_: Any, workers: int) -> None:
+        # The step that would be handed over leaves the threads to whoever shares them out.
+        assert "--threads" not in plan.step("render").command
+        asked.append(workers)
+
+    monkeypatch.setattr(run_verb.dask, "render_here", render_here)
+    (shot.folder / "shot.toml").write_text('workers = 3\n[plate]\npath = "plate.%04d.png"\nframes = "0-10"\n')
+    given = RUN[: RUN.index("--workers")]
+    shot("run", "shot.toml", *given[1:], "--out", "out.%04d.exr", "--engine", "dask", "--threads", "2", *words)
+    assert asked == [expected]

@@ -94,10 +94,15 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     return 0
 
 
-def render_here(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> RunReport:
-    """Render a plan's frames on a local cluster of ``--workers``, in the phase ``render`` that the caller planned.
+def render_here(
+    plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest, *, workers: int
+) -> RunReport:
+    """Render a plan's frames on a local cluster, in the phase ``render`` that the caller planned.
 
     The plan's commands must name no number of threads: workers share those of ``--threads``.
+
+    Args:
+        workers: 0 where it is to be found out.
 
     Raises:
         InputError: distributed is not installed.
@@ -106,7 +111,7 @@ def render_here(plan: FarmPlan, options: Options, progress: Progress, stop: Stop
         Interrupted: a stop was asked for; whole frames stay.
     """
     check_installed()
-    count = min(options.workers or local_workers(), len(plan.frames))
+    count = min(workers or local_workers(), len(plan.frames))
     threads = max(1, (options.threads or cpu_count()) // count)
     with stop.cooperative(), local_cluster(count) as cluster, connected(cluster, None) as client:
         return render_plan(plan, client, options, progress, stop, threads=threads)

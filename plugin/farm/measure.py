@@ -213,7 +213,7 @@ def measure_engines(
             render(look, Plate(plate, frames), out, settings, workers=workers, overwrite=True)
             crew.append(time.monotonic() - started)
             started = time.monotonic()
-            dask_engine.render_here(plan, Options(workers=workers), NoProgress(), StopRequest())
+            dask_engine.render_here(plan, Options(), NoProgress(), StopRequest(), workers=workers)
             cluster.append(time.monotonic() - started)
     return Engines(workers, len(frames), tuple(crew), tuple(cluster))
 
