@@ -285,13 +285,16 @@ def serve_socket(worker: Worker, address_file: Path) -> None:
     token = secrets.token_hex(32)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = {"host": "127.0.0.1", "port": server.getsockname()[1], "token": token, "pid": os.getpid()}
-        _write_private(address_file, json.dumps({**address, "protocol": PROTOCOL}) + "\n")
+        text = json.dumps({**address, "protocol": PROTOCOL}) + "\n"
+        _write_private(address_file, text)
         threading.Thread(target=_accept, args=(worker, server, token), name="accept", daemon=True).start()
         try:
             worker.run()
         finally:
-            with contextlib.suppress(OSError):
-                address_file.unlink()
+            with contextlib.suppress(OSError, ValueError):
+                # Another worker's by now, where somebody removed ours.
+                if address_file.read_text(encoding="utf-8") == text:
+                    address_file.unlink()
 
 
 def _accept(worker: Worker, server: socket.socket, token: str) -> None:

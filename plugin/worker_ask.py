@@ -31,7 +31,7 @@ def ask(
     on_event: Callable[[Mapping[str, Any]], None] | None = None,
     command: Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
-    start_timeout_s: float = 60.0,
+    start_timeout_s: float = 300.0,
 ) -> Mapping[str, Any]:
     """Send one request to the worker that ``address_file`` tells of, and wait for its answer.
 
@@ -41,7 +41,8 @@ def ask(
         on_event: gets each progress and warning event.
         command: what starts ``paintover``; None finds it.
         environment: of a worker that is started; None for this process's without a host's Python settings.
-        start_timeout_s: how long it may take to answer.
+        start_timeout_s: how long it may take to answer; long, because a busy machine takes minutes for what takes a
+            second, and one that ends is noticed at once.
 
     Raises:
         JobError: not a request that the schema knows.

@@ -89,7 +89,7 @@ class WorkerClient:
         report: Callable[[str], None] | None = None,
         idle_s: float = 600.0,
         environment: Mapping[str, str] | None = None,
-        start_timeout_s: float = 60.0,
+        start_timeout_s: float = 300.0,
     ) -> None:
         """
         Args:
@@ -97,7 +97,8 @@ class WorkerClient:
             report: gets one line when the worker crashed and is started anew; from another thread.
             idle_s: seconds without a request after which the worker ends; the next request starts it again.
             environment: of the worker; None for this process's without a host's Python settings.
-            start_timeout_s: how long the worker may take to say that it is ready.
+            start_timeout_s: how long the worker may take to say that it is ready; long, because a busy machine takes
+                minutes for what takes a second, and one that ends is noticed at once.
         """
         self._command = None if command is None else list(command)
         self._report = report
