@@ -11,7 +11,17 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 from procedural import painting_of, plate  # noqa: E402
 
 from engine import shaper  # noqa: E402
-from engine.training.carry import Carried, Exemplar, Spoiler, brightened, exposed, sample, tone  # noqa: E402
+from engine.training.carry import (  # noqa: E402
+    Carried,
+    Exemplar,
+    Spoiler,
+    brightened,
+    exposed,
+    proof,
+    sample,
+    softened,
+    tone,
+)
 
 
 def exemplar(height: int = 64, width: int = 96, seed: int = 0) -> Exemplar:
@@ -109,6 +119,69 @@ def test_what_to_make_of_a_spoiled_crop_is_the_painting_displaced_by_a_pixel_at_
         slack = 0.25 * (high - low) + 1e-3  # cubic sampling overshoots
         assert ((wanted[:3] > low - slack) & (wanted[:3] < high + slack)).float().mean() > 0.999
     assert any(wanted is not None and (wanted[:3] - right).abs().mean() > 1e-3 for wanted in seen)
+
+
+def test_the_target_is_displaced_only_where_the_right_thing_is_carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = exemplar(192, 192)
+    hole = np.zeros((128, 128), np.float32)
+    hole[:, 64:] = 1
+    monkeypatch.setattr(Spoiler, "_holes", lambda self, rows, columns: hole)
+    monkeypatch.setattr(Spoiler, "PLAIN", 0.0)
+    spoiler = Spoiler(np.random.default_rng(2))
+    right = key.stack[:3, 16:144, 16:144]
+    off = torch.stack([(spoiler.crop(key, 16, 16, 128, 128)[1][:3] - right).abs().mean(0) for _ in range(12)]).mean(0)
+    # Three deviations of the blur behind the hole's edge there is nothing left of it.
+    assert off[:, 76:].max() < 1e-4
+    assert off[:, :52].mean() > 5e-3
+    assert off[:, 52:64].mean() < off[:, :52].mean()
+
+
+def finely(height: int, width: int, seed: int) -> torch.Tensor:
+    """(1, 3, H, W) with detail of a pixel everywhere."""
+    grain = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    return 0.3 + 0.2 * grain
+
+
+def test_detail_that_two_plates_share_proves_the_place_under_any_light() -> None:
+    scene = finely(64, 96, 1)
+    # Up to the border, where there is less of a neighborhood.
+    assert proof(scene, scene).min() == 1
+    assert proof(0.6 * scene + 0.1, scene).min() == 1
+    assert proof(scene, finely(64, 96, 2)).max() == 0
+    assert proof(scene, scene.roll(3, 3)).max() == 0
+    assert proof(torch.full_like(scene, 0.4), scene).max() == 0, "where there is no detail there is no proof"
+
+
+def test_proof_is_of_the_place() -> None:
+    scene, other = finely(64, 160, 1), finely(64, 160, 2)
+    found = proof(scene, torch.cat([scene[..., :80], other[..., 80:]], 3))[0, 0]
+    # The cells at the seam are half way; a cell and a half of the interpolation and one of the filter around it.
+    assert found[:, :60].min() == 1 and found[:, 100:].max() == 0
+    assert ((found > 0.05) & (found < 0.95)).any()
+    assert (found.diff(dim=1) <= 1e-6).all()
+
+
+def test_a_proof_looks_twenty_pixels_far() -> None:
+    scene = finely(96, 96, 1)
+    half = (scene + 1.2 * finely(96, 96, 2)).requires_grad_()
+    center = proof(scene, half)[0, 0, 44:52, 44:52]
+    assert 0 < center.min() and center.max() < 1, "nothing is held at its limits, where no change would show"
+    center.sum().backward()
+    rows, columns = torch.nonzero(half.grad.abs().sum((0, 1)), as_tuple=True)
+    for seen in (rows, columns):
+        assert 20 <= max(51 - int(seen.min()), int(seen.max()) - 44) <= 20 + 7
+
+
+def test_unproven_strokes_are_softened_and_proven_ones_are_not() -> None:
+    dot = torch.zeros(1, 3, 8, 8)
+    dot[..., 4, 4] = 1
+    assert torch.equal(softened(dot, torch.ones(1, 1, 8, 8)), dot)
+    soft = softened(dot, torch.zeros(1, 1, 8, 8))
+    line = torch.tensor([1.0, 4.0, 1.0]) / 6
+    assert torch.allclose(soft[0, 1, 3:6, 3:6], torch.outer(line, line), atol=1e-6)
+    assert torch.allclose(softened(dot, torch.full((1, 1, 8, 8), 0.25)), soft + 0.25 * (dot - soft), atol=1e-6)
+    flat = torch.full((1, 3, 5, 7), 0.7)
+    assert torch.allclose(softened(flat, torch.zeros(1, 1, 5, 7)), flat, atol=1e-6), "no border shows"
 
 
 def test_the_tone_of_paint_reaches_beyond_its_end_and_fades() -> None:

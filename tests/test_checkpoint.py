@@ -167,6 +167,14 @@ def test_a_checkpoint_of_other_inputs(trained: TrainingJob) -> None:
     assert "other keyframes, recipe or seed" in refused(replace(trained, keyframes=trained.keyframes[:1]))
 
 
+def test_a_checkpoint_of_another_network(trained: TrainingJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights would fit, and mean something else."""
+    monkeypatch.setattr(training, "REVISION", training.REVISION - 1)
+    assert "by another version" in refused(trained)
+    monkeypatch.undo()
+    assert run(trained).stopped == "done"
+
+
 def test_no_checkpoint_to_resume_from(shot: ProceduralShot, tmp_path: Path) -> None:
     events: list[dict[str, object]] = []
     job = replace(shot.job(resume=True), work=tmp_path, look=tmp_path / "look.onnx")

@@ -39,6 +39,7 @@ def measured_reach(net: nn.Module, side: int) -> int:
 
     With positive weights and inputs every unit is alive and nothing cancels, so a zero gradient means no path.
     """
+    generator = torch.Generator().manual_seed(6)
     for value in net.state_dict().values():
         if value.is_floating_point():
             value.copy_(value.abs() * 0.01 + 1e-3)
@@ -47,9 +48,11 @@ def measured_reach(net: nn.Module, side: int) -> int:
     for phase in range(net.multiple):
         center = side // 2 // net.multiple * net.multiple + phase
         for shape, axis in (((1, 3, 8, side), 3), ((1, 3, side, 8), 2)):
-            x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
-            # An exemplar everywhere: its light and its tone look around as well.
-            carried = torch.full((1, 7, *shape[2:]), 0.5, dtype=torch.float64, requires_grad=True)
+            # An exemplar everywhere: its light, its tone and what its detail proves look around as well.
+            x, other = (torch.rand(shape, dtype=torch.float64, generator=generator) + 0.5 for _ in range(2))
+            flat = torch.full((1, 4, *shape[2:]), 0.5, dtype=torch.float64)
+            carried = torch.cat([flat[:, :3] * x, (x + other) / 2, flat[:, 3:]], 1).requires_grad_()
+            x.requires_grad_()
             net(x, *([carried] if net.takes_carried else [])).select(axis, center).sum().backward()
             looked = [x.grad] + ([carried.grad] if net.takes_carried else [])
             gradient = sum(g.abs().sum([d for d in range(4) if d != axis]) for g in looked)

@@ -5,7 +5,10 @@ sampled painting, the difference between the frame and the equally sampled keyfr
 difference it sees where the track is wrong. On the keyframe itself every map is the identity, so training makes maps
 with such errors on purpose.
 
-The look's graph does the same as :func:`sample` and :func:`exposed`; see :mod:`engine.training.carry_graph`.
+Whether strokes lie where they belong shows in the plates: where their finest detail is the same, so is the place.
+
+The look's graph does the same as :func:`sample`, :func:`exposed`, :func:`proof`, :func:`softened` and :func:`tone`; see
+:mod:`engine.training.carry_graph`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,20 @@ from torch import Tensor
 
 from engine import shaper
 
-__all__ = ["CELL", "SHARPNESS", "TENT", "Carried", "Exemplar", "Spoiler", "brightened", "exposed", "sample", "tone"]
+__all__ = [
+    "CELL",
+    "SHARPNESS",
+    "TENT",
+    "Carried",
+    "Exemplar",
+    "Spoiler",
+    "brightened",
+    "exposed",
+    "proof",
+    "sample",
+    "softened",
+    "tone",
+]
 
 SHARPNESS = 24.0
 """How decidedly the surest of several exemplars wins a pixel: two sharp paintings averaged would be a ghost."""
@@ -30,8 +46,6 @@ CELL = 8
 """Side, pixels, of the cells in which the change of exposure is measured; tiles start on multiples of it."""
 STEADY = 0.05
 """Working encoding: keeps the measured change at none where there is nothing to measure."""
-FILTER = {False: "bilinear", True: "bicubic"}
-"""How exemplars are sampled: by whether they are to stay crisp."""
 LARGEST_CHANGE = 3.0
 """Largest factor, in the encoding, by which the exposure is followed: about three and a half stops."""
 BINOMIAL = (1.0, 4.0, 6.0, 4.0, 1.0)
@@ -39,6 +53,14 @@ TENT = (1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0)
 """How far the paint's tone reaches, in cells."""
 FADE = 0.01
 """Share of carried paint around a pixel under which its tone fades."""
+UNPROVEN, PROVEN = 0.5, 0.8
+"""Correlation of the finest detail of two plates up to which it proves nothing, and from which it proves all."""
+FAINTEST = 1e-6
+"""Variance of that detail, a quarter of an 8-bit code squared, under which there is nothing to correlate."""
+NEAR = (1.0, 2.0, 1.0)
+"""How far the proof reaches, in cells."""
+SOFT = (1.0, 4.0, 1.0)
+"""By what unproven strokes are softened, in both directions."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +93,18 @@ class Carried:
         return torch.cat([self.painting, self.plate, self.share], 1)
 
 
-def sample(exemplars: Sequence[Exemplar], stmap: Tensor, crisp: bool = False) -> Carried:
+def sample(exemplars: Sequence[Exemplar], stmap: Tensor, cubic: bool = True) -> Carried:
     """Exemplars through an STMap (B, 3K, H, W) of u, v, confidence for each; merged where there are several.
 
-    ``crisp`` samples with a cubic filter, which keeps the finest detail; else a bilinear one.
+    A cubic filter keeps the finest detail; else it is a bilinear one.
     """
     paintings, plates, shares = [], [], []
+    mode = "bicubic" if cubic else "bilinear"
     for index, exemplar in enumerate(exemplars):
         u, v, confidence = stmap[:, 3 * index : 3 * index + 3].split(1, 1)
         grid = torch.cat([2 * u - 1, 1 - 2 * v], 1).permute(0, 2, 3, 1)
         stack = exemplar.stack[None].expand(len(stmap), -1, -1, -1)
-        got = F.grid_sample(stack, grid, mode=FILTER[crisp], padding_mode="border", align_corners=False)
+        got = F.grid_sample(stack, grid, mode=mode, padding_mode="border", align_corners=False)
         coverage = got[:, 3:4].clamp(0, 1)
         paintings.append(got[:, :3] / coverage.clamp_min(1e-3))
         plates.append(got[:, 4:])
@@ -107,8 +130,7 @@ def exposed(plate: Tensor, carried: Carried) -> Tensor:
     """
     both = torch.cat([_bright(plate), _bright(carried.plate)], 1) * carried.share
     means = F.avg_pool2d(both, CELL)
-    kernel = torch.tensor(BINOMIAL, device=plate.device, dtype=means.dtype) / sum(BINOMIAL)
-    means = F.conv2d(means, torch.outer(kernel, kernel).expand(6, 1, 5, 5), padding=2, groups=6)
+    means = F.conv2d(means, _kernel(BINOMIAL, 6, means), padding=len(BINOMIAL) // 2, groups=6)
     here, there = means.split(3, 1)
     change = ((here + STEADY) / (there + STEADY)).clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)
     change = F.interpolate(change, scale_factor=CELL, mode="bilinear", align_corners=False)
@@ -126,11 +148,51 @@ def tone(plain: Tensor, painted: Tensor, share: Tensor) -> Tensor:
         share: (B, 1, H, W) in 0..1.
     """
     means = F.avg_pool2d(torch.cat([(painted - plain) * share, share], 1), CELL)
-    line = torch.tensor(TENT, device=plain.device, dtype=means.dtype) / sum(TENT)
-    kernel = torch.outer(line, line).expand(4, 1, -1, -1)
-    means = F.conv2d(means, kernel, padding=len(TENT) // 2, groups=4)
+    means = F.conv2d(means, _kernel(TENT, 4, means), padding=len(TENT) // 2, groups=4)
     near = means[:, :3] / (means[:, 3:] + FADE)
     return F.interpolate(near, scale_factor=CELL, mode="bilinear", align_corners=False)
+
+
+def proof(plate: Tensor, carried: Tensor) -> Tensor:
+    """How surely the finest detail of a carried plate is the frame's own, (B, 1, H, W) in 0..1.
+
+    The correlation of what both have within three pixels, around each pixel; a change of the light does not touch it.
+    Where there is no such detail, nothing is proven.
+
+    Args:
+        plate, carried: (B, 3, H, W) working encoding, H and W multiples of ``CELL``.
+    """
+    # In full precision: differences of neighbors, squared, are nothing in half of it.
+    with torch.autocast(plate.device.type, enabled=False):
+        here, there = _finest(plate), _finest(carried)
+        means = F.avg_pool2d(torch.cat([here * there, here * here, there * there], 1), CELL)
+        means = F.conv2d(means, _kernel(NEAR, 3, means), padding=len(NEAR) // 2, groups=3)
+        both, one, other = means.split(1, 1)
+        alike = both / (torch.sqrt(one * other) + FAINTEST)
+        proven = ((alike - UNPROVEN) / (PROVEN - UNPROVEN)).clamp(0, 1)
+        return F.interpolate(proven, scale_factor=CELL, mode="bilinear", align_corners=False)
+
+
+def softened(painting: Tensor, proven: Tensor) -> Tensor:
+    """A carried painting (B, 3, H, W) whose strokes are softened as far as :func:`proof` (B, 1, H, W) does not hold.
+
+    Strokes that may lie a pixel aside are nearer to the right ones when they are soft.
+    """
+    with torch.autocast(painting.device.type, enabled=False):
+        soft = F.conv2d(F.pad(painting, (1, 1, 1, 1), mode="replicate"), _kernel(SOFT, 3, painting), groups=3)
+        return soft + (painting - soft) * proven
+
+
+def _finest(encoded: Tensor) -> Tensor:
+    """(B, 1, H, W): the mean of the channels less its mean over 3x3 pixels."""
+    grey = encoded.mean(1, keepdim=True)
+    return grey - F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+
+def _kernel(line: Sequence[float], channels: int, like: Tensor) -> Tensor:
+    """(channels, 1, n, n), of sum 1."""
+    weights = torch.tensor(line, device=like.device, dtype=like.dtype) / sum(line)
+    return torch.outer(weights, weights).expand(channels, 1, -1, -1)
 
 
 def brightened(encoded: Tensor, factor: Tensor | float) -> Tensor:
@@ -157,9 +219,8 @@ class Spoiler:
     RELIT = 0.15
     """Share of the crops under another exposure."""
 
-    def __init__(self, rng: np.random.Generator, crisp: bool = False) -> None:
+    def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
-        self.crisp = crisp
 
     def light(self, rows: int, columns: int) -> Tensor | None:
         """Factor (1, rows, columns) on the encoding by which a crop is relit, or None."""
@@ -170,6 +231,8 @@ class Spoiler:
 
     TOLERATED_PX = 1.0
     """Displacement that the network need not undo: it would learn to blur what it cannot place."""
+    FADING_PX = 3.0
+    """Deviation of the blur by which the tolerance fades towards where nothing right arrives."""
 
     def crop(self, exemplar: Exemplar, top: int, left: int, rows: int, columns: int) -> tuple[Tensor, Tensor | None]:
         """A spoiled exemplar, on the CPU, for the crop at (top, left) of its own frame, and what to make of it.
@@ -184,31 +247,33 @@ class Spoiler:
         size = math.exp(rng.uniform(math.log(0.15), math.log(self.LARGEST_PX)))
         shift = self._smooth(rows, columns, int(rng.choice([16, 32, 64])), 2) * size * 0.6
         shift += rng.normal(0, 0.3, (2, 1, 1))
-        off = np.maximum(np.sqrt(np.square(shift).sum(0)), self.TOLERATED_PX)
-        # Sampled sharper than a look samples, for the network to win back what that softens.
-        wanted = self._sampled(exemplar, top, left, shift * (self.TOLERATED_PX / off), "bicubic")[:4]
         # Higher than the crop's other errors: what is seen is another place altogether.
         hole, wrong = self._holes(rows, columns), self._smooth(rows, columns, 24)[0] > rng.uniform(1.8, 3.5)
         away = rng.uniform(-60, 60, (2, 1, 1))
         lost = np.clip(hole + wrong, 0, 1)
+        off = np.maximum(np.sqrt(np.square(shift).sum(0)), self.TOLERATED_PX)
+        # Where nothing right arrives the plain translator answers, and to that a displaced target is mere noise.
+        tolerated = self.TOLERATED_PX * (1 - cv2.GaussianBlur(lost, (0, 0), self.FADING_PX))
+        wanted = self._sampled(exemplar, top, left, shift * (tolerated / off))[:4]
         shift = shift * (1 - lost) + away * lost
         length = np.sqrt(np.square(shift).sum(0))
         share = np.exp(-0.25 * np.abs(self._smooth(rows, columns, 16)[0]) * rng.uniform(0, 1) - np.square(length / 8))
         share = np.where(wrong, rng.uniform(0.5, 1.0), share) * (1 - hole) + hole * rng.choice([0.0, 0.0, 0.15])
-        got = self._sampled(exemplar, top, left, shift, FILTER[self.crisp])
+        got = self._sampled(exemplar, top, left, shift)
         coverage = got[3:4].clamp(0, 1)
         noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.015), (3, rows, columns)).astype(np.float32))
         shares = torch.from_numpy(share.astype(np.float32))[None].clamp(0, 1) * coverage
         return torch.cat([got[:3] / coverage.clamp_min(1e-3), got[4:] + noise, shares]), wanted
 
     @staticmethod
-    def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray, mode: str) -> Tensor:
+    def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray) -> Tensor:
         height, width = exemplar.stack.shape[-2:]
         _, rows, columns = shift.shape
         y, x = np.mgrid[top : top + rows, left : left + columns].astype(np.float32)
         grid = np.stack([(x + shift[0] + 0.5) / width * 2 - 1, (y + shift[1] + 0.5) / height * 2 - 1], 2)
         places = torch.from_numpy(grid[None].astype(np.float32))
-        return F.grid_sample(exemplar.stack[None], places, mode=mode, padding_mode="border", align_corners=False)[0]
+        stack = exemplar.stack[None]
+        return F.grid_sample(stack, places, mode="bicubic", padding_mode="border", align_corners=False)[0]
 
     def _smooth(self, rows: int, columns: int, cell: int, count: int = 1) -> np.ndarray:
         """(count, rows, columns) smooth noise, mean 0 and deviation about 1."""

@@ -10,10 +10,23 @@ import onnx
 from numpy.typing import NDArray
 
 from engine import shaper
-from engine.training.carry import BINOMIAL, CELL, FADE, LARGEST_CHANGE, SHARPNESS, STEADY, TENT
+from engine.training.carry import (
+    BINOMIAL,
+    CELL,
+    FADE,
+    FAINTEST,
+    LARGEST_CHANGE,
+    NEAR,
+    PROVEN,
+    SHARPNESS,
+    SOFT,
+    STEADY,
+    TENT,
+    UNPROVEN,
+)
 from engine.training.graph import GraphWriter
 
-__all__ = ["CarriedNames", "StoredExemplar", "emit_exposed", "emit_sampled", "emit_tone"]
+__all__ = ["CarriedNames", "StoredExemplar", "emit_exposed", "emit_proof", "emit_sampled", "emit_softened", "emit_tone"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class CarriedNames:
         return g.op("Concat", self.painting, self.plate, self.share, axis=1)
 
 
-def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], crisp: bool = False) -> CarriedNames:
+def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], cubic: bool = True) -> CarriedNames:
     """Emit :func:`engine.training.carry.sample` of the input ``stmap``.
 
     STMaps are Nuke's: u to the right and v upwards in 0..1, pixel centers at (i + 0.5) / size, so that u of the
@@ -64,7 +77,7 @@ def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], crisp: boo
         image = g.op("Expand", image, repeat)
         uv = g.slice("stmap", [3 * index], [3 * index + 2], [1])
         grid = g.op("Transpose", g.op("Add", g.op("Mul", uv, flip), shift), perm=[0, 2, 3, 1])
-        mode = "cubic" if crisp else "linear"
+        mode = "cubic" if cubic else "linear"
         got = g.op("GridSample", image, grid, mode=mode, padding_mode="border", align_corners=0)
         color = g.slice(got, [0], [3], [1])
         share = g.op("Clip", g.slice("stmap", [3 * index + 2], [3 * index + 3], [1]), zero, one)
@@ -93,9 +106,7 @@ def emit_exposed(g: GraphWriter, plate: str, carried: CarriedNames) -> str:
     both = g.op("Concat", _bright(g, plate), _bright(g, carried.plate), axis=1)
     both = g.op("Mul", both, carried.share)
     means = g.op("AveragePool", both, kernel_shape=[CELL] * 2, strides=[CELL] * 2)
-    line = np.array(BINOMIAL) / sum(BINOMIAL)
-    kernel = g.constant(np.tile(np.outer(line, line), (6, 1, 1, 1)))
-    means = g.op("Conv", means, kernel, kernel_shape=[5, 5], pads=[2] * 4, group=6)
+    means = _filtered(g, means, BINOMIAL, 6)
     here, there = g.slice(means, [0], [3], [1]), g.slice(means, [3], [6], [1])
     steady, one = g.constant(STEADY), g.constant(1.0)
     change = g.op("Div", g.op("Add", here, steady), g.op("Add", there, steady))
@@ -110,13 +121,53 @@ def emit_tone(g: GraphWriter, plain: str, painted: str, share: str) -> str:
     """Emit :func:`engine.training.carry.tone`."""
     both = g.op("Concat", g.op("Mul", g.op("Sub", painted, plain), share), share, axis=1)
     means = g.op("AveragePool", both, kernel_shape=[CELL] * 2, strides=[CELL] * 2)
-    line = np.array(TENT) / sum(TENT)
-    kernel = g.constant(np.tile(np.outer(line, line), (4, 1, 1, 1)))
-    means = g.op("Conv", means, kernel, kernel_shape=[len(TENT)] * 2, pads=[len(TENT) // 2] * 4, group=4)
+    means = _filtered(g, means, TENT, 4)
     weight = g.op("Add", g.slice(means, [3], [4], [1]), g.constant(FADE))
     near = g.op("Div", g.slice(means, [0], [3], [1]), weight)
     scales = g.constant([1.0, 1.0, CELL, CELL])
     return g.op("Resize", near, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+
+
+def emit_proof(g: GraphWriter, plate: str, carried: str) -> str:
+    """Emit :func:`engine.training.carry.proof`."""
+    # Both plates in one convolution: the mean of three channels, less its mean over 3x3 pixels.
+    finest = np.full((2, 3, 3, 3), -1 / 27)
+    finest[:, :, 1, 1] += 1 / 3
+    both = _edged(g, g.op("Concat", plate, carried, axis=1))
+    both = g.op("Conv", both, g.constant(finest), kernel_shape=[3, 3], group=2)
+    here, there = (g.slice(both, [i], [i + 1], [1]) for i in (0, 1))
+    products = g.op("Concat", g.op("Mul", here, there), g.op("Mul", both, both), axis=1)
+    means = g.op("AveragePool", products, kernel_shape=[CELL] * 2, strides=[CELL] * 2)
+    means = _filtered(g, means, NEAR, 3)
+    shared, one, other = (g.slice(means, [i], [i + 1], [1]) for i in range(3))
+    spread = g.op("Pow", g.op("Mul", one, other), g.constant(0.5))
+    alike = g.op("Div", shared, g.op("Add", spread, g.constant(FAINTEST)))
+    proven = g.op("Mul", g.op("Sub", alike, g.constant(UNPROVEN)), g.constant(1 / (PROVEN - UNPROVEN)))
+    proven = g.op("Clip", proven, g.constant(0.0), g.constant(1.0))
+    scales = g.constant([1.0, 1.0, CELL, CELL])
+    return g.op("Resize", proven, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+
+
+def emit_softened(g: GraphWriter, painting: str, proven: str) -> str:
+    """Emit :func:`engine.training.carry.softened`."""
+    soft = g.op("Conv", _edged(g, painting), _kernel(g, SOFT, 3), kernel_shape=[3, 3], group=3)
+    return g.op("Add", soft, g.op("Mul", g.op("Sub", painting, soft), proven))
+
+
+def _edged(g: GraphWriter, x: str) -> str:
+    """``x`` with its edge repeated by a pixel, which a convolution takes off again."""
+    return g.op("Pad", x, g.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode="edge")
+
+
+def _filtered(g: GraphWriter, x: str, line: Sequence[float], channels: int) -> str:
+    kernel, side = _kernel(g, line, channels), len(line)
+    return g.op("Conv", x, kernel, kernel_shape=[side] * 2, pads=[side // 2] * 4, group=channels)
+
+
+def _kernel(g: GraphWriter, line: Sequence[float], channels: int) -> str:
+    """(channels, 1, n, n), of sum 1."""
+    weights = np.array(line) / sum(line)
+    return g.constant(np.tile(np.outer(weights, weights), (channels, 1, 1, 1)))
 
 
 def _bright(g: GraphWriter, y: str) -> str:

@@ -73,7 +73,7 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[st
     The state's ``kept`` holds the best weights so far, or None.
 
     Raises:
-        InputError: the checkpoint is damaged, of a newer format, or of other inputs than ``inputs_sha256``.
+        InputError: the checkpoint is damaged, of a newer format, or of other inputs or another network.
     """
     path = folder / NAME
     if not path.is_file():
@@ -89,7 +89,8 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[st
     if state.get("format") != FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}", path=path, remedy=REMEDY)
     if state.get("inputs_sha256") != inputs_sha256:
-        raise InputError("the checkpoint was made from other keyframes, recipe or seed", path=path, remedy=REMEDY)
+        why = "the checkpoint was made from other keyframes, recipe or seed, or by another version"
+        raise InputError(why, path=path, remedy=REMEDY)
     if state.get("tensors_sha256") != _digest(tensors):
         raise InputError("the checkpoint is damaged: its tensors have changed", path=path, remedy=REMEDY)
     try:

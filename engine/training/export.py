@@ -47,9 +47,8 @@ class LookNetwork(Protocol):
     reach: int
     multiple: int
     takes_carried: bool
-    """Whether exemplars enter the network; one that knows only the plate has them blended over its result."""
-    crisp: bool
-    """Whether exemplars are sampled with a cubic filter."""
+    """Whether exemplars enter the network, sampled with a cubic filter; one that knows only the plate has them blended
+    over its result, sampled with a bilinear one."""
     guide_channels: int
     """Of the guide that it takes beside the plate; 0 for none. Only one that takes exemplars can take a guide."""
 
@@ -65,7 +64,7 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
     """
     g = GraphWriter()
     encoded = _emit_encode(g, "plate")
-    arrived = emit_sampled(g, exemplars, net.crisp)
+    arrived = emit_sampled(g, exemplars, net.takes_carried)
     guides = net.guide_channels
     everything = [encoded, arrived.stacked(g)] + (["guide"] if guides else [])
     stacked = _emit_pad(g, g.op("Concat", *everything, axis=1), net.multiple)
@@ -177,7 +176,7 @@ def reference(
     carried = None
     if stmap is not None:
         maps = torch.from_numpy(np.ascontiguousarray(stmap.transpose(2, 0, 1)[None]))
-        arrived = sample([_as_exemplar(e) for e in exemplars], maps, bool(net.crisp)).stacked
+        arrived = sample([_as_exemplar(e) for e in exemplars], maps, bool(net.takes_carried)).stacked
         carried = torch.nn.functional.pad(arrived, padding, mode="replicate").to(device)
     if guide is not None:
         planes = torch.from_numpy(np.ascontiguousarray(guide.transpose(2, 0, 1)[None]))

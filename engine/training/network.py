@@ -12,12 +12,13 @@
       -> smooth k3, head k3          (B, 12 + 12 + 4, H/2, W/2)                                           |
       -> depth to space 2            correction, repair (B, 3, H, W), trust (B, 1, H, W)                  |
       -> plain = skip + tone of the paint around + correction <-------------------------------------------+
-      -> plain (1 - gate) + (exposed exemplar + repair) gate,   gate = share trust
+      -> plain (1 - gate) + (exposed exemplar + repair) gate
 
-The gate never exceeds the exemplar's share, unless strokes are to stay crisp: then share and trust are two witnesses,
-whose odds are multiplied. It is 0 where the share is, and where nothing is carried near a pixel that is the plain
-translation. Beyond the end of the carried paint the translation takes on its tone and loses it again over some thirty
-pixels, so that no seam shows.
+Where the finest detail of the carried plate is the frame's own, it proves that the strokes lie where they belong: they
+stay as sampled, and the gate takes share and trust as two witnesses, whose odds are multiplied. Elsewhere strokes are
+softened and the gate is share times trust; in between, as much of each as is proven. Crisp strokes need no proof. The
+gate is 0 where the share is, and where nothing is carried near a pixel that is the plain translation. Beyond the end of
+the carried paint the translation takes on its tone and loses it again over some thirty pixels, so that no seam shows.
 A guide, where there is one, joins the encoded plate and the exemplar as G more channels; only the skip never sees it.
 There is no clamp on the way out and nothing depends on the whole image, so tiles equal the full frame. The skip is a
 plain linear filter whose best value is known before training starts: see :func:`fit_skip`.
@@ -25,7 +26,7 @@ plain linear filter whose best value is known before training starts: see :func:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,14 +34,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.training.carry import CELL, TENT, Carried, exposed, tone
-from engine.training.carry_graph import CarriedNames, emit_exposed, emit_tone
+from engine.training.carry import CELL, TENT, Carried, exposed, proof, softened, tone
+from engine.training.carry_graph import CarriedNames, emit_exposed, emit_proof, emit_softened, emit_tone
 from engine.training.graph import GraphWriter
 
-__all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
+__all__ = ["REVISION", "Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
+
+REVISION = 2
+"""Of what the translator makes of its weights: a training of another revision cannot be gone on with."""
 
 SUREST = 0.95
-"""How sure either witness of a crisp gate can be: where two that are quite sure contradict, their odds mean nothing."""
+"""How sure either witness can be: where two that are quite sure contradict each other, their odds mean nothing."""
 GATE_START = 2.0
 """Logit of the gate before training: an exemplar is trusted until experience says otherwise."""
 
@@ -58,7 +62,7 @@ class Architecture:
     guide_channels: int = 0
     """Channels of the guide beside the plate."""
     crisp: bool = False
-    """Whether carried strokes keep their finest detail: a cubic filter, and a gate whose witnesses raise each other."""
+    """Whether carried strokes keep their finest detail everywhere, not only where the plate proves their place."""
 
     multiple: int = CELL
     """Origins of tiles must be multiples of this many pixels."""
@@ -69,7 +73,7 @@ class Architecture:
         half_resolution = 2 * (1 + 1 + 1 + 1)  # stem, down, smooth, head
         quarter_resolution = 4 * (self.blocks + 1)  # and the lateral
         block_alignment = 4
-        # The tone: the skip, a cell and a half of the interpolation, the filter.
+        # The tone: the skip, a cell and a half of the interpolation, the filter. Light and proof look less far.
         around = 2 * (self.skip_kernel // 2) + 1 + CELL * (1 + len(TENT) // 2) + CELL // 2 - 1
         return max(half_resolution + quarter_resolution + block_alignment, around)
 
@@ -175,10 +179,6 @@ class Translator(nn.Module):
     def guide_channels(self) -> int:
         return self.architecture.guide_channels
 
-    @property
-    def crisp(self) -> bool:
-        return self.architecture.crisp
-
     def forward(self, x: Tensor, carried: Tensor | None = None, guide: Tensor | None = None) -> Tensor:
         """Translate; H and W are multiples of 8.
 
@@ -204,15 +204,18 @@ class Translator(nn.Module):
         fused = self.fuse(torch.cat([fine, both.to(fine.dtype)], 1), deep)  # (B, f, H/2, W/2)
         head = self.head(self.smooth(fused)).float()  # (B, 28, H/2, W/2)
         correction, repair, trust = (F.pixel_shuffle(part, 2) for part in head.split((12, 12, 4), 1))
-        painted = exposed(x, arrived) * 2 - 1
+        proven = torch.ones_like(share) if self.architecture.crisp else proof(x, arrived.plate)
+        # Only what is shown is softened: the network sees the strokes as they arrived, and no farther for it.
+        shown = arrived if self.architecture.crisp else replace(arrived, painting=softened(arrived.painting, proven))
+        painted = exposed(x, shown) * 2 - 1
         before = F.pixel_shuffle(self.skip(F.pixel_unshuffle(arrived.plate * 2 - 1, 2)).float(), 2)
         plain = F.pixel_shuffle(self.skip(z).float(), 2) + correction
         plain = plain + tone(before, arrived.painting * 2 - 1, share)
         trust = torch.sigmoid(trust)
-        gate = share * trust  # (B, 1, H, W)
-        if self.crisp:
-            one, other = share * SUREST, trust * SUREST
-            gate = one * other / (one * other + (1 - one) * (1 - other))
+        bare = share * trust  # (B, 1, H, W)
+        one, other = share * SUREST, trust * SUREST
+        odds = one * other / (one * other + (1 - one) * (1 - other))
+        gate = bare + proven * (odds - bare)
         y = plain + gate * (painted + repair - plain)
         return (y + 1) / 2
 
@@ -250,18 +253,21 @@ class Translator(nn.Module):
         head = g.conv(y, weight * scale[:, None, None, None], bias * scale)
         correction, repair, trust = (g.slice(head, [a], [b], [1]) for a, b in ((0, 12), (12, 24), (24, 28)))
         trust = g.op("Sigmoid", depth_to_space(g, trust))
-        gate = g.op("Mul", share, trust)
-        if self.crisp:
-            witnesses = [g.op("Mul", witness, g.constant(SUREST)) for witness in (share, trust)]
-            agree = g.op("Mul", *witnesses)
-            against = g.op("Mul", *[g.op("Sub", one, witness) for witness in witnesses])
-            gate = g.op("Div", agree, g.op("Add", agree, against))
+        shown = carried
+        witnesses = [g.op("Mul", witness, g.constant(SUREST)) for witness in (share, trust)]
+        agree = g.op("Mul", *witnesses)
+        against = g.op("Mul", *[g.op("Sub", one, witness) for witness in witnesses])
+        gate = g.op("Div", agree, g.op("Add", agree, against))
+        if not self.architecture.crisp:
+            proven, bare = emit_proof(g, x, carried.plate), g.op("Mul", share, trust)
+            shown = replace(carried, painting=emit_softened(g, carried.painting, proven))
+            gate = g.op("Add", bare, g.op("Mul", proven, g.op("Sub", gate, bare)))
         skip, skip_bias = skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)
         before = space_to_depth(g, g.op("Sub", g.op("Mul", carried.plate, two), one), 3)
         before = depth_to_space(g, g.conv(before, skip, skip_bias))
         plain = depth_to_space(g, g.op("Add", g.conv(z, skip, skip_bias), correction))
         plain = g.op("Add", plain, emit_tone(g, before, carried.painting, share))
-        painted = emit_exposed(g, x, carried)
+        painted = emit_exposed(g, x, shown)
         repaired = g.op("Add", painted, depth_to_space(g, repair))
         return g.op("Add", plain, g.op("Mul", gate, g.op("Sub", repaired, plain))), gate
 

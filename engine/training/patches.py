@@ -86,16 +86,14 @@ class PatchSampler:
     Gathering slices the device's own tensors; positions and spoiled exemplars come from the CPU, so nothing waits.
     """
 
-    def __init__(
-        self, pairs: list[Pair], *, crop: int, halo: int, batch: int, rng: np.random.Generator, crisp: bool = False
-    ) -> None:
+    def __init__(self, pairs: list[Pair], *, crop: int, halo: int, batch: int, rng: np.random.Generator) -> None:
         self.pairs = pairs
         self.crop = crop
         self.halo = halo
         self.batch = batch
         self.rng = rng
         self._turn = 0
-        self._spoiler = Spoiler(rng, crisp)
+        self._spoiler = Spoiler(rng)
         # On the CPU, where they are spoiled: a copy back from the device would wait for it at every crop.
         self._exemplars = [Exemplar(pair.exemplar.stack.cpu()) for pair in pairs]
         self._cells = [self._painted_cells(pair) for pair in pairs]

@@ -67,9 +67,7 @@ class PaintoverRecipe:
             memory_format=LAYOUT,  # type: ignore[call-overload]
         )
         halo = -(-net.reach // net.multiple) * net.multiple
-        self.sampler = PatchSampler(
-            pairs, crop=settings.crop, halo=halo, batch=settings.batch, rng=rng, crisp=settings.crisp
-        )
+        self.sampler = PatchSampler(pairs, crop=settings.crop, halo=halo, batch=settings.batch, rng=rng)
         fused = machine.device.type == "cuda"
         self.generator_adam = torch.optim.Adam(self.net.parameters(), settings.learning_rate, fused=fused)
         self.discriminator_adam = torch.optim.Adam(

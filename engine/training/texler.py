@@ -53,7 +53,6 @@ class GeneratorJ(nn.Module):
     multiple = 4
     takes_carried = False
     guide_channels = 0
-    crisp = False
 
     def __init__(self, blocks: int = 7) -> None:
         super().__init__()

@@ -32,13 +32,14 @@ from engine.frames import FrameRange
 from engine.sidecar import find_sidecars, read_sidecars
 from engine.temporaries import clean_temporaries
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
-from engine.training.config import Settings, TrainingJob
+from engine.training.config import RECIPES, Settings, TrainingJob
 from engine.training.device import Machine
 from engine.training.events import Emit, open_events
 from engine.training.export import write_look
 from engine.training.features import load_features
 from engine.training.keyframes import Keyframe, load_guide, load_keyframes, load_plate
 from engine.training.losses import WashoutGuard, texture_energy
+from engine.training.network import REVISION
 from engine.training.preview import Preview
 from engine.training.recipe import PaintoverRecipe, Recipe, TexlerRecipe
 from engine.training.texler import DEEP_LAYERS
@@ -235,6 +236,8 @@ def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[Keyframe
     """SHA-256 over what makes two runs the same training, the length of the run aside."""
     digest = hashlib.sha256()
     facts = {"recipe": job.recipe, "seed": job.seed, "features": job.features, "settings": asdict(settings)}
+    if job.recipe == RECIPES[0]:
+        facts["network"] = REVISION
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for keyframe in keyframes:
         digest.update(f"{keyframe.frame}".encode())
