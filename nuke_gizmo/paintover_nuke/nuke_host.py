@@ -197,8 +197,10 @@ class NukeHost(Host):
         self._task = None
 
     def offer(self, script: str) -> None:
-        """Put the nodes of a written script into the artist's and have its CatFileCreator make the ``.cat``, where there
-        is a window and the answer is yes."""
+        """Put the nodes of a written script into the artist's and have its CatFileCreator make the ``.cat``.
+
+        Only where there is a window and the answer is yes.
+        """
         torchscript = Path(script).with_suffix(".pt")
 
         def ask() -> None:
