@@ -24,7 +24,7 @@ __all__ = ["LOST", "SURE", "Loan", "lend", "nothing_lent"]
 
 LOST = 0.3
 """Confidence under which a track has lost its surface."""
-SURE = 0.8
+SURE = 0.7
 """Confidence of the best loan; less where its plate differs, and none where the plate has texture."""
 _FADE = 0.1
 """Confidence over which a loan gives way to the track."""

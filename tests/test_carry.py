@@ -177,7 +177,7 @@ def test_unproven_strokes_are_softened_and_proven_ones_are_not() -> None:
     dot[..., 4, 4] = 1
     assert torch.equal(softened(dot, torch.ones(1, 1, 8, 8)), dot)
     soft = softened(dot, torch.zeros(1, 1, 8, 8))
-    line = torch.tensor([1.0, 4.0, 1.0]) / 6
+    line = torch.tensor([1.0, 2.0, 1.0]) / 4
     assert torch.allclose(soft[0, 1, 3:6, 3:6], torch.outer(line, line), atol=1e-6)
     assert torch.allclose(softened(dot, torch.full((1, 1, 8, 8), 0.25)), soft + 0.25 * (dot - soft), atol=1e-6)
     flat = torch.full((1, 3, 5, 7), 0.7)

@@ -53,13 +53,13 @@ TENT = (1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0)
 """How far the paint's tone reaches, in cells."""
 FADE = 0.01
 """Share of carried paint around a pixel under which its tone fades."""
-UNPROVEN, PROVEN = 0.5, 0.8
+UNPROVEN, PROVEN = 0.4, 0.7
 """Correlation of the finest detail of two plates up to which it proves nothing, and from which it proves all."""
 FAINTEST = 1e-6
 """Variance of that detail, a quarter of an 8-bit code squared, under which there is nothing to correlate."""
 NEAR = (1.0, 2.0, 1.0)
 """How far the proof reaches, in cells."""
-SOFT = (1.0, 4.0, 1.0)
+SOFT = (1.0, 2.0, 1.0)
 """By what unproven strokes are softened, in both directions."""
 
 
