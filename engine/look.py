@@ -249,14 +249,14 @@ class Look:
         """One read window: (3, H, W) styled and (H, W) carried, in buffers that the thread's next run overwrites."""
         shape = (read.height, read.width)
         plate = self._buffer("plate", (1, 3, *shape))
-        maps = self._buffer("stmap", (1, 3 * self.k, *shape))
         styled = self._buffer("styled", (1, 3, *shape))
         carried = self._buffer("carried", (1, 1, *shape))
         # In place, and a quarter of the time of a transposed copy.
         cv2.split(rgb[read.slices], list(plate[0]))
         if stmap is None:
-            maps.fill(0.0)
+            maps = self._buffer("nothing", (1, 3 * self.k, *shape))  # never written to
         else:
+            maps = self._buffer("stmap", (1, 3 * self.k, *shape))
             maps[0] = stmap[read.slices].transpose(2, 0, 1)
         inputs = {"plate": plate, "stmap": maps}
         if guide is not None:
@@ -306,12 +306,12 @@ class Look:
         raise LookError(f"the look failed on {device}: {message}", path=self.path) from error
 
     def _buffer(self, name: str, shape: Sequence[int]) -> Floats:
-        """An aligned array of this thread, kept from run to run and grown where needed."""
+        """An aligned array of this thread, kept from run to run and grown where needed; zeros at first."""
         count = int(np.prod(shape))
         store: dict[str, Floats] = self._buffers.__dict__
         held = store.get(name)
         if held is None or held.size < count:
-            raw = np.empty(count + _ALIGNMENT // 4, np.float32)
+            raw = np.zeros(count + _ALIGNMENT // 4, np.float32)
             skip = (-raw.ctypes.data % _ALIGNMENT) // 4
             held = store[name] = raw[skip : skip + count]
         return held[:count].reshape(shape)
