@@ -280,6 +280,7 @@ def test_a_quick_run_compares_every_method(tmp_path: Path, capsys: pytest.Captur
     assert main([*arguments, "--pictures", str(tmp_path / "page"), "--out", str(out)]) == 0
     captured = capsys.readouterr()
     data = json.loads(out.read_text())
+    assert str(tmp_path) not in out.read_text(), "results are published"
     tables = {table["title"]: table for table in data["parts"]["sequences"]["tables"]}
     distances = tables["Perceptual distance from the right painting (lower is better)"]["rows"][0]["cells"]
     assert list(distances) == list(METHODS)

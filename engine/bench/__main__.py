@@ -100,14 +100,14 @@ def run(plan: Plan, parts: tuple[str, ...], show: Callable[[str], object] = prin
 
 
 def _plain(settings: Mapping[str, object]) -> dict[str, object]:
-    """Settings as JSON values."""
+    """Settings as JSON values; of a path the name, since results are published and folders are a machine's own."""
 
     def value_of(value: object) -> object:
         if isinstance(value, Mapping):
             return _plain(value)
         if isinstance(value, tuple):
             return [value_of(item) for item in value]
-        return str(value) if isinstance(value, Path) else value
+        return value.name if isinstance(value, Path) else value
 
     return {key: value_of(value) for key, value in settings.items()}
 
