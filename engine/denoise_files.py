@@ -78,16 +78,12 @@ def prepare_denoised(
     stop = stop or (lambda: False)
     reader = PlateReader(plate, ColorConfig.active())
     clean_temporaries(target.files.folder)
-    digests, states = {}, {}
+    digests = {}
     for frame in wanted:
         if stop():
             raise stopped()
         digests[frame] = _digest(reader, frame, settings)
-        states[frame] = target.state(frame, digests[frame])
-        if overwrite and states[frame] == "kept":
-            states[frame] = "missing"
-    missing = [frame for frame in wanted if states[frame] == "missing"]
-    foreign = tuple(target.path(frame) for frame in wanted if states[frame] == "foreign")
+    missing, foreign = target.sorted_out(digests, overwrite=overwrite)
     kept = len(wanted) - len(missing) - len(foreign)
     finished = len(wanted) - len(missing)
     nearby = _Nearby(reader, int(_SHARE * free_bytes()), stop)

@@ -12,7 +12,7 @@ file without a hash was put there by somebody: it is used as it is, and never re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,17 @@ class Derived:
         if "derived" not in facts:
             return "foreign"
         return "kept" if facts["derived"] == digest and facts.get("kind") == self.kind else "missing"
+
+    def sorted_out(self, digests: Mapping[int, str], *, overwrite: bool) -> tuple[list[int], tuple[Path, ...]]:
+        """Of frames and their digests those to make, and the files that somebody else put there.
+
+        Args:
+            overwrite: what is right already is made again as well.
+        """
+        states = {frame: self.state(frame, digest) for frame, digest in digests.items()}
+        wanting = {"missing", "kept"} if overwrite else {"missing"}
+        missing = [frame for frame, state in states.items() if state in wanting]
+        return missing, tuple(self.path(frame) for frame, state in states.items() if state == "foreign")
 
     def write(self, frame: int, pixels: Floats, *, plate_sha256: str, digest: str) -> None:
         """Write a file, half floats, atomically; the same pixels give the same bytes.

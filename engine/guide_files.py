@@ -156,14 +156,8 @@ def prepare_guides(
     reader = PlateReader(plate, ColorConfig.active())
     chains = _Chains(reader, keys, target.files.folder, kind, stop)
     clean_temporaries(target.files.folder)
-    digests, states = {}, {}
-    for frame in wanted:
-        digests[frame] = chains.digest(frame)
-        states[frame] = target.state(frame, digests[frame])
-        if overwrite and states[frame] == "kept":
-            states[frame] = "missing"
-    missing = [frame for frame in wanted if states[frame] == "missing"]
-    foreign = tuple(target.path(frame) for frame in wanted if states[frame] == "foreign")
+    digests = {frame: chains.digest(frame) for frame in wanted}
+    missing, foreign = target.sorted_out(digests, overwrite=overwrite)
     kept = len(wanted) - len(missing) - len(foreign)
     followed = chains.plan(missing)
     total, drawn = followed + len(wanted), len(wanted) - len(missing)
