@@ -141,3 +141,14 @@ def test_borrowed_coordinates_name_pixels_of_the_keyframe(tmp_path: Path) -> Non
     assert maps is not None
     sure = maps[..., 2] > 0.1
     assert inside(stmap_to_flow(maps[..., 0], maps[..., 1], HEIGHT, WIDTH))[sure].mean() > 0.99
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 17), (17, 3), (40, 900)])
+def test_any_size_can_be_lent_to(size: tuple[int, int]) -> None:
+    frame, key = (view(np.full((*size, 3), value, np.float32)) for value in (0.2, 0.3))
+    still = np.zeros((*size, 2), np.float32)
+    lost = Track(still, still, np.zeros(size, np.float32))
+    loan = lend(nothing_lent(*size), still, lost, frame, key)
+    flow, confidence, _ = loan.joined(lost)
+    assert np.isfinite(flow).all() and 0 <= confidence.min() and confidence.max() <= SURE
+    assert inside(flow)[loan.lent].all()
