@@ -85,7 +85,8 @@ def lend(previous: Loan, step_back: Floats, track: Track, frame: View, key: View
         frame, key: this frame and the keyframe.
     """
     height, width = track.confidence.shape
-    flat = cv2.GaussianBlur(flatness(frame), (0, 0), max(1.0, width / _WIDTH / 2))
+    soft = max(1.0, width / _WIDTH / 2)
+    flat = cv2.GaussianBlur(flatness(frame), (0, 0), soft)
     wanted = (track.confidence < LOST) & (flat > 0)
     if not wanted.any():
         return nothing_lent(height, width)
@@ -95,17 +96,13 @@ def lend(previous: Loan, step_back: Floats, track: Track, frame: View, key: View
     flow, lent = places.complete(flow, lent, wanted)
     difference = places.difference(flow)
     confidence = np.where(lent, SURE * flat * np.exp(-np.square(difference / _FOREIGN)), 0).astype(np.float32)
-    confidence = cv2.GaussianBlur(confidence, (0, 0), max(1.0, width / _WIDTH / 2))
-    return Loan(flow, lent, np.asarray(confidence, np.float32))
+    return Loan(flow, lent, np.asarray(cv2.GaussianBlur(confidence, (0, 0), soft), np.float32))
 
 
 def _moved(loan: Loan, step_back: Floats) -> tuple[Floats, Mask]:
     """A loan as the next frame sees it; nearest, since between two pieces there is no place in between."""
-    height, width = loan.lent.shape
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    x, y = x + step_back[..., 0], y + step_back[..., 1]
-    flow = cv2.remap(loan.flow, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    lent = cv2.remap(loan.lent.astype(np.uint8), x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    flow = pull(loan.flow, step_back, filter_=cv2.INTER_NEAREST)
+    lent = pull(loan.lent.astype(np.uint8), step_back, border=cv2.BORDER_CONSTANT, filter_=cv2.INTER_NEAREST)
     return np.asarray(step_back + flow, np.float32), np.asarray(lent > 0)
 
 
@@ -116,6 +113,8 @@ class _Places:
         self.height, self.width = track.confidence.shape
         scale = max(1, round(self.width / _WIDTH))
         self.rows, self.columns = max(1, self.height // scale), max(1, self.width // scale)
+        self.shrink = np.array([self.columns / self.width, self.rows / self.height], np.float32)
+        self.enlarge = np.array([self.width / self.columns, self.height / self.rows], np.float32)
         self.here, there = self._features(frame), self._features(key)
         # A lost track wanders; the surface around goes on.
         sure = self._small(track.confidence) > 0.5
@@ -130,7 +129,7 @@ class _Places:
         return np.asarray(cv2.resize(image, (self.columns, self.rows), interpolation=cv2.INTER_AREA), np.float32)
 
     def _small_flow(self, flow: Floats) -> Floats:
-        return self._small(flow) * np.array([self.columns / self.width, self.rows / self.height], np.float32)
+        return self._small(flow) * self.shrink
 
     def _features(self, view: View) -> Floats:
         """(h, w, 4): color and twice the contrast around."""
@@ -155,8 +154,7 @@ class _Places:
         offset = np.zeros((self.rows, self.columns, 2), np.float32)
         held = lent_small.copy()
         if held.any():
-            nearest = cv2.resize(flow, size, interpolation=cv2.INTER_NEAREST)
-            nearest = nearest * np.array([self.columns / self.width, self.rows / self.height], np.float32)
+            nearest = cv2.resize(flow, size, interpolation=cv2.INTER_NEAREST) * self.shrink
             offset[held] = (nearest - self.base)[held]
             offset = _spread(offset, held)
             # A piece grows with the surface that it lies on, as long as there is something to lend.
@@ -167,13 +165,11 @@ class _Places:
             offset = np.where(left[..., None], self._chosen(left), offset)
             held |= left
         offset = _spread(offset, held)
-        enlarged = cv2.resize(offset, (self.width, self.height), interpolation=cv2.INTER_NEAREST)
-        enlarged = enlarged * np.array([self.width / self.columns, self.height / self.rows], np.float32)
-        base = cv2.resize(self.base, (self.width, self.height)) * np.array(
-            [self.width / self.columns, self.height / self.rows], np.float32
-        )
+        whole = (self.width, self.height)
+        pieces = cv2.resize(offset, whole, interpolation=cv2.INTER_NEAREST) * self.enlarge
+        base = cv2.resize(self.base, whole) * self.enlarge
         new = wanted & ~lent
-        found = np.where(new[..., None], base + enlarged, flow).astype(np.float32)
+        found = np.where(new[..., None], base + pieces, flow).astype(np.float32)
         return found, lent | (new & inside(found))
 
     def _chosen(self, left: Mask) -> Floats:

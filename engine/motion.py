@@ -67,11 +67,13 @@ def _grid(height: int, width: int) -> tuple[Floats, Floats]:
     return x, y
 
 
-def pull(image: npt.NDArray[Any], flow: Floats, *, border: int = cv2.BORDER_REPLICATE) -> npt.NDArray[Any]:
-    """``image`` at p + flow(p), bilinear: (H, W) or (H, W, C) of any size, seen from the flow's frame."""
+def pull(
+    image: npt.NDArray[Any], flow: Floats, *, border: int = cv2.BORDER_REPLICATE, filter_: int = cv2.INTER_LINEAR
+) -> npt.NDArray[Any]:
+    """``image`` at p + flow(p), bilinear or as said: (H, W) or (H, W, C) of any size, seen from the flow's frame."""
     x, y = _grid(*flow.shape[:2])
     to_x, to_y = x + flow[..., 0], y + flow[..., 1]
-    sampled: npt.NDArray[Any] = cv2.remap(image, to_x, to_y, cv2.INTER_LINEAR, borderMode=border)
+    sampled: npt.NDArray[Any] = cv2.remap(image, to_x, to_y, filter_, borderMode=border)
     return sampled
 
 

@@ -112,8 +112,7 @@ def emit_exposed(g: GraphWriter, plate: str, carried: CarriedNames) -> str:
     change = g.op("Div", g.op("Add", here, steady), g.op("Add", there, steady))
     change = g.op("Clip", change, g.constant(1 / LARGEST_CHANGE), g.constant(LARGEST_CHANGE))
     change = g.op("Sub", change, one)
-    scales = g.constant([1.0, 1.0, CELL, CELL])
-    change = g.op("Resize", change, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+    change = _enlarged(g, change)
     return g.op("Add", carried.painting, g.op("Mul", _bright(g, carried.painting), change))
 
 
@@ -124,8 +123,7 @@ def emit_tone(g: GraphWriter, plain: str, painted: str, share: str) -> str:
     means = _filtered(g, means, TENT, 4)
     weight = g.op("Add", g.slice(means, [3], [4], [1]), g.constant(FADE))
     near = g.op("Div", g.slice(means, [0], [3], [1]), weight)
-    scales = g.constant([1.0, 1.0, CELL, CELL])
-    return g.op("Resize", near, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+    return _enlarged(g, near)
 
 
 def emit_proof(g: GraphWriter, plate: str, carried: str) -> str:
@@ -144,8 +142,7 @@ def emit_proof(g: GraphWriter, plate: str, carried: str) -> str:
     alike = g.op("Div", shared, g.op("Add", spread, g.constant(FAINTEST)))
     proven = g.op("Mul", g.op("Sub", alike, g.constant(UNPROVEN)), g.constant(1 / (PROVEN - UNPROVEN)))
     proven = g.op("Clip", proven, g.constant(0.0), g.constant(1.0))
-    scales = g.constant([1.0, 1.0, CELL, CELL])
-    return g.op("Resize", proven, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+    return _enlarged(g, proven)
 
 
 def emit_softened(g: GraphWriter, painting: str, proven: str) -> str:
@@ -157,6 +154,12 @@ def emit_softened(g: GraphWriter, painting: str, proven: str) -> str:
 def _edged(g: GraphWriter, x: str) -> str:
     """``x`` with its edge repeated by a pixel, which a convolution takes off again."""
     return g.op("Pad", x, g.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode="edge")
+
+
+def _enlarged(g: GraphWriter, cells: str) -> str:
+    """A value for each cell, bilinearly brought to one for each pixel."""
+    scales = g.constant([1.0, 1.0, CELL, CELL])
+    return g.op("Resize", cells, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
 
 
 def _filtered(g: GraphWriter, x: str, line: Sequence[float], channels: int) -> str:
