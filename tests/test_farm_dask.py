@@ -46,8 +46,12 @@ class Farm:
         self._file = folder / "scheduler.json"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *words)
-        until(self._file.is_file, "the scheduler never came up")
-        self.address = str(json.loads(self._file.read_text())["address"])
+        self.address = ""
+        try:
+            until(self._is_up, "the scheduler never came up")
+        except BaseException:
+            self.close()
+            raise
 
     def worker(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         return self._start(
@@ -57,6 +61,14 @@ class Farm:
     def close(self) -> None:
         for process in self._processes:
             kill_group(process)
+
+    def _is_up(self) -> bool:
+        """Whether the scheduler has written its address: the file is there before what it says."""
+        try:
+            self.address = str(json.loads(self._file.read_text())["address"])
+        except (OSError, ValueError):
+            return False
+        return True
 
     def _start(self, module: str, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -381,10 +393,12 @@ def test_nobody_at_the_address(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_local_cluster_listens_on_loopback_alone() -> None:
+    this = psutil.Process()
+    others = set(this.children(recursive=True))
     with dask_engine.local_cluster(1) as cluster:
         with dask_engine.connected(cluster, None) as client:
             client.wait_for_workers(1, timeout=30)
-        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        processes = [this, *set(this.children(recursive=True)) - others]
         hosts = {
             connection.laddr.ip
             for process in processes
