@@ -55,12 +55,12 @@ def test_each_dialect_by_its_own_parser(dialect: str, text: str, frames: tuple[i
 @pytest.mark.parametrize("dialect", dialects.DIALECTS)
 @pytest.mark.parametrize("text", ["", "  ", ",", "1-", "a", "1-2-3", "1..5", "1-7z2", "1-1000000000", "²"])
 def test_what_no_dialect_has(dialect: str, text: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(InputError) as caught:
         dialects.DIALECTS[dialect](text)
     assert caught.value.exit_code == 2
-    # A billion frames are counted, not listed.
-    assert time.monotonic() - started < 1.0
+    # A billion frames are counted, not listed; by the processor's clock, whatever else the machine does.
+    assert time.thread_time() - started < 1.0
 
 
 @pytest.mark.parametrize(

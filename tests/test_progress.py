@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from engine.errors import ImageError, InputError
+from plugin import progress as progress_module
 from plugin.progress import (
     MODES,
     BarProgress,
@@ -98,7 +100,9 @@ def test_openjd_text_cannot_smuggle_in_a_second_message() -> None:
     ]
 
 
-def test_json_events() -> None:
+def test_json_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    # All of it within one moment, however busy the machine is.
+    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=lambda: 7.0))
     stream = io.StringIO()
     drive(JsonProgress(stream))
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
