@@ -15,8 +15,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,6 +49,8 @@ CHECKPOINT = "checkpoint.safetensors"
 
 _STDERR_LINES = 60
 _EXPORT_GRACE_S = 4.0
+_LEAVE_S = 1.0
+"""For a child that was asked a second time."""
 
 
 @dataclass(frozen=True)
@@ -358,7 +360,8 @@ class _Child:
                 timer.start()
         elif self._signals == 2:
             self._send(signum)
-            time.sleep(0.3)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LEAVE_S)
             self.kill()
 
     def kill(self) -> None:
