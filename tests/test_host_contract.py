@@ -219,7 +219,9 @@ def test_a_crash_is_said_once_and_the_render_ends_well(stage: Stage, played: tup
     session.add_keyframe(0)
     session.train()
     session.render("0")
-    os.kill(session.worker.pid or 0, signal.SIGKILL)
+    pid = session.worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
     session.render()
     assert set(host.viewer) == set(FRAMES)
     assert [text for level, text in host.messages if level == "warning"] == [
@@ -237,15 +239,22 @@ def test_a_worker_that_cannot_live_is_said(stage: Stage) -> None:
 
 def test_a_cancelled_verb_that_does_not_listen_is_killed(stage: Stage) -> None:
     script = stage.folder / "deaf.py"
-    script.write_text("import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('{}', flush=True)\n"
-                      "time.sleep(60)\n")  # fmt: skip
+    script.write_text(
+        "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        """print('{"event": "phase", "title": "deaf"}', flush=True)\n"""
+        "time.sleep(600)\n"
+    )
     process = VerbProcess(["train"], [sys.executable, str(script)])
-    time.sleep(0.5)
+    deadline = time.monotonic() + 60
+    while process.poll().title != "deaf":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     process.cancel()
     time.sleep(0.2)
     assert not process.poll().finished
     process.cancel()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not process.poll().finished and time.monotonic() < deadline:
         time.sleep(0.02)
     with pytest.raises(RequestCancelled):

@@ -59,6 +59,8 @@ def test_quitting_stops_training_in_good_order(tmp_path: Path) -> None:
         while not any("Training" in title and percent > 5 for title, percent in nuke_stub.state.progress):
             assert nuke.part("buttons").at_work("Paintover1") and time.monotonic() < deadline
             time.sleep(0.01)
+        # What is proved is the good order; how long an artist is kept waiting for it is not for a busy machine to show.
+        nuke.part("buttons")._QUIT_S = 60.0
         nuke.part("buttons").quit_work()
         assert not nuke.part("buttons").at_work("Paintover1")
         assert (tmp_path / "work" / "look.onnx").is_file()

@@ -183,10 +183,10 @@ def test_cancelling_ends_the_request_and_not_the_worker(worker: WorkerClient, jo
     started = time.monotonic()
     first.cancel()
     with pytest.raises(RequestCancelled):
-        first.result(20)
-    assert time.monotonic() - started < 10
+        first.result(60)
+    assert time.monotonic() - started < 30
     with pytest.raises(RequestCancelled, match="before it began"):
-        waiting.result(20)
+        waiting.result(60)
     # The same look goes on, and only the rest is rendered.
     answer = worker.render(heavy, "0-1")
     assert sorted(answer["done"] + answer["skipped"]) == [0, 1] and answer["skipped"]
@@ -196,10 +196,11 @@ def test_cancelling_ends_the_request_and_not_the_worker(worker: WorkerClient, jo
 
 def test_an_idle_worker_ends_and_the_next_request_starts_another(job: Job) -> None:
     told: list[str] = []
-    with WorkerClient(COMMAND, environment=environment(), idle_s=0.3, report=told.append) as client:
+    # Long enough for the first request to arrive in time on a busy machine.
+    with WorkerClient(COMMAND, environment=environment(), idle_s=2.0, report=told.append) as client:
         client.render(job, "0")
         first = client.pid
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while client.pid is not None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert client.pid is None
@@ -234,7 +235,7 @@ def test_a_worker_whose_host_died_ends(job: Job) -> None:
     pid = int(host.stdout.readline())
     host.kill()
     host.wait()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and alive(pid):
         time.sleep(0.1)
     assert not alive(pid)
@@ -248,7 +249,7 @@ def test_sigterm_ends_it_with_143(job: Job) -> None:
     )
     assert process.stdout is not None and b"ready" in process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 143 and json.loads(out)["event"] == "bye"
     assert err.decode().count("\n") == 1
 
@@ -269,7 +270,9 @@ def test_a_crash_is_reported_and_the_request_goes_on_with_a_new_worker(job: Job)
         assert sorted(answer["done"] + answer["skipped"]) == [0, 1, 2, 3] and answer["skipped"]
         assert told == ["the worker ended by itself (signal 9); it is started anew"] and client.starts == 2
         # A success in between: the next crash is a first one again.
-        os.kill(client.pid or 0, signal.SIGKILL)
+        pid = client.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
         assert client.render(heavy)["skipped"] == [0, 1, 2, 3]
         assert len(told) == 2 and client.starts == 3
     assert not list(Path(str(heavy.out)).parent.glob("*.tmp*"))
@@ -363,7 +366,7 @@ def test_the_socket_wants_its_token(tmp_path: Path, job: Job) -> None:
         )
         assert other.returncode == 2 and "another worker may be using this file" in other.stderr
         assert talk({"op": "shutdown", **good})[-1]["event"] == "done"
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert not address_file.exists()
     finally:
         process.kill()
@@ -388,7 +391,7 @@ def test_one_request_to_a_shared_worker(tmp_path: Path, job: Job, capfd: pytest.
     assert [state["state"] for state in events[-1]["states"]] == ["shown", "missing"]
     assert json.loads(address_file.read_text())["pid"] == first
     os.kill(first, signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while alive(first) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert command(op="render", job=job.to_dict())[1][-1]["skipped"] == [0, 1]
