@@ -125,7 +125,7 @@ def test_a_stopped_prepare_goes_on(tmp_path: Path, signum: int, code: int) -> No
         if json.loads(line).get("count", 0) >= 2:
             break
     process.send_signal(signum)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (code, "paintover: stopped on request; run again to prepare the rest\n")
     left = len(made(tmp_path))
     assert 2 <= left < 40 and not list((tmp_path / "work").rglob(".*tmp*"))

@@ -111,7 +111,7 @@ def test_sigkill_leaves_no_partial_frame_and_a_rerun_completes(tmp_path: Path, l
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.kill()
         process.communicate()
-        gone, alive = psutil.wait_procs(children, timeout=10)
+        gone, alive = psutil.wait_procs(children, timeout=60)
         assert not alive, "a worker outlived its parent"
         for frame in out.existing() or ():
             images.check(out.path(frame))

@@ -181,7 +181,7 @@ def test_ctrl_c_ends_it_without_a_trace(folder: Path) -> None:
             break
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "paintover: stopped on request\n")
     assert list((folder / "work").iterdir()) == []
 

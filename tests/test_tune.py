@@ -303,8 +303,9 @@ sys.exit(tune.main(["--job", {str(job_path)!r}, "--search", {str(search_path)!r}
             break
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
-    assert (process.returncode, errors) == (143, "") and time.monotonic() - began < 5
+    _, errors = process.communicate(timeout=55)
+    # The setting in flight would take a minute.
+    assert (process.returncode, errors) == (143, "") and time.monotonic() - began < 20
     assert len(list((shot.folder / "work" / "tune").glob("b*.json"))) == 4
     assert len(search(job_path, search_path, lambda event: None, command=fake)) == 5
     assert ran(shot)[4:] == ["b3_p192_n9_lr0.001"] * 2
