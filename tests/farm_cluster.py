@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import getpass
 import os
+import random
 import shutil
 import signal
 import socket
@@ -102,7 +103,11 @@ def packages() -> Path:
 
 
 def _unpack(debs: Path, root: Path) -> None:
-    fetched = subprocess.run(["apt-get", "download", *_PACKAGES], cwd=debs, capture_output=True, text=True, timeout=120)
+    words = ["apt-get", "download", *_PACKAGES]
+    try:
+        fetched = subprocess.run(words, cwd=debs, capture_output=True, text=True, timeout=120)
+    except subprocess.TimeoutExpired:
+        pytest.skip("Debian's SLURM packages cannot be had: no answer within two minutes")
     if fetched.returncode != 0:
         why = fetched.stderr.strip().splitlines() or ["no reason given"]
         pytest.skip(f"Debian's SLURM packages cannot be had: {why[-1]}")
@@ -121,11 +126,14 @@ def _libraries(root: Path) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Not of those that a system gives away unasked: nobody else gets one before its daemon takes it."""
+    free: list[int] = []
+    for port in random.SystemRandom().sample(range(20000, 32000), 1000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            free.append(port)
+        if len(free) == count:
+            return free
+    pytest.fail("a SLURM cluster needs free ports, and there are none")
 
 
 def _die_with_parent() -> None:
@@ -158,11 +166,11 @@ class SlurmCluster:
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> SlurmCluster:
-        self._start("slurmctld", "slurmctld", "-D", "-i")
-        for node in NODES:
-            self.start_node(node)
         try:
-            self.wait(lambda: self.node_states() == dict.fromkeys(NODES, "idle"), 30, "both nodes to be idle")
+            self._start("slurmctld", "slurmctld", "-D", "-i")
+            for node in NODES:
+                self.start_node(node)
+            self.wait(lambda: self.node_states() == dict.fromkeys(NODES, "idle"), 120, "both nodes to be idle")
         except BaseException:
             self.__exit__()
             raise
@@ -189,7 +197,7 @@ class SlurmCluster:
             with contextlib.suppress(psutil.Error):
                 process.kill()
 
-    def command(self, *words: str, timeout_s: float = 30, check: bool = False) -> str:
+    def command(self, *words: str, timeout_s: float = 60, check: bool = False) -> str:
         """Run one of SLURM's commands; returns its standard output."""
         done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=timeout_s)
         if check and done.returncode != 0:
@@ -210,6 +218,11 @@ class SlurmCluster:
         """``COMPLETED``, ``FAILED``, ``CANCELLED`` and so on, by job or array task (``12``, ``13_0``)."""
         rows = self.command("squeue", "-h", "--states=all", "--array", "-o", "%i|%T|%r").splitlines()
         return {row.split("|")[0]: row.split("|")[1] for row in rows if row.count("|") == 2}
+
+    def running_on(self, node: str) -> list[str]:
+        """The jobs and array tasks at work on a node, in one look at the queue."""
+        rows = self.command("squeue", "-h", "--states=RUNNING", "--array", "-o", "%i|%N").splitlines()
+        return [job for job, _, where in (row.partition("|") for row in rows) if where.strip() == node]
 
     def facts(self, job: str) -> Mapping[str, str]:
         """What ``scontrol show job`` says of a job or array task, by name."""
