@@ -42,7 +42,7 @@ class Said(NamedTuple):
 
 def run(words: Sequence[str], *, program: Sequence[str] = PAINTOVER, **environment: str) -> Said:
     done = subprocess.run(
-        [*program, *words], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+        [*program, *words], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=180
     )
     return Said(done.returncode, done.stdout, done.stderr)
 
@@ -65,7 +65,7 @@ def test_two_processes_on_the_same_frames_leave_one_valid_file_each(shot: Shot) 
         subprocess.Popen([*SLOW, *words], cwd=ROOT, env={**os.environ, "SLOW_FRAME_S": "0.05"}, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    assert [rival.wait(60) for rival in rivals] == [0, 0], [rival.stderr.read() for rival in rivals if rival.stderr]
+    assert [rival.wait(180) for rival in rivals] == [0, 0], [rival.stderr.read() for rival in rivals if rival.stderr]
     for rival in rivals:
         assert rival.stderr is not None
         rival.stderr.close()
@@ -196,13 +196,13 @@ def test_a_frame_that_hangs_fails_alone(shot: Shot, monkeypatch: pytest.MonkeyPa
             shot.out,
             RenderSettings(device="cpu", threads=2),
             workers=workers,
-            timeout_s=1.0,
+            timeout_s=2.0,
         )
     assert list(caught.value.failures) == [4]
     assert caught.value.exit_code == 1
     assert "frame 4: not done within" in caught.value.failures[4]
     assert tuple(shot.out.existing() or ()) == (1, 2, 3, 5, 6)
-    assert time.monotonic() - started < 40
+    assert time.monotonic() - started < 90
 
 
 def test_a_time_limit_that_is_kept_changes_no_byte(shot: Shot) -> None:
