@@ -83,7 +83,7 @@ class Farm:
         return process
 
 
-def until(is_so: Any, message: str, seconds: float = 30.0) -> None:
+def until(is_so: Any, message: str, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, message
@@ -117,7 +117,7 @@ def shot(tmp_path: Path) -> Shot:
 
 def run_on(farm: Farm, plan: FarmPlan, options: Options, program: tuple[str, ...] = ()) -> RunReport:
     with dask_engine.connected(farm.address, None) as client:
-        client.wait_for_workers(1, timeout=30)
+        client.wait_for_workers(1, timeout=120)
         return run_plan(plan, client, options, NoProgress(), StopRequest(), program=program)
 
 
@@ -132,14 +132,14 @@ def test_a_lost_worker_group_costs_the_chunk_in_hand_alone(farm: Farm, shot: Sho
     first = farm.worker(**slow)
     options = shot.options(chunk=4)
     reports: list[RunReport] = []
-    job = threading.Thread(target=lambda: reports.append(run_on(farm, plan_from(options), options, SLOW)))
+    job = threading.Thread(target=lambda: reports.append(run_on(farm, plan_from(options), options, SLOW)), daemon=True)
     job.start()
     # In the second chunk, a frame done and the next one begun.
-    until(lambda: len(lines_of(log)) >= 6, "the second chunk never began", 60)
+    until(lambda: len(lines_of(log)) >= 6, "the second chunk never began")
     kill_group(first)
     killed_at = len(lines_of(log))
     farm.worker(**slow)
-    job.join(60)
+    job.join(180)
     assert not job.is_alive() and len(reports) == 1
     verify(shot.look, shot.frames, shot.out, plate=shot.plate)
     begun = [int(line.split()[0]) for line in lines_of(log)]
@@ -230,11 +230,11 @@ def test_without_workers_somebody_is_told_and_the_job_waits(
         with dask_engine.connected(farm.address, None) as client:
             reports.append(run_plan(plan_from(options), client, options, progress, StopRequest()))
 
-    job = threading.Thread(target=go)
+    job = threading.Thread(target=go, daemon=True)
     job.start()
     until(lambda: progress.said, "nobody was told")
     farm.worker()
-    job.join(60)
+    job.join(180)
     assert len(reports) == 1 and len(reports[0].settled) == 12
     assert progress.said == ["no Dask worker is there; waiting for one: dask worker ADDRESS --nthreads 1"]
 
@@ -268,7 +268,7 @@ def test_a_task_that_takes_too_long_is_ended() -> None:
     started = time.monotonic()
     outcome = perform(Task("job", "render", 0, (), sleeper, timeout_s=0.5), lambda event: None)
     assert (outcome.code, outcome.message) == (1, "not done within 0.5 s and ended")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_a_failure_survives_the_way_to_the_client() -> None:
@@ -328,7 +328,7 @@ def test_a_killed_client_leaves_no_process_behind(shot: Shot) -> None:
     process.kill()
     process.communicate()
     # The renderer may finish its chunk; the workers end because their scheduler is gone.
-    _, alive = psutil.wait_procs(family, timeout=45)
+    _, alive = psutil.wait_procs(family, timeout=120)
     assert not alive
     for frame in shot.out.existing() or ():
         images.check(shot.out.path(frame))
@@ -359,10 +359,10 @@ def test_a_stop_leaves_whole_frames_and_no_process(shot: Shot, tmp_path: Path, s
     asked = time.monotonic()
     # A terminal's Ctrl-C reaches the whole group.
     (os.killpg if signum == signal.SIGINT else os.kill)(process.pid, signum)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == code, said
-    assert time.monotonic() - asked < (5.0 if signum == signal.SIGTERM else 15.0)
-    _, alive = psutil.wait_procs(family, timeout=15)
+    assert time.monotonic() - asked < (10.0 if signum == signal.SIGTERM else 30.0)
+    _, alive = psutil.wait_procs(family, timeout=120)
     assert not alive
     done = shot.out.existing()
     assert done is not None and 0 < len(done) < 12
@@ -395,17 +395,21 @@ def test_nobody_at_the_address(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_local_cluster_listens_on_loopback_alone() -> None:
     this = psutil.Process()
     others = set(this.children(recursive=True))
+    # What this process listens on already is not the cluster's.
+    before = listening(this)
     with dask_engine.local_cluster(1) as cluster:
         with dask_engine.connected(cluster, None) as client:
-            client.wait_for_workers(1, timeout=30)
-        processes = [this, *set(this.children(recursive=True)) - others]
-        hosts = {
-            connection.laddr.ip
-            for process in processes
-            for connection in process.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN
-        }
-    assert hosts == {"127.0.0.1"}
+            client.wait_for_workers(1, timeout=120)
+        found = listening(this) - before
+        for process in set(this.children(recursive=True)) - others:
+            found |= listening(process)
+    assert {host for host, _ in found} == {"127.0.0.1"}
+
+
+def listening(process: psutil.Process) -> set[tuple[str, int]]:
+    """Addresses and ports."""
+    connections = process.net_connections("tcp")
+    return {(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN}
 
 
 def test_without_distributed_one_line_says_what_to_install(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
