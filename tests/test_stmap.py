@@ -121,19 +121,6 @@ def test_a_plate_of_one_frame(tmp_path: Path) -> None:
     assert list(hashes(tmp_path / "w")) == [str(Path("stmap", "key_0000", "0000.exr"))]
 
 
-class Interruption:
-    """Asks to stop after so many sidecars."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def progress(self, done: int, total: int, text: str) -> None:
-        self.left -= 1
-
-    def __call__(self) -> bool:
-        return self.left <= 0
-
-
 def test_the_same_bytes_every_way(tmp_path: Path) -> None:
     plate = shot(tmp_path, 9)
     prepare_sidecars(plate, [0], tmp_path / "one", threads=1)
@@ -142,9 +129,13 @@ def test_the_same_bytes_every_way(tmp_path: Path) -> None:
     assert len(expected) == 18
     prepare_sidecars(plate, [0, 6], tmp_path / "two", threads=2)
     assert hashes(tmp_path / "two") == expected
-    ask = Interruption(4)
+
+    def enough() -> bool:
+        """By what is on disk: the thread that counts may hear of it late."""
+        return len(hashes(tmp_path / "stopped")) >= 4
+
     with pytest.raises(Interrupted):
-        prepare_sidecars(plate, [0, 6], tmp_path / "stopped", threads=2, progress=ask.progress, stop=ask)
+        prepare_sidecars(plate, [0, 6], tmp_path / "stopped", threads=2, stop=enough)
     # No file knows the time of the day.
     time.sleep(1.1)
     left = hashes(tmp_path / "stopped")
@@ -212,8 +203,15 @@ def test_an_error_in_progress_ends_the_chains(tmp_path: Path) -> None:
     def broken(done: int, total: int, text: str) -> None:
         raise ZeroDivisionError
 
+    class Slow(Constant):
+        """Leaves the thread that counts the time to hear of the first one."""
+
+        def forward(self, frame: int) -> np.ndarray:
+            time.sleep(0.3)
+            return super().forward(frame)
+
     with pytest.raises(ZeroDivisionError):
-        prepare_sidecars(shot(tmp_path, 12), [0], tmp_path / "w", threads=1, progress=broken)
+        prepare_sidecars(shot(tmp_path, 12), [0], tmp_path / "w", threads=1, progress=broken, vectors=Slow())
     assert len(hashes(tmp_path / "w")) < 12
 
 
