@@ -42,6 +42,8 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/none
 CredType=cred/none
+# A job that is tried again waits until these have expired: two minutes, where nothing is said.
+AuthInfo=cred_expire=10
 PluginDir={plugins}
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 StateSaveLocation={folder}/state
