@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -11,6 +13,7 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 
 from torch import nn  # noqa: E402
 
+from engine.training.carry import Carried  # noqa: E402
 from engine.training.carry_graph import CarriedNames  # noqa: E402
 from engine.training.config import Settings  # noqa: E402
 from engine.training.graph import GraphWriter  # noqa: E402
@@ -50,7 +53,7 @@ def measured_reach(net: nn.Module, side: int) -> int:
         for shape, axis in (((1, 3, 8, side), 3), ((1, 3, side, 8), 2)):
             # An exemplar everywhere: its light, its tone and what its detail proves look around as well.
             x, other = (torch.rand(shape, dtype=torch.float64, generator=generator) + 0.5 for _ in range(2))
-            flat = torch.full((1, 4, *shape[2:]), 0.5, dtype=torch.float64)
+            flat = torch.full((1, 6, *shape[2:]), 0.5, dtype=torch.float64)
             carried = torch.cat([flat[:, :3] * x, (x + other) / 2, flat[:, 3:]], 1).requires_grad_()
             x.requires_grad_()
             net(x, *([carried] if net.takes_carried else [])).select(axis, center).sum().backward()
@@ -123,12 +126,13 @@ def test_the_emitted_network_is_the_network(make: object) -> None:
     net = shake(make())  # type: ignore[operator]
     g = GraphWriter()
     x = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(2)) * 3 - 1
-    carried = torch.rand(2, 7, 32, 48, generator=torch.Generator().manual_seed(3)) * 1.4 - 0.2
+    carried = torch.rand(2, 9, 32, 48, generator=torch.Generator().manual_seed(3)) * 1.4 - 0.2
     carried[:, 6:].clamp_(0, 1)
     inputs = {"x": x}
     if net.takes_carried:
-        inputs |= {"painting": carried[:, :3], "plate": carried[:, 3:6], "share": carried[:, 6:]}
-        result, _ = net.emit(g, "x", CarriedNames("painting", "plate", "share"))
+        arrived = asdict(Carried.of(carried))
+        inputs |= arrived
+        result, _ = net.emit(g, "x", CarriedNames(*arrived))
     else:
         result = net.emit(g, "x")
     g.op("Identity", result, output="y")

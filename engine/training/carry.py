@@ -5,10 +5,11 @@ sampled painting, the difference between the frame and the equally sampled keyfr
 difference it sees where the track is wrong. On the keyframe itself every map is the identity, so training makes maps
 with such errors on purpose.
 
-Whether strokes lie where they belong shows in the plates: where their finest detail is the same, so is the place.
+Whether strokes lie where they belong shows in the plates: where their finest detail is the same, so is the place. And
+strokes are as sharp as the plate: where it is out of focus, they are softened.
 
-The look's graph does the same as :func:`sample`, :func:`exposed`, :func:`proof`, :func:`softened` and :func:`tone`; see
-:mod:`engine.training.carry_graph`.
+The look's graph does the same as :func:`sample`, :func:`exposed`, :func:`evidence`, :func:`sharpened`, :func:`softened`
+and :func:`tone`; see :mod:`engine.training.carry_graph`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -32,10 +34,12 @@ __all__ = [
     "Carried",
     "Exemplar",
     "Spoiler",
+    "between_pixels",
     "brightened",
+    "evidence",
     "exposed",
-    "proof",
     "sample",
+    "sharpened",
     "softened",
     "tone",
 ]
@@ -53,14 +57,19 @@ TENT = (1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0)
 """How far the paint's tone reaches, in cells."""
 FADE = 0.01
 """Share of carried paint around a pixel under which its tone fades."""
-UNPROVEN, PROVEN = 0.4, 0.7
+UNPROVEN, PROVEN = 0.3, 0.6
 """Correlation of the finest detail of two plates up to which it proves nothing, and from which it proves all."""
 FAINTEST = 1e-6
 """Variance of that detail, a quarter of an 8-bit code squared, under which there is nothing to correlate."""
 NEAR = (1.0, 2.0, 1.0)
-"""How far the proof reaches, in cells."""
-SOFT = (1.0, 2.0, 1.0)
-"""By what unproven strokes are softened, in both directions."""
+"""How far the evidence reaches, in cells."""
+BLURRED, SHARP = 1.0 / 255, 1.6 / 255
+"""Working encoding, RMS of that detail: up to which a plate is out of focus, and from which it is sharp."""
+SOFT = (1.0, 4.0, 6.0, 4.0, 1.0)
+"""By what strokes on a blurred plate are softened, in both directions."""
+RESTORING = (0.064, -0.155, 0.182, -0.155, 0.064)
+"""What is added along an axis, half way between two pixels: what the cubic filter loses there against Lanczos' with four
+lobes, above half the finest frequency, less what it overshoots below; least squares of their responses."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +95,20 @@ class Carried:
     """(B, 3, H, W) working encoding: the keyframe's plate, sampled alike."""
     share: Tensor
     """(B, 1, H, W) in 0..1: confidence times coverage."""
+    between: Tensor
+    """(B, 2, H, W) in 0..1, across and down: see :func:`between_pixels`."""
+
+    @classmethod
+    def of(cls, stacked: Tensor) -> Carried:
+        """From what :attr:`stacked` gives."""
+        return cls(*stacked.split(cls.CHANNELS, 1))
+
+    CHANNELS: ClassVar = [3, 3, 1, 2]
 
     @property
     def stacked(self) -> Tensor:
-        """(B, 7, H, W), in the order of the fields."""
-        return torch.cat([self.painting, self.plate, self.share], 1)
+        """(B, 9, H, W), in the order of the fields."""
+        return torch.cat([self.painting, self.plate, self.share, self.between], 1)
 
 
 def sample(exemplars: Sequence[Exemplar], stmap: Tensor, cubic: bool = True) -> Carried:
@@ -98,7 +116,7 @@ def sample(exemplars: Sequence[Exemplar], stmap: Tensor, cubic: bool = True) -> 
 
     A cubic filter keeps the finest detail; else it is a bilinear one.
     """
-    paintings, plates, shares = [], [], []
+    paintings, plates, shares, betweens = [], [], [], []
     mode = "bicubic" if cubic else "bilinear"
     for index, exemplar in enumerate(exemplars):
         u, v, confidence = stmap[:, 3 * index : 3 * index + 3].split(1, 1)
@@ -109,13 +127,26 @@ def sample(exemplars: Sequence[Exemplar], stmap: Tensor, cubic: bool = True) -> 
         paintings.append(got[:, :3] / coverage.clamp_min(1e-3))
         plates.append(got[:, 4:])
         shares.append(coverage * confidence.clamp(0, 1))
+        size = exemplar.stack.new_tensor([exemplar.stack.shape[-1], -exemplar.stack.shape[-2]]).view(1, 2, 1, 1)
+        betweens.append(between_pixels(stmap[:, 3 * index : 3 * index + 2] * size))
     if len(exemplars) == 1:
-        return Carried(paintings[0], plates[0], shares[0])
+        return Carried(paintings[0], plates[0], shares[0], betweens[0])
     stacked = torch.stack(shares)  # (K, B, 1, H, W)
     weight = stacked * torch.exp(SHARPNESS * (stacked - stacked.amax(0)))
     weight = weight / weight.sum(0).clamp_min(1e-6)
-    painting, plate, share = ((torch.stack(each) * weight).sum(0) for each in (paintings, plates, shares))
-    return Carried(painting, plate, share)
+    return Carried(*((torch.stack(each) * weight).sum(0) for each in (paintings, plates, shares, betweens)))
+
+
+def between_pixels(places: Tensor) -> Tensor:
+    """How much the cubic filter loses at places (any shape), in pixels from an edge of the image, along their axis.
+
+    0 on a pixel's center, 1 half way between two: (4 f (1 - f))^4 of the fraction f, which follows the loss of its
+    response against that of Lanczos' filter with four lobes.
+    """
+    fraction = places - 0.5
+    fraction = fraction - torch.floor(fraction)
+    near = 4 * fraction * (1 - fraction)
+    return (near * near) * (near * near)
 
 
 def exposed(plate: Tensor, carried: Carried) -> Tensor:
@@ -153,11 +184,12 @@ def tone(plain: Tensor, painted: Tensor, share: Tensor) -> Tensor:
     return F.interpolate(near, scale_factor=CELL, mode="bilinear", align_corners=False)
 
 
-def proof(plate: Tensor, carried: Tensor) -> Tensor:
-    """How surely the finest detail of a carried plate is the frame's own, (B, 1, H, W) in 0..1.
+def evidence(plate: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+    """What the finest detail of a frame's plate and of a carried one says, two maps (B, 1, H, W) in 0..1.
 
-    The correlation of what both have within three pixels, around each pixel; a change of the light does not touch it.
-    Where there is no such detail, nothing is proven.
+    First how surely that detail is the same: their correlation in what both have within three pixels, around each pixel;
+    a change of the light does not touch it, and where there is no such detail nothing is proven. Then how sharp both
+    are: 0 where either has no detail.
 
     Args:
         plate, carried: (B, 3, H, W) working encoding, H and W multiples of ``CELL``.
@@ -166,21 +198,41 @@ def proof(plate: Tensor, carried: Tensor) -> Tensor:
     with torch.autocast(plate.device.type, enabled=False):
         here, there = _finest(plate), _finest(carried)
         means = F.avg_pool2d(torch.cat([here * there, here * here, there * there], 1), CELL)
-        means = F.conv2d(means, _kernel(NEAR, 3, means), padding=len(NEAR) // 2, groups=3)
+        # Beyond the border as on it: zeros there would make it look out of focus.
+        means = F.conv2d(F.pad(means, [len(NEAR) // 2] * 4, mode="replicate"), _kernel(NEAR, 3, means), groups=3)
         both, one, other = means.split(1, 1)
         alike = both / (torch.sqrt(one * other) + FAINTEST)
-        proven = ((alike - UNPROVEN) / (PROVEN - UNPROVEN)).clamp(0, 1)
-        return F.interpolate(proven, scale_factor=CELL, mode="bilinear", align_corners=False)
+        detail = torch.sqrt(torch.minimum(one, other))
+        found = torch.cat([(alike - UNPROVEN) / (PROVEN - UNPROVEN), (detail - BLURRED) / (SHARP - BLURRED)], 1)
+        proven, sharp = F.interpolate(
+            found.clamp(0, 1), scale_factor=CELL, mode="bilinear", align_corners=False
+        ).split(1, 1)
+        return proven, sharp
 
 
-def softened(painting: Tensor, proven: Tensor) -> Tensor:
-    """A carried painting (B, 3, H, W) whose strokes are softened as far as :func:`proof` (B, 1, H, W) does not hold.
+def sharpened(painting: Tensor, between: Tensor) -> Tensor:
+    """A carried painting (B, 3, H, W) with what the cubic filter lost between pixels, by :attr:`Carried.between`."""
+    with torch.autocast(painting.device.type, enabled=False):
+        across, down = between.split(1, 1)
+        line = painting.new_tensor(RESTORING).expand(3, 1, 1, -1)
+        reach = len(RESTORING) // 2
+        along = F.conv2d(F.pad(painting, (reach, reach, 0, 0), mode="replicate"), line, groups=3)
+        upright = F.conv2d(F.pad(painting, (0, 0, reach, reach), mode="replicate"), line.transpose(2, 3), groups=3)
+        return painting + along * across + upright * down
 
-    Strokes that may lie a pixel aside are nearer to the right ones when they are soft.
+
+def softened(painting: Tensor, sharp: Tensor) -> Tensor:
+    """A carried painting (B, 3, H, W), softened as far as the plates are not sharp (B, 1, H, W); see :func:`evidence`.
+
+    Nothing on a blurred plate says whether a track is a pixel aside, and soft strokes are then nearer to the right ones.
     """
     with torch.autocast(painting.device.type, enabled=False):
-        soft = F.conv2d(F.pad(painting, (1, 1, 1, 1), mode="replicate"), _kernel(SOFT, 3, painting), groups=3)
-        return soft + (painting - soft) * proven
+        reach = len(SOFT) // 2
+        line = painting.new_tensor(SOFT) / sum(SOFT)
+        line = line.expand(3, 1, 1, -1)
+        soft = F.conv2d(F.pad(painting, (reach, reach, reach, reach), mode="replicate"), line, groups=3)
+        soft = F.conv2d(soft, line.transpose(2, 3), groups=3)
+        return soft + (painting - soft) * sharp
 
 
 def _finest(encoded: Tensor) -> Tensor:
@@ -238,11 +290,11 @@ class Spoiler:
         """A spoiled exemplar, on the CPU, for the crop at (top, left) of its own frame, and what to make of it.
 
         Returns:
-            (7, rows, columns) as :attr:`Carried.stacked`; and (4, rows, columns), painting times coverage and
+            (9, rows, columns) as :attr:`Carried.stacked`; and (4, rows, columns), painting times coverage and
             coverage: the right result, displaced as much as is tolerated. None where it is the painting itself.
         """
         if self.rng.random() < self.PLAIN:
-            return torch.zeros(7, rows, columns), None
+            return torch.zeros(sum(Carried.CHANNELS), rows, columns), None
         rng = self.rng
         size = math.exp(rng.uniform(math.log(0.15), math.log(self.LARGEST_PX)))
         shift = self._smooth(rows, columns, int(rng.choice([16, 32, 64])), 2) * size * 0.6
@@ -263,7 +315,9 @@ class Spoiler:
         coverage = got[3:4].clamp(0, 1)
         noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.015), (3, rows, columns)).astype(np.float32))
         shares = torch.from_numpy(share.astype(np.float32))[None].clamp(0, 1) * coverage
-        return torch.cat([got[:3] / coverage.clamp_min(1e-3), got[4:] + noise, shares]), wanted
+        # Tops and lefts are whole pixels.
+        between = between_pixels(torch.from_numpy(shift.astype(np.float32)) + 0.5)
+        return torch.cat([got[:3] / coverage.clamp_min(1e-3), got[4:] + noise, shares, between]), wanted
 
     @staticmethod
     def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray) -> Tensor:

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from engine import shaper
 from engine.training.carry import (
     BINOMIAL,
+    BLURRED,
     CELL,
     FADE,
     FAINTEST,
     LARGEST_CHANGE,
     NEAR,
     PROVEN,
+    RESTORING,
+    SHARP,
     SHARPNESS,
     SOFT,
     STEADY,
@@ -26,7 +29,16 @@ from engine.training.carry import (
 )
 from engine.training.graph import GraphWriter
 
-__all__ = ["CarriedNames", "StoredExemplar", "emit_exposed", "emit_proof", "emit_sampled", "emit_softened", "emit_tone"]
+__all__ = [
+    "CarriedNames",
+    "StoredExemplar",
+    "emit_evidence",
+    "emit_exposed",
+    "emit_sampled",
+    "emit_sharpened",
+    "emit_softened",
+    "emit_tone",
+]
 
 
 @dataclass(frozen=True)
@@ -48,10 +60,13 @@ class CarriedNames:
     painting: str
     plate: str
     share: str
+    between: str | None = None
+    """None where a bilinear filter sampled."""
 
     def stacked(self, g: GraphWriter) -> str:
-        """Emit (N, 7, H, W)."""
-        return g.op("Concat", self.painting, self.plate, self.share, axis=1)
+        """Emit (N, 9, H, W), or 7 channels without the last of the fields."""
+        fields = [self.painting, self.plate, self.share] + ([self.between] if self.between else [])
+        return g.op("Concat", *fields, axis=1)
 
 
 def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], cubic: bool = True) -> CarriedNames:
@@ -65,7 +80,7 @@ def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], cubic: boo
     zero, one = g.constant(0.0), g.constant(1.0)
     batch = g.slice(g.op("Shape", "stmap"), [0], [1], [0])
     repeat = g.op("Concat", batch, g.constant([1, 1, 1], np.int64), axis=0)
-    paintings, plates, shares = [], [], []
+    paintings, plates, shares, betweens = [], [], [], []
     for index, exemplar in enumerate(exemplars):
         painting = shaper.encode(exemplar.painting)
         coverage = exemplar.coverage[..., None]
@@ -88,8 +103,10 @@ def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], cubic: boo
         paintings.append(color)
         plates.append(g.slice(got, [3], [6], [1]))
         shares.append(share)
+        if cubic:
+            betweens.append(_between_pixels(g, uv, *exemplar.coverage.shape))
     if len(exemplars) == 1:
-        return CarriedNames(paintings[0], plates[0], shares[0])
+        return CarriedNames(paintings[0], plates[0], shares[0], *betweens)
     largest, sharp = g.op("Max", *shares), g.constant(SHARPNESS)
     weights = [g.op("Mul", s, g.op("Exp", g.op("Mul", sharp, g.op("Sub", s, largest)))) for s in shares]
     total = g.op("Max", g.op("Sum", *weights), g.constant(1e-6))
@@ -98,7 +115,17 @@ def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], cubic: boo
     def merged(each: list[str]) -> str:
         return g.op("Sum", *[g.op("Mul", x, weight) for x, weight in zip(each, weights, strict=True)])
 
-    return CarriedNames(merged(paintings), merged(plates), merged(shares))
+    return CarriedNames(*(merged(each) for each in (paintings, plates, shares, betweens) if each))
+
+
+def _between_pixels(g: GraphWriter, uv: str, height: int, width: int) -> str:
+    """Emit :func:`engine.training.carry.between_pixels` of coordinates in an exemplar of that size."""
+    half, one = g.constant(0.5), g.constant(1.0)
+    places = g.op("Sub", g.op("Mul", uv, g.constant(np.array([width, -height]).reshape(1, 2, 1, 1))), half)
+    fraction = g.op("Sub", places, g.op("Floor", places))
+    near = g.op("Mul", g.op("Mul", fraction, g.op("Sub", one, fraction)), g.constant(4.0))
+    near = g.op("Mul", near, near)
+    return g.op("Mul", near, near)
 
 
 def emit_exposed(g: GraphWriter, plate: str, carried: CarriedNames) -> str:
@@ -126,34 +153,59 @@ def emit_tone(g: GraphWriter, plain: str, painted: str, share: str) -> str:
     return _enlarged(g, near)
 
 
-def emit_proof(g: GraphWriter, plate: str, carried: str) -> str:
-    """Emit :func:`engine.training.carry.proof`."""
+def emit_evidence(g: GraphWriter, plate: str, carried: str) -> tuple[str, str]:
+    """Emit :func:`engine.training.carry.evidence`."""
     # Both plates in one convolution: the mean of three channels, less its mean over 3x3 pixels.
     finest = np.full((2, 3, 3, 3), -1 / 27)
     finest[:, :, 1, 1] += 1 / 3
-    both = _edged(g, g.op("Concat", plate, carried, axis=1))
+    both = _edged(g, g.op("Concat", plate, carried, axis=1), 1, 1)
     both = g.op("Conv", both, g.constant(finest), kernel_shape=[3, 3], group=2)
     here, there = (g.slice(both, [i], [i + 1], [1]) for i in (0, 1))
     products = g.op("Concat", g.op("Mul", here, there), g.op("Mul", both, both), axis=1)
     means = g.op("AveragePool", products, kernel_shape=[CELL] * 2, strides=[CELL] * 2)
-    means = _filtered(g, means, NEAR, 3)
+    reach = len(NEAR) // 2
+    means = _edged(g, means, reach, reach)
+    means = g.op("Conv", means, _kernel(g, NEAR, 3), kernel_shape=[len(NEAR)] * 2, group=3)
     shared, one, other = (g.slice(means, [i], [i + 1], [1]) for i in range(3))
-    spread = g.op("Pow", g.op("Mul", one, other), g.constant(0.5))
+    half = g.constant(0.5)
+    spread = g.op("Pow", g.op("Mul", one, other), half)
     alike = g.op("Div", shared, g.op("Add", spread, g.constant(FAINTEST)))
-    proven = g.op("Mul", g.op("Sub", alike, g.constant(UNPROVEN)), g.constant(1 / (PROVEN - UNPROVEN)))
-    proven = g.op("Clip", proven, g.constant(0.0), g.constant(1.0))
-    return _enlarged(g, proven)
+    detail = g.op("Pow", g.op("Min", one, other), half)
+    found = _enlarged(g, g.op("Concat", _ramp(g, alike, UNPROVEN, PROVEN), _ramp(g, detail, BLURRED, SHARP), axis=1))
+    return g.slice(found, [0], [1], [1]), g.slice(found, [1], [2], [1])
 
 
-def emit_softened(g: GraphWriter, painting: str, proven: str) -> str:
+def emit_sharpened(g: GraphWriter, painting: str, between: str) -> str:
+    """Emit :func:`engine.training.carry.sharpened`."""
+    across, down = (g.slice(between, [i], [i + 1], [1]) for i in (0, 1))
+    along = g.op("Mul", _along(g, painting, RESTORING, 3), across)
+    return g.op("Sum", painting, along, g.op("Mul", _along(g, painting, RESTORING, 2), down))
+
+
+def emit_softened(g: GraphWriter, painting: str, sharp: str) -> str:
     """Emit :func:`engine.training.carry.softened`."""
-    soft = g.op("Conv", _edged(g, painting), _kernel(g, SOFT, 3), kernel_shape=[3, 3], group=3)
-    return g.op("Add", soft, g.op("Mul", g.op("Sub", painting, soft), proven))
+    line = [weight / sum(SOFT) for weight in SOFT]
+    soft = _along(g, _along(g, painting, line, 3), line, 2)
+    return g.op("Add", soft, g.op("Mul", g.op("Sub", painting, soft), sharp))
 
 
-def _edged(g: GraphWriter, x: str) -> str:
-    """``x`` with its edge repeated by a pixel, which a convolution takes off again."""
-    return g.op("Pad", x, g.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode="edge")
+def _along(g: GraphWriter, x: str, line: Sequence[float], axis: int) -> str:
+    """Three channels filtered along an axis, beyond their edge as on it."""
+    shape = [1, len(line)] if axis == 3 else [len(line), 1]
+    rows, columns = (side // 2 for side in shape)
+    weights = np.tile(np.reshape(line, shape), (3, 1, 1, 1))
+    return g.op("Conv", _edged(g, x, rows, columns), g.constant(weights), kernel_shape=shape, group=3)
+
+
+def _ramp(g: GraphWriter, x: str, low: float, high: float) -> str:
+    """0 up to ``low``, 1 from ``high`` on."""
+    rising = g.op("Mul", g.op("Sub", x, g.constant(low)), g.constant(1 / (high - low)))
+    return g.op("Clip", rising, g.constant(0.0), g.constant(1.0))
+
+
+def _edged(g: GraphWriter, x: str, rows: int, columns: int) -> str:
+    """``x`` with its edge repeated, by as much as a convolution takes off again."""
+    return g.op("Pad", x, g.constant([0, 0, rows, columns, 0, 0, rows, columns], np.int64), mode="edge")
 
 
 def _enlarged(g: GraphWriter, cells: str) -> str:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from engine import shaper
 from engine.card import CARD_KEY, FORMAT, weights_sha256
 from engine.errors import ExportError
 from engine.temporaries import replacing
-from engine.training.carry import Exemplar, sample
+from engine.training.carry import Carried, Exemplar, sample
 from engine.training.carry_graph import CarriedNames, StoredExemplar, emit_sampled
 from engine.training.graph import GraphWriter
 from engine.training.patches import MARGIN
@@ -69,9 +70,10 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
     everything = [encoded, arrived.stacked(g)] + (["guide"] if guides else [])
     stacked = _emit_pad(g, g.op("Concat", *everything, axis=1), net.multiple)
     padded = g.slice(stacked, [0], [3], [1])
-    arrived = CarriedNames(*(g.slice(stacked, [a], [b], [1]) for a, b in ((3, 6), (6, 9), (9, 10))))
+    ends = np.cumsum([3, *Carried.CHANNELS[: 4 if arrived.between else 3]]).tolist()
+    arrived = CarriedNames(*(g.slice(stacked, [a], [b], [1]) for a, b in itertools.pairwise(ends)))
     if guides:
-        guide = g.slice(stacked, [10], [10 + guides], [1])
+        guide = g.slice(stacked, ends[-1:], [ends[-1] + guides], [1])
         result, gate = net.emit(g, padded, arrived, guide)  # type: ignore[attr-defined]
     elif net.takes_carried:
         result, gate = net.emit(g, padded, arrived)  # type: ignore[attr-defined]
@@ -186,7 +188,7 @@ def reference(
     elif net.takes_carried:
         y = net(x, carried)
     else:
-        y = torch.lerp(net(x), carried[:, :3], carried[:, 6:])
+        y = torch.lerp(net(x), carried[:, :3], carried[:, 6:7])
     y = y[..., MARGIN : MARGIN + height, MARGIN : MARGIN + width]
     return y[0].permute(1, 2, 0).float().cpu().numpy()
 

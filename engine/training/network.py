@@ -14,9 +14,10 @@
       -> plain = skip + tone of the paint around + correction <-------------------------------------------+
       -> plain (1 - gate) + (exposed exemplar + repair) gate
 
-Where the finest detail of the carried plate is the frame's own, it proves that the strokes lie where they belong: they
-stay as sampled, and the gate takes share and trust as two witnesses, whose odds are multiplied. Elsewhere strokes are
-softened and the gate is share times trust; in between, as much of each as is proven. Crisp strokes need no proof. The
+Where the finest detail of the carried plate is the frame's own, it proves that the strokes lie where they belong: the
+gate then takes share and trust as two witnesses, whose odds are multiplied. Elsewhere it is share times trust; in
+between, as much of each as is proven. Strokes are as sharp as both plates: where these are out of focus, strokes are
+softened. Crisp strokes need no proof and are never softened. The
 gate is 0 where the share is, and where nothing is carried near a pixel that is the plain translation. Beyond the end of
 the carried paint the translation takes on its tone and loses it again over some thirty pixels, so that no seam shows.
 A guide, where there is one, joins the encoded plate and the exemplar as G more channels; only the skip never sees it.
@@ -34,13 +35,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.training.carry import CELL, TENT, Carried, exposed, proof, softened, tone
-from engine.training.carry_graph import CarriedNames, emit_exposed, emit_proof, emit_softened, emit_tone
+from engine.training.carry import CELL, TENT, Carried, evidence, exposed, sharpened, softened, tone
+from engine.training.carry_graph import (
+    CarriedNames,
+    emit_evidence,
+    emit_exposed,
+    emit_sharpened,
+    emit_softened,
+    emit_tone,
+)
 from engine.training.graph import GraphWriter
 
 __all__ = ["REVISION", "Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
 
-REVISION = 2
+REVISION = 3
 """Of what the translator makes of its weights: a training of another revision cannot be gone on with."""
 
 SUREST = 0.95
@@ -62,7 +70,7 @@ class Architecture:
     guide_channels: int = 0
     """Channels of the guide beside the plate."""
     crisp: bool = False
-    """Whether carried strokes keep their finest detail everywhere, not only where the plate proves their place."""
+    """Whether carried strokes keep their finest detail everywhere, not only where the plate is sharp."""
 
     multiple: int = CELL
     """Origins of tiles must be multiples of this many pixels."""
@@ -184,12 +192,12 @@ class Translator(nn.Module):
 
         Args:
             x: the encoded plate (B, 3, H, W).
-            carried: :attr:`Carried.stacked` (B, 7, H, W); None for nothing.
+            carried: :attr:`Carried.stacked` (B, 9, H, W); None for nothing.
             guide: (B, G, H, W) in 0..1, for an architecture with G guide channels; None for a black one.
         """
         if carried is None:
-            carried = x.new_zeros(x.shape[0], 7, *x.shape[2:])
-        arrived = Carried(carried[:, :3], carried[:, 3:6], carried[:, 6:])
+            carried = x.new_zeros(x.shape[0], sum(Carried.CHANNELS), *x.shape[2:])
+        arrived = Carried.of(carried)
         share = arrived.share
         hint = torch.cat([(arrived.painting * 2 - 1) * share, (x - arrived.plate) * (2 * share), share], 1)
         z = F.pixel_unshuffle(x * 2 - 1, 2)  # (B, 12, H/2, W/2)
@@ -204,10 +212,14 @@ class Translator(nn.Module):
         fused = self.fuse(torch.cat([fine, both.to(fine.dtype)], 1), deep)  # (B, f, H/2, W/2)
         head = self.head(self.smooth(fused)).float()  # (B, 28, H/2, W/2)
         correction, repair, trust = (F.pixel_shuffle(part, 2) for part in head.split((12, 12, 4), 1))
-        proven = torch.ones_like(share) if self.architecture.crisp else proof(x, arrived.plate)
-        # Only what is shown is softened: the network sees the strokes as they arrived, and no farther for it.
-        shown = arrived if self.architecture.crisp else replace(arrived, painting=softened(arrived.painting, proven))
-        painted = exposed(x, shown) * 2 - 1
+        # Only what is shown changes: the network sees the strokes as they arrived, and no farther for it.
+        strokes = sharpened(arrived.painting, arrived.between)
+        if self.architecture.crisp:
+            proven = torch.ones_like(share)
+        else:
+            proven, sharp = evidence(x, arrived.plate)
+            strokes = softened(strokes, sharp)
+        painted = exposed(x, replace(arrived, painting=strokes)) * 2 - 1
         before = F.pixel_shuffle(self.skip(F.pixel_unshuffle(arrived.plate * 2 - 1, 2)).float(), 2)
         plain = F.pixel_shuffle(self.skip(z).float(), 2) + correction
         plain = plain + tone(before, arrived.painting * 2 - 1, share)
@@ -253,21 +265,21 @@ class Translator(nn.Module):
         head = g.conv(y, weight * scale[:, None, None, None], bias * scale)
         correction, repair, trust = (g.slice(head, [a], [b], [1]) for a, b in ((0, 12), (12, 24), (24, 28)))
         trust = g.op("Sigmoid", depth_to_space(g, trust))
-        shown = carried
+        strokes = carried.painting if carried.between is None else emit_sharpened(g, carried.painting, carried.between)
         witnesses = [g.op("Mul", witness, g.constant(SUREST)) for witness in (share, trust)]
         agree = g.op("Mul", *witnesses)
         against = g.op("Mul", *[g.op("Sub", one, witness) for witness in witnesses])
         gate = g.op("Div", agree, g.op("Add", agree, against))
         if not self.architecture.crisp:
-            proven, bare = emit_proof(g, x, carried.plate), g.op("Mul", share, trust)
-            shown = replace(carried, painting=emit_softened(g, carried.painting, proven))
+            (proven, sharp), bare = emit_evidence(g, x, carried.plate), g.op("Mul", share, trust)
+            strokes = emit_softened(g, strokes, sharp)
             gate = g.op("Add", bare, g.op("Mul", proven, g.op("Sub", gate, bare)))
         skip, skip_bias = skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)
         before = space_to_depth(g, g.op("Sub", g.op("Mul", carried.plate, two), one), 3)
         before = depth_to_space(g, g.conv(before, skip, skip_bias))
         plain = depth_to_space(g, g.op("Add", g.conv(z, skip, skip_bias), correction))
         plain = g.op("Add", plain, emit_tone(g, before, carried.painting, share))
-        painted = emit_exposed(g, x, shown)
+        painted = emit_exposed(g, x, replace(carried, painting=strokes))
         repaired = g.op("Add", painted, depth_to_space(g, repair))
         return g.op("Add", plain, g.op("Mul", gate, g.op("Sub", repaired, plain))), gate
 

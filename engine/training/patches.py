@@ -65,7 +65,7 @@ class Batch:
     weight: Tensor
     """(B, 1, h, w) in 0..1; zero where the crop's border would be seen."""
     carried: Tensor
-    """(B, 7, h, w): the exemplar as it might arrive, :attr:`engine.training.carry.Carried.stacked`."""
+    """(B, 9, h, w): the exemplar as it might arrive, :attr:`engine.training.carry.Carried.stacked`."""
     corners: tuple[tuple[int, int], ...]
     """Per crop, top and left of the part without artificial borders; at the frame's border it reaches the border."""
     size: tuple[int, int]

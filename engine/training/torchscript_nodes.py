@@ -358,6 +358,7 @@ OPERATORS: Mapping[str, Emit] = {
     "Div": _binary("{} / {}"),
     "Exp": _unary("torch.exp({})"),
     "Expand": _expand,
+    "Floor": _unary("torch.floor({})"),
     "Gather": _gather,
     "Greater": _binary("{} > {}"),
     "GridSample": _grid_sample,
