@@ -1,4 +1,4 @@
-"""Looks whose exemplars enter the network: crisp as far as the plate proves it, in the frame's light, in tiles."""
+"""Looks whose exemplars enter the network: sure where the plate proves it, as sharp as the plate, in its light, in tiles."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def detail_of(rgb: np.ndarray, painting: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("light", [1.0, 0.5])
-def test_strokes_stay_crisp_as_far_as_the_plate_proves_their_place(tmp_path: Path, light: float) -> None:
+def test_strokes_are_shown_more_where_the_plate_proves_their_place(tmp_path: Path, light: float) -> None:
     scene, ones = plate(96, 240) * 0.5 + 0.3 * fine(96, 240, 1), np.ones((96, 240), np.float32)
     other = plate(96, 240) * 0.5 + 0.3 * fine(96, 240, 2)
     key = StoredExemplar(fine(96, 240, 3), ones, np.concatenate([scene[:, :120], other[:, 120:]], 1))
@@ -89,27 +89,41 @@ def test_strokes_stay_crisp_as_far_as_the_plate_proves_their_place(tmp_path: Pat
     proven, contradicted = np.s_[:, :96], np.s_[:, 144:]
     # Up to the border: share 0.9 and a trust of 0.88, as two witnesses, against their product of 0.79; in a cell
     # here and there chance looks a little like proof.
-    assert found.carried[proven].min() > 0.94 and np.median(found.carried[contradicted]) < 0.8
-    assert found.carried[contradicted].max() < 0.85
+    assert found.carried[proven].min() > 0.94 and np.median(found.carried[contradicted]) < 0.81
+    assert found.carried[contradicted].max() < 0.9
     np.testing.assert_array_equal(found.rgb[proven], crisp.rgb[proven])
     # A change of the light is a factor on the encoding.
     factor = light ** (1 / shaper.GAMMA)
-    kept, lost = (detail_of(found.rgb[part], key.painting[part]) / factor for part in (proven, contradicted))
-    assert kept > 0.9
-    # A gate of 0.79, and a quarter of what is a dot.
-    assert lost < 0.45
+    kept, less = (detail_of(found.rgb[part], key.painting[part]) / factor for part in (proven, contradicted))
+    assert kept > 0.9 and 0.75 < less < 0.85, "as the gate"
     always = detail_of(crisp.rgb[contradicted], key.painting[contradicted]) / factor
     assert always > 0.9
 
 
-def test_a_track_that_is_a_pixel_off_is_softened_though_it_is_sure(tmp_path: Path) -> None:
+@pytest.mark.parametrize("blurred", ["frame", "keyframe"])
+def test_strokes_are_as_sharp_as_both_plates(tmp_path: Path, blurred: str) -> None:
+    """The right half is out of focus, in the frame or in the keyframe: no detail of half a code."""
+    scene = plate(96, 240) * 0.5 + 0.3 * fine(96, 240, 1)
+    smooth = np.concatenate([scene[:, :120], np.full((96, 120, 3), 0.3, np.float32)], 1)
+    frame, keyframe = (smooth, scene) if blurred == "frame" else (scene, smooth)
+    key = StoredExemplar(fine(96, 240, 3), np.ones((96, 240), np.float32), keyframe)
+    maps = stmap((identity_map(96, 240), 1.0))
+    found = shown(tmp_path, [key], frame, maps, False)
+    crisp = shown(tmp_path, [key], frame, maps, True)
+    sharp, soft = np.s_[:, :96], np.s_[:, 144:]
+    assert detail_of(found.rgb[sharp], key.painting[sharp]) > 0.9
+    # A gate of 0.88, and of what is a dot a seventh stays.
+    assert detail_of(found.rgb[soft], key.painting[soft]) < 0.25
+    assert detail_of(crisp.rgb[soft], key.painting[soft]) > 0.8
+
+
+def test_a_track_that_is_a_pixel_off_is_trusted_less_though_it_is_sure(tmp_path: Path) -> None:
     scene, painting = plate(96, 120) * 0.5 + 0.3 * fine(96, 120, 1), fine(96, 120, 3)
     key = StoredExemplar(painting, np.ones((96, 120), np.float32), scene)
     aside = identity_map(96, 120) + np.array([1 / 120, 0], np.float32)
-    exact = shown(tmp_path, [key], scene, stmap((identity_map(96, 120), 1.0)), False)
-    off = shown(tmp_path, [key], scene, stmap((aside, 1.0)), False)
-    assert detail_of(exact.rgb, painting) > 0.9
-    assert detail_of(off.rgb[:, :-1], painting[:, 1:]) < 0.45
+    exact = shown(tmp_path, [key], scene, stmap((identity_map(96, 120), 0.9)), False)
+    off = shown(tmp_path, [key], scene, stmap((aside, 0.9)), False)
+    assert exact.carried.min() > 0.94 and np.median(off.carried) < 0.81
 
 
 def test_what_is_proven_is_proven_of_the_exemplar_that_is_shown(tmp_path: Path) -> None:
@@ -120,8 +134,9 @@ def test_what_is_proven_is_proven_of_the_exemplar_that_is_shown(tmp_path: Path) 
     maps = stmap((identity_map(96, 240), 0.9), (identity_map(96, 240), 0.2))
     maps[:, 120:, 2::3] = maps[:, 120:, 5::-3]
     found = shown(tmp_path, [wrong, right], scene, maps, False)
-    assert found.carried[:, :96].max() < 0.8 and found.carried[:, 144:].min() > 0.94
-    assert detail_of(found.rgb[:, :96], wrong.painting[:, :96]) < 0.45
+    assert np.median(found.carried[:, :96]) < 0.81 and found.carried[:, :96].max() < 0.9
+    assert found.carried[:, 144:].min() > 0.94
+    assert detail_of(found.rgb[:, :96], wrong.painting[:, :96]) < 0.85
     assert detail_of(found.rgb[:, 144:], right.painting[:, 144:]) > 0.9
 
 
@@ -143,12 +158,14 @@ def test_a_proof_survives_the_export_to_torchscript(tmp_path: Path) -> None:
     assert np.abs(got[3] - wanted.carried).max() <= 1e-4
 
 
-def test_a_crisp_look_keeps_detail_between_pixels(tmp_path: Path) -> None:
-    """More than half way between two pixels, where a bilinear sample is their mean."""
+@pytest.mark.parametrize("crisp", [False, True])
+def test_detail_between_pixels_is_kept(tmp_path: Path, crisp: bool) -> None:
+    """Half way between two pixels, where a bilinear sample is their mean."""
     painting = fine(96, 120, 5)
-    key = StoredExemplar(painting, np.ones((96, 120), np.float32), plate(96, 120))
+    scene = plate(96, 120) * 0.5 + 0.3 * fine(96, 120, 1)
+    key = StoredExemplar(painting, np.ones((96, 120), np.float32), scene)
     moved = identity_map(96, 120) + np.array([0.5 / 120, 0], np.float32)
-    found = shown(tmp_path, [key], plate(96, 120), stmap((moved, 0.9)), True)
+    found = shown(tmp_path, [key], scene, stmap((moved, 0.9)), crisp)
     bilinear = sampled(painting, moved)
     here = np.abs(np.diff(shaper.encode(found.rgb)[..., 0], axis=1)).mean()
     assert here > 1.15 * found.carried.mean() * np.abs(np.diff(bilinear[..., 0], axis=1)).mean()

@@ -65,6 +65,8 @@ NEAR = (1.0, 2.0, 1.0)
 """How far the evidence reaches, in cells."""
 BLURRED, SHARP = 1.0 / 255, 1.6 / 255
 """Working encoding, RMS of that detail: up to which a plate is out of focus, and from which it is sharp."""
+SURELY, SAME = 0.6, 0.9
+"""Correlation up to which a blurred plate says nothing, and from which it is the same one, as on the keyframe itself."""
 SOFT = (1.0, 4.0, 6.0, 4.0, 1.0)
 """By what strokes on a blurred plate are softened, in both directions."""
 RESTORING = (0.064, -0.155, 0.182, -0.155, 0.064)
@@ -188,8 +190,8 @@ def evidence(plate: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
     """What the finest detail of a frame's plate and of a carried one says, two maps (B, 1, H, W) in 0..1.
 
     First how surely that detail is the same: their correlation in what both have within three pixels, around each pixel;
-    a change of the light does not touch it, and where there is no such detail nothing is proven. Then how sharp both
-    are: 0 where either has no detail.
+    a change of the light does not touch it, and where there is no such detail nothing is proven. Then how sharp strokes
+    may be: 0 where either plate is out of focus, unless what little detail there is is certainly the same.
 
     Args:
         plate, carried: (B, 3, H, W) working encoding, H and W multiples of ``CELL``.
@@ -203,10 +205,9 @@ def evidence(plate: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         both, one, other = means.split(1, 1)
         alike = both / (torch.sqrt(one * other) + FAINTEST)
         detail = torch.sqrt(torch.minimum(one, other))
-        found = torch.cat([(alike - UNPROVEN) / (PROVEN - UNPROVEN), (detail - BLURRED) / (SHARP - BLURRED)], 1)
-        proven, sharp = F.interpolate(
-            found.clamp(0, 1), scale_factor=CELL, mode="bilinear", align_corners=False
-        ).split(1, 1)
+        sharp = torch.maximum(_ramp(detail, BLURRED, SHARP), _ramp(alike, SURELY, SAME))
+        found = torch.cat([_ramp(alike, UNPROVEN, PROVEN), sharp], 1)
+        proven, sharp = F.interpolate(found, scale_factor=CELL, mode="bilinear", align_corners=False).split(1, 1)
         return proven, sharp
 
 
@@ -233,6 +234,11 @@ def softened(painting: Tensor, sharp: Tensor) -> Tensor:
         soft = F.conv2d(F.pad(painting, (reach, reach, reach, reach), mode="replicate"), line, groups=3)
         soft = F.conv2d(soft, line.transpose(2, 3), groups=3)
         return soft + (painting - soft) * sharp
+
+
+def _ramp(x: Tensor, low: float, high: float) -> Tensor:
+    """0 up to ``low``, 1 from ``high`` on."""
+    return ((x - low) / (high - low)).clamp(0, 1)
 
 
 def _finest(encoded: Tensor) -> Tensor:

@@ -20,10 +20,12 @@ from engine.training.carry import (
     NEAR,
     PROVEN,
     RESTORING,
+    SAME,
     SHARP,
     SHARPNESS,
     SOFT,
     STEADY,
+    SURELY,
     TENT,
     UNPROVEN,
 )
@@ -171,7 +173,8 @@ def emit_evidence(g: GraphWriter, plate: str, carried: str) -> tuple[str, str]:
     spread = g.op("Pow", g.op("Mul", one, other), half)
     alike = g.op("Div", shared, g.op("Add", spread, g.constant(FAINTEST)))
     detail = g.op("Pow", g.op("Min", one, other), half)
-    found = _enlarged(g, g.op("Concat", _ramp(g, alike, UNPROVEN, PROVEN), _ramp(g, detail, BLURRED, SHARP), axis=1))
+    sharp = g.op("Max", _ramp(g, detail, BLURRED, SHARP), _ramp(g, alike, SURELY, SAME))
+    found = _enlarged(g, g.op("Concat", _ramp(g, alike, UNPROVEN, PROVEN), sharp, axis=1))
     return g.slice(found, [0], [1], [1]), g.slice(found, [1], [2], [1])
 
 
