@@ -15,7 +15,7 @@ from engine.training.carry import (  # noqa: E402
     Carried,
     Exemplar,
     Spoiler,
-    between_pixels,
+    blur_between_pixels,
     brightened,
     evidence,
     exposed,
@@ -163,8 +163,9 @@ def test_two_plates_are_as_sharp_as_the_one_that_is_less() -> None:
     for first, second, wanted in ((0.5, 0.02, 0.0), (0.02, 0.5, 0.0), (0.5, 0.5, 1.0), (0.0, 0.5, 0.0)):
         sharp = evidence(0.3 + first * (scene - 0.3), 0.3 + second * (other - 0.3))[1]
         assert (sharp.min(), sharp.max()) == (wanted, wanted)
-    same = 0.3 + 0.02 * (scene - 0.3)
-    assert evidence(same, same)[1].min() > 0.8, "the little that there is is the same: the keyframe itself"
+    # On the keyframe itself: down to three quarters of a code.
+    same = 0.3 + (0.75 / 255) / 0.031 * (scene - 0.3)
+    assert evidence(same, same)[1].min() > 0.8 and evidence(same, other)[1].max() == 0
     # 0.2 / sqrt(12) in each of three channels, of whose mean a ninth is taken away; 1.3 codes are half way.
     deviation = 0.2 / np.sqrt(12 * 3) * np.sqrt(8 / 9)
     half = 0.3 + (1.3 / 255) / deviation * (scene - 0.3)
@@ -200,19 +201,43 @@ def test_a_sample_between_pixels_gets_back_what_the_filter_lost(dx: float, left:
         wanted = image(dx)[inner]
         size_of_wave = (wanted - 0.5).abs().mean()
         lost = (got.painting[inner] - wanted).abs().mean() / size_of_wave
-        after = (sharpened(got.painting, got.between)[inner] - wanted).abs().mean() / size_of_wave
+        after = (sharpened(got)[inner] - wanted).abs().mean() / size_of_wave
         assert lost > loses
         assert after < (left if wave < 4 else 0.95) * lost
 
 
 def test_on_pixels_nothing_is_sharpened_and_half_way_all_is() -> None:
-    assert between_pixels(torch.tensor([0.5, 1.5, 40.5])).abs().max() < 1e-6
-    assert torch.equal(between_pixels(torch.tensor([1.0, 17.0])), torch.ones(2))
+    assert blur_between_pixels(torch.tensor([0.5, 1.5, 40.5])).abs().max() < 1e-6
+    assert torch.equal(blur_between_pixels(torch.tensor([1.0, 17.0])), torch.ones(2))
     key = exemplar()
     got = sample([key], maps(64, 96, 1.0, dx=3))
-    assert torch.allclose(sharpened(got.painting, got.between), got.painting, atol=1e-6)
+    assert torch.allclose(sharpened(got), got.painting, atol=1e-6)
     flat = torch.full((1, 3, 9, 7), 0.7)
-    assert torch.allclose(sharpened(flat, torch.ones(1, 2, 9, 7)), flat, atol=1e-6), "no border shows"
+    halfway = Carried(flat, flat, torch.ones(1, 1, 9, 7), torch.ones(1, 2, 9, 7))
+    assert torch.allclose(sharpened(halfway), flat, atol=1e-6), "no border shows"
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(0.5, 0.0), (0.25, 0.5), (0.0, 0.75)])
+@pytest.mark.parametrize("sharp", [0.0, 1.0])
+def test_nothing_from_beyond_a_mattes_edge_is_filtered_in(dx: float, dy: float, sharp: float) -> None:
+    """A painting of one color with a hard edge: beyond it the division by the coverage makes up colors."""
+    coverage = torch.zeros(1, 48, 64)
+    coverage[:, 12:36, 16:48] = 1
+    flat = torch.full((3, 48, 64), 0.6)
+    places = maps(48, 64, 1.0, dx=dx)
+    places[:, 1] -= dy / 48
+    got = sample([Exemplar.of(flat, coverage, flat)], places)
+    shown = softened(sharpened(got), got.share, torch.full((1, 1, 48, 64), sharp))
+    wrong = (shown - 0.6).abs() * got.share
+    assert got.share.max() == 1 and wrong.max() < 2e-3
+
+
+def test_a_hole_in_the_track_lends_no_color_to_its_surroundings() -> None:
+    painting, share = torch.full((1, 3, 32, 48), 0.3), torch.ones(1, 1, 32, 48)
+    painting[..., 24:], share[..., 24:] = 0.9, 0
+    got = Carried(painting, painting, share, torch.ones(1, 2, 32, 48))
+    for found in (sharpened(got), softened(painting, share, torch.zeros(1, 1, 32, 48))):
+        assert torch.allclose(found[..., :24], painting[..., :24], atol=1e-6)
 
 
 def test_proof_is_of_the_place() -> None:
@@ -238,13 +263,15 @@ def test_a_proof_looks_twenty_pixels_far() -> None:
 def test_strokes_are_softened_as_far_as_the_plate_is_not_sharp() -> None:
     dot = torch.zeros(1, 3, 8, 8)
     dot[..., 4, 4] = 1
-    assert torch.equal(softened(dot, torch.ones(1, 1, 8, 8)), dot)
-    soft = softened(dot, torch.zeros(1, 1, 8, 8))
+    sure = torch.ones(1, 1, 8, 8)
+    assert torch.equal(softened(dot, sure, torch.ones(1, 1, 8, 8)), dot)
+    soft = softened(dot, sure, torch.zeros(1, 1, 8, 8))
     line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     assert torch.allclose(soft[0, 1, 2:7, 2:7], torch.outer(line, line), atol=1e-6)
-    assert torch.allclose(softened(dot, torch.full((1, 1, 8, 8), 0.25)), soft + 0.25 * (dot - soft), atol=1e-6)
+    assert torch.allclose(softened(dot, sure, torch.full((1, 1, 8, 8), 0.25)), soft + 0.25 * (dot - soft), atol=1e-6)
     flat = torch.full((1, 3, 5, 7), 0.7)
-    assert torch.allclose(softened(flat, torch.zeros(1, 1, 5, 7)), flat, atol=1e-6), "no border shows"
+    nowhere = torch.zeros(1, 1, 5, 7)
+    assert torch.allclose(softened(flat, 1 - nowhere, nowhere), flat, atol=1e-6), "no border shows"
 
 
 def test_the_tone_of_paint_reaches_beyond_its_end_and_fades() -> None:

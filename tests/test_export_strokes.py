@@ -1,4 +1,4 @@
-"""Looks whose exemplars enter the network: sure where the plate proves it, as sharp as the plate, in its light, in tiles."""
+"""Looks whose exemplars enter the network: sure where the plate proves it, as sharp as it, in its light, in tiles."""
 
 from __future__ import annotations
 
@@ -46,9 +46,11 @@ def test_tiles_of_a_frame_whose_exemplar_enters_the_network_equal_the_whole_fram
     with torch.no_grad():
         net.head.bias[24:] = 2
     pixels, key = plates(131, 145)
+    # Out of focus in a strip, which ends between tiles and within them.
+    pixels[40:90, 50:100] = 0.3
     exemplar = StoredExemplar(fine(131, 145, 3), np.ones((131, 145), np.float32), key)
     look = write(tmp_path / "ours.onnx", net, [exemplar])
-    uv = identity_map(131, 145)
+    uv = identity_map(131, 145) + np.array([0.5 / 145, 0.3 / 131], np.float32)
     ramp = np.broadcast_to(np.linspace(0, 1, 131, dtype=np.float32)[:, None], (131, 145))[..., None]
     maps = np.concatenate([uv, ramp], 2)
     whole, tiled = (look.stylize(pixels, stmap=maps, tile=tile) for tile in (0, 64))
@@ -147,8 +149,9 @@ def test_a_proof_survives_the_export_to_torchscript(tmp_path: Path) -> None:
     with torch.no_grad():
         net.head.bias[24:] = 2
     pixels, key = plates(64, 160)
+    pixels[:, 60:100] = 0.3  # out of focus
     look = write(tmp_path / "ours.onnx", net, [StoredExemplar(fine(64, 160, 3), np.ones((64, 160), np.float32), key)])
-    maps = stmap((identity_map(64, 160), 0.9))
+    maps = stmap((identity_map(64, 160) + np.array([0.2 / 160, 0], np.float32), 0.9))
     wanted = look.stylize(pixels, stmap=maps, tile=0)
     assert wanted.carried[:, :40].mean() > 0.93 and wanted.carried[:, 120:].mean() < 0.82
     packed = np.concatenate([pixels, maps], 2).transpose(2, 0, 1)[None]
@@ -168,7 +171,8 @@ def test_detail_between_pixels_is_kept(tmp_path: Path, crisp: bool) -> None:
     found = shown(tmp_path, [key], scene, stmap((moved, 0.9)), crisp)
     bilinear = sampled(painting, moved)
     here = np.abs(np.diff(shaper.encode(found.rgb)[..., 0], axis=1)).mean()
-    assert here > 1.15 * found.carried.mean() * np.abs(np.diff(bilinear[..., 0], axis=1)).mean()
+    # A cubic filter alone: 1.3 times.
+    assert here > 1.45 * found.carried.mean() * np.abs(np.diff(bilinear[..., 0], axis=1)).mean()
 
 
 def test_a_crisp_look_whose_witnesses_contradict_passes_its_check(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import cv2
@@ -34,7 +35,7 @@ __all__ = [
     "Carried",
     "Exemplar",
     "Spoiler",
-    "between_pixels",
+    "blur_between_pixels",
     "brightened",
     "evidence",
     "exposed",
@@ -66,12 +67,16 @@ NEAR = (1.0, 2.0, 1.0)
 BLURRED, SHARP = 1.0 / 255, 1.6 / 255
 """Working encoding, RMS of that detail: up to which a plate is out of focus, and from which it is sharp."""
 SURELY, SAME = 0.6, 0.9
-"""Correlation up to which a blurred plate says nothing, and from which it is the same one, as on the keyframe itself."""
-SOFT = (1.0, 4.0, 6.0, 4.0, 1.0)
+"""Correlation up to which a blurred plate says nothing, and from which it is the same, as on the keyframe itself."""
+SOFT = (0.0625, 0.25, 0.375, 0.25, 0.0625)
 """By what strokes on a blurred plate are softened, in both directions."""
+SLIGHTEST = 1e-3
+"""Coverage under which a painting is not divided by it: there is none to speak of."""
+HELD = 0.125
+"""Share from which a pixel counts in full for its neighbors, when strokes are filtered."""
 RESTORING = (0.064, -0.155, 0.182, -0.155, 0.064)
-"""What is added along an axis, half way between two pixels: what the cubic filter loses there against Lanczos' with four
-lobes, above half the finest frequency, less what it overshoots below; least squares of their responses."""
+"""What is added along an axis, half way between two pixels: what the cubic filter loses there against Lanczos' with
+four lobes, above half the finest frequency, less what it overshoots below; least squares of their responses."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +102,21 @@ class Carried:
     """(B, 3, H, W) working encoding: the keyframe's plate, sampled alike."""
     share: Tensor
     """(B, 1, H, W) in 0..1: confidence times coverage."""
-    between: Tensor
-    """(B, 2, H, W) in 0..1, across and down: see :func:`between_pixels`."""
+    blur: Tensor
+    """(B, 2, H, W) in 0..1, along the exemplar's x and y: what the filter lost; see :func:`blur_between_pixels`."""
+
+    CHANNELS: ClassVar[tuple[int, ...]] = (3, 3, 1, 2)
+    """Of the fields, in their order."""
 
     @classmethod
     def of(cls, stacked: Tensor) -> Carried:
         """From what :attr:`stacked` gives."""
-        return cls(*stacked.split(cls.CHANNELS, 1))
-
-    CHANNELS: ClassVar = [3, 3, 1, 2]
+        return cls(*stacked.split(list(cls.CHANNELS), 1))
 
     @property
     def stacked(self) -> Tensor:
         """(B, 9, H, W), in the order of the fields."""
-        return torch.cat([self.painting, self.plate, self.share, self.between], 1)
+        return torch.cat([self.painting, self.plate, self.share, self.blur], 1)
 
 
 def sample(exemplars: Sequence[Exemplar], stmap: Tensor, cubic: bool = True) -> Carried:
@@ -118,28 +124,28 @@ def sample(exemplars: Sequence[Exemplar], stmap: Tensor, cubic: bool = True) -> 
 
     A cubic filter keeps the finest detail; else it is a bilinear one.
     """
-    paintings, plates, shares, betweens = [], [], [], []
+    paintings, plates, shares, blurs = [], [], [], []
     mode = "bicubic" if cubic else "bilinear"
     for index, exemplar in enumerate(exemplars):
         u, v, confidence = stmap[:, 3 * index : 3 * index + 3].split(1, 1)
         grid = torch.cat([2 * u - 1, 1 - 2 * v], 1).permute(0, 2, 3, 1)
         stack = exemplar.stack[None].expand(len(stmap), -1, -1, -1)
         got = F.grid_sample(stack, grid, mode=mode, padding_mode="border", align_corners=False)
-        coverage = got[:, 3:4].clamp(0, 1)
-        paintings.append(got[:, :3] / coverage.clamp_min(1e-3))
+        coverage = got[:, 3:4]
+        paintings.append(got[:, :3] / coverage.clamp_min(SLIGHTEST))
         plates.append(got[:, 4:])
-        shares.append(coverage * confidence.clamp(0, 1))
-        size = exemplar.stack.new_tensor([exemplar.stack.shape[-1], -exemplar.stack.shape[-2]]).view(1, 2, 1, 1)
-        betweens.append(between_pixels(stmap[:, 3 * index : 3 * index + 2] * size))
+        shares.append(coverage.clamp(0, 1) * confidence.clamp(0, 1))
+        height, width = exemplar.stack.shape[-2:]
+        blurs.append(blur_between_pixels(torch.cat([u * width, v * -height], 1)))
     if len(exemplars) == 1:
-        return Carried(paintings[0], plates[0], shares[0], betweens[0])
+        return Carried(paintings[0], plates[0], shares[0], blurs[0])
     stacked = torch.stack(shares)  # (K, B, 1, H, W)
     weight = stacked * torch.exp(SHARPNESS * (stacked - stacked.amax(0)))
     weight = weight / weight.sum(0).clamp_min(1e-6)
-    return Carried(*((torch.stack(each) * weight).sum(0) for each in (paintings, plates, shares, betweens)))
+    return Carried(*((torch.stack(each) * weight).sum(0) for each in (paintings, plates, shares, blurs)))
 
 
-def between_pixels(places: Tensor) -> Tensor:
+def blur_between_pixels(places: Tensor) -> Tensor:
     """How much the cubic filter loses at places (any shape), in pixels from an edge of the image, along their axis.
 
     0 on a pixel's center, 1 half way between two: (4 f (1 - f))^4 of the fraction f, which follows the loss of its
@@ -189,9 +195,9 @@ def tone(plain: Tensor, painted: Tensor, share: Tensor) -> Tensor:
 def evidence(plate: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
     """What the finest detail of a frame's plate and of a carried one says, two maps (B, 1, H, W) in 0..1.
 
-    First how surely that detail is the same: their correlation in what both have within three pixels, around each pixel;
-    a change of the light does not touch it, and where there is no such detail nothing is proven. Then how sharp strokes
-    may be: 0 where either plate is out of focus, unless what little detail there is is certainly the same.
+    First how surely that detail is the same: their correlation in what both have within three pixels, around each
+    pixel; a change of the light does not touch it, and where there is no such detail nothing is proven. Then how sharp
+    strokes may be: 0 where either plate is out of focus, unless what little detail there is is certainly the same.
 
     Args:
         plate, carried: (B, 3, H, W) working encoding, H and W multiples of ``CELL``.
@@ -203,6 +209,7 @@ def evidence(plate: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         # Beyond the border as on it: zeros there would make it look out of focus.
         means = F.conv2d(F.pad(means, [len(NEAR) // 2] * 4, mode="replicate"), _kernel(NEAR, 3, means), groups=3)
         both, one, other = means.split(1, 1)
+        one, other = one.clamp_min(0), other.clamp_min(0)
         alike = both / (torch.sqrt(one * other) + FAINTEST)
         detail = torch.sqrt(torch.minimum(one, other))
         sharp = torch.maximum(_ramp(detail, BLURRED, SHARP), _ramp(alike, SURELY, SAME))
@@ -211,29 +218,43 @@ def evidence(plate: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
         return proven, sharp
 
 
-def sharpened(painting: Tensor, between: Tensor) -> Tensor:
-    """A carried painting (B, 3, H, W) with what the cubic filter lost between pixels, by :attr:`Carried.between`."""
+def sharpened(carried: Carried) -> Tensor:
+    """The carried painting, (B, 3, H, W), with what the cubic filter lost between pixels."""
+    painting = carried.painting
     with torch.autocast(painting.device.type, enabled=False):
-        across, down = between.split(1, 1)
-        line = painting.new_tensor(RESTORING).expand(3, 1, 1, -1)
-        reach = len(RESTORING) // 2
-        along = F.conv2d(F.pad(painting, (reach, reach, 0, 0), mode="replicate"), line, groups=3)
-        upright = F.conv2d(F.pad(painting, (0, 0, reach, reach), mode="replicate"), line.transpose(2, 3), groups=3)
-        return painting + along * across + upright * down
+        held = _held(painting, carried.share)
+        changes = []
+        for dim, lost in zip((3, 2), carried.blur.split(1, 1), strict=True):
+            near = _along(held, RESTORING, dim)
+            # Its weights are 0 together, so what is not carried counts as the pixel itself.
+            changes.append((near[:, :3] - painting * near[:, 3:]) * lost)
+        return painting + changes[0] + changes[1]
 
 
-def softened(painting: Tensor, sharp: Tensor) -> Tensor:
-    """A carried painting (B, 3, H, W), softened as far as the plates are not sharp (B, 1, H, W); see :func:`evidence`.
+def softened(painting: Tensor, share: Tensor, sharp: Tensor) -> Tensor:
+    """A carried painting (B, 3, H, W), softened as far as the plates are not sharp (B, 1, H, W): :func:`evidence`.
 
-    Nothing on a blurred plate says whether a track is a pixel aside, and soft strokes are then nearer to the right ones.
+    Nothing on a blurred plate says whether a track is a pixel aside, and soft strokes are then nearer to the right.
     """
     with torch.autocast(painting.device.type, enabled=False):
-        reach = len(SOFT) // 2
-        line = painting.new_tensor(SOFT) / sum(SOFT)
-        line = line.expand(3, 1, 1, -1)
-        soft = F.conv2d(F.pad(painting, (reach, reach, reach, reach), mode="replicate"), line, groups=3)
-        soft = F.conv2d(soft, line.transpose(2, 3), groups=3)
-        return soft + (painting - soft) * sharp
+        near = _held(painting, share)
+        for dim in (3, 2):
+            near = _along(near, SOFT, dim)
+        return painting + (near[:, :3] - painting * near[:, 3:]) * (1 - sharp)
+
+
+def _held(painting: Tensor, share: Tensor) -> Tensor:
+    """(B, 4, H, W): a painting times how far it is carried, and that: beyond a matte's edge are no colors to mix in."""
+    held = (share / HELD).clamp(0, 1)
+    return torch.cat([painting * held, held], 1)
+
+
+def _along(x: Tensor, line: Sequence[float], dim: int) -> Tensor:
+    """Four channels filtered along an axis, beyond their edge as on it."""
+    reach = len(line) // 2
+    weights = _constant(tuple(line), x.device, x.dtype).view([1, 1, 1, -1] if dim == 3 else [1, 1, -1, 1])
+    padding = [reach, reach, 0, 0] if dim == 3 else [0, 0, reach, reach]
+    return F.conv2d(F.pad(x, padding, mode="replicate"), weights.expand(4, -1, -1, -1), groups=4)
 
 
 def _ramp(x: Tensor, low: float, high: float) -> Tensor:
@@ -249,8 +270,15 @@ def _finest(encoded: Tensor) -> Tensor:
 
 def _kernel(line: Sequence[float], channels: int, like: Tensor) -> Tensor:
     """(channels, 1, n, n), of sum 1."""
-    weights = torch.tensor(line, device=like.device, dtype=like.dtype) / sum(line)
+    weights = _constant(tuple(weight / sum(line) for weight in line), like.device, like.dtype)
     return torch.outer(weights, weights).expand(channels, 1, -1, -1)
+
+
+@cache
+def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Kept where it is needed: copying it there anew would let the processor wait for the GPU in every step."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device, dtype=dtype)
 
 
 def brightened(encoded: Tensor, factor: Tensor | float) -> Tensor:
@@ -318,12 +346,12 @@ class Spoiler:
         share = np.exp(-0.25 * np.abs(self._smooth(rows, columns, 16)[0]) * rng.uniform(0, 1) - np.square(length / 8))
         share = np.where(wrong, rng.uniform(0.5, 1.0), share) * (1 - hole) + hole * rng.choice([0.0, 0.0, 0.15])
         got = self._sampled(exemplar, top, left, shift)
-        coverage = got[3:4].clamp(0, 1)
+        coverage = got[3:4]
         noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.015), (3, rows, columns)).astype(np.float32))
-        shares = torch.from_numpy(share.astype(np.float32))[None].clamp(0, 1) * coverage
+        shares = torch.from_numpy(share.astype(np.float32))[None].clamp(0, 1) * coverage.clamp(0, 1)
         # Tops and lefts are whole pixels.
-        between = between_pixels(torch.from_numpy(shift.astype(np.float32)) + 0.5)
-        return torch.cat([got[:3] / coverage.clamp_min(1e-3), got[4:] + noise, shares, between]), wanted
+        blur = blur_between_pixels(torch.from_numpy(shift.astype(np.float32)) + 0.5)
+        return torch.cat([got[:3] / coverage.clamp_min(SLIGHTEST), got[4:] + noise, shares, blur]), wanted
 
     @staticmethod
     def _sampled(exemplar: Exemplar, top: int, left: int, shift: np.ndarray) -> Tensor:

@@ -16,6 +16,7 @@ from engine.training.carry import (
     CELL,
     FADE,
     FAINTEST,
+    HELD,
     LARGEST_CHANGE,
     NEAR,
     PROVEN,
@@ -23,11 +24,13 @@ from engine.training.carry import (
     SAME,
     SHARP,
     SHARPNESS,
+    SLIGHTEST,
     SOFT,
     STEADY,
     SURELY,
     TENT,
     UNPROVEN,
+    Carried,
 )
 from engine.training.graph import GraphWriter
 
@@ -62,13 +65,18 @@ class CarriedNames:
     painting: str
     plate: str
     share: str
-    between: str | None = None
+    blur: str | None = None
     """None where a bilinear filter sampled."""
 
     def stacked(self, g: GraphWriter) -> str:
         """Emit (N, 9, H, W), or 7 channels without the last of the fields."""
-        fields = [self.painting, self.plate, self.share] + ([self.between] if self.between else [])
+        fields = [self.painting, self.plate, self.share] + ([self.blur] if self.blur else [])
         return g.op("Concat", *fields, axis=1)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of the fields, in their order."""
+        return Carried.CHANNELS if self.blur else Carried.CHANNELS[:-1]
 
 
 def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], cubic: bool = True) -> CarriedNames:
@@ -82,7 +90,7 @@ def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], cubic: boo
     zero, one = g.constant(0.0), g.constant(1.0)
     batch = g.slice(g.op("Shape", "stmap"), [0], [1], [0])
     repeat = g.op("Concat", batch, g.constant([1, 1, 1], np.int64), axis=0)
-    paintings, plates, shares, betweens = [], [], [], []
+    paintings, plates, shares, blurs = [], [], [], []
     for index, exemplar in enumerate(exemplars):
         painting = shaper.encode(exemplar.painting)
         coverage = exemplar.coverage[..., None]
@@ -99,16 +107,16 @@ def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], cubic: boo
         color = g.slice(got, [0], [3], [1])
         share = g.op("Clip", g.slice("stmap", [3 * index + 2], [3 * index + 3], [1]), zero, one)
         if partial:
-            covered = g.op("Clip", g.slice(got, [6], [7], [1]), zero, one)
-            color = g.op("Div", color, g.op("Max", covered, g.constant(1e-3)))
-            share = g.op("Mul", share, covered)
+            covered = g.slice(got, [6], [7], [1])
+            color = g.op("Div", color, g.op("Max", covered, g.constant(SLIGHTEST)))
+            share = g.op("Mul", share, g.op("Clip", covered, zero, one))
         paintings.append(color)
         plates.append(g.slice(got, [3], [6], [1]))
         shares.append(share)
         if cubic:
-            betweens.append(_between_pixels(g, uv, *exemplar.coverage.shape))
+            blurs.append(_blur_between_pixels(g, uv, *exemplar.coverage.shape))
     if len(exemplars) == 1:
-        return CarriedNames(paintings[0], plates[0], shares[0], *betweens)
+        return CarriedNames(paintings[0], plates[0], shares[0], *blurs)
     largest, sharp = g.op("Max", *shares), g.constant(SHARPNESS)
     weights = [g.op("Mul", s, g.op("Exp", g.op("Mul", sharp, g.op("Sub", s, largest)))) for s in shares]
     total = g.op("Max", g.op("Sum", *weights), g.constant(1e-6))
@@ -117,11 +125,11 @@ def emit_sampled(g: GraphWriter, exemplars: Sequence[StoredExemplar], cubic: boo
     def merged(each: list[str]) -> str:
         return g.op("Sum", *[g.op("Mul", x, weight) for x, weight in zip(each, weights, strict=True)])
 
-    return CarriedNames(*(merged(each) for each in (paintings, plates, shares, betweens) if each))
+    return CarriedNames(*(merged(each) for each in (paintings, plates, shares, blurs) if each))
 
 
-def _between_pixels(g: GraphWriter, uv: str, height: int, width: int) -> str:
-    """Emit :func:`engine.training.carry.between_pixels` of coordinates in an exemplar of that size."""
+def _blur_between_pixels(g: GraphWriter, uv: str, height: int, width: int) -> str:
+    """Emit :func:`engine.training.carry.blur_between_pixels` of coordinates in an exemplar of that size."""
     half, one = g.constant(0.5), g.constant(1.0)
     places = g.op("Sub", g.op("Mul", uv, g.constant(np.array([width, -height]).reshape(1, 2, 1, 1))), half)
     fraction = g.op("Sub", places, g.op("Floor", places))
@@ -169,7 +177,8 @@ def emit_evidence(g: GraphWriter, plate: str, carried: str) -> tuple[str, str]:
     means = _edged(g, means, reach, reach)
     means = g.op("Conv", means, _kernel(g, NEAR, 3), kernel_shape=[len(NEAR)] * 2, group=3)
     shared, one, other = (g.slice(means, [i], [i + 1], [1]) for i in range(3))
-    half = g.constant(0.5)
+    half, zero = g.constant(0.5), g.constant(0.0)
+    one, other = g.op("Max", one, zero), g.op("Max", other, zero)
     spread = g.op("Pow", g.op("Mul", one, other), half)
     alike = g.op("Div", shared, g.op("Add", spread, g.constant(FAINTEST)))
     detail = g.op("Pow", g.op("Min", one, other), half)
@@ -178,26 +187,39 @@ def emit_evidence(g: GraphWriter, plate: str, carried: str) -> tuple[str, str]:
     return g.slice(found, [0], [1], [1]), g.slice(found, [1], [2], [1])
 
 
-def emit_sharpened(g: GraphWriter, painting: str, between: str) -> str:
+def emit_sharpened(g: GraphWriter, carried: CarriedNames, blur: str) -> str:
     """Emit :func:`engine.training.carry.sharpened`."""
-    across, down = (g.slice(between, [i], [i + 1], [1]) for i in (0, 1))
-    along = g.op("Mul", _along(g, painting, RESTORING, 3), across)
-    return g.op("Sum", painting, along, g.op("Mul", _along(g, painting, RESTORING, 2), down))
+    held, changed = _held(g, carried.painting, carried.share), [carried.painting]
+    for channel, axis in enumerate((3, 2)):
+        change = _difference(g, _along(g, held, RESTORING, axis), carried.painting)
+        changed.append(g.op("Mul", change, g.slice(blur, [channel], [channel + 1], [1])))
+    return g.op("Sum", *changed)
 
 
-def emit_softened(g: GraphWriter, painting: str, sharp: str) -> str:
+def emit_softened(g: GraphWriter, painting: str, share: str, sharp: str) -> str:
     """Emit :func:`engine.training.carry.softened`."""
-    line = [weight / sum(SOFT) for weight in SOFT]
-    soft = _along(g, _along(g, painting, line, 3), line, 2)
-    return g.op("Add", soft, g.op("Mul", g.op("Sub", painting, soft), sharp))
+    near = _along(g, _along(g, _held(g, painting, share), SOFT, 3), SOFT, 2)
+    change = g.op("Mul", _difference(g, near, painting), g.op("Sub", g.constant(1.0), sharp))
+    return g.op("Add", painting, change)
+
+
+def _held(g: GraphWriter, painting: str, share: str) -> str:
+    held = g.op("Clip", g.op("Mul", share, g.constant(1 / HELD)), g.constant(0.0), g.constant(1.0))
+    return g.op("Concat", g.op("Mul", painting, held), held, axis=1)
+
+
+def _difference(g: GraphWriter, near: str, painting: str) -> str:
+    """A filtered painting less the painting, where what is not carried counts as the pixel itself."""
+    weight = g.op("Mul", painting, g.slice(near, [3], [4], [1]))
+    return g.op("Sub", g.slice(near, [0], [3], [1]), weight)
 
 
 def _along(g: GraphWriter, x: str, line: Sequence[float], axis: int) -> str:
-    """Three channels filtered along an axis, beyond their edge as on it."""
+    """Four channels filtered along an axis, beyond their edge as on it."""
     shape = [1, len(line)] if axis == 3 else [len(line), 1]
     rows, columns = (side // 2 for side in shape)
-    weights = np.tile(np.reshape(line, shape), (3, 1, 1, 1))
-    return g.op("Conv", _edged(g, x, rows, columns), g.constant(weights), kernel_shape=shape, group=3)
+    weights = np.tile(np.reshape(line, shape), (4, 1, 1, 1))
+    return g.op("Conv", _edged(g, x, rows, columns), g.constant(weights), kernel_shape=shape, group=4)
 
 
 def _ramp(g: GraphWriter, x: str, low: float, high: float) -> str:

@@ -28,7 +28,7 @@ from engine import shaper
 from engine.card import CARD_KEY, FORMAT, weights_sha256
 from engine.errors import ExportError
 from engine.temporaries import replacing
-from engine.training.carry import Carried, Exemplar, sample
+from engine.training.carry import Exemplar, sample
 from engine.training.carry_graph import CarriedNames, StoredExemplar, emit_sampled
 from engine.training.graph import GraphWriter
 from engine.training.patches import MARGIN
@@ -70,7 +70,7 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
     everything = [encoded, arrived.stacked(g)] + (["guide"] if guides else [])
     stacked = _emit_pad(g, g.op("Concat", *everything, axis=1), net.multiple)
     padded = g.slice(stacked, [0], [3], [1])
-    ends = np.cumsum([3, *Carried.CHANNELS[: 4 if arrived.between else 3]]).tolist()
+    ends = np.cumsum([3, *arrived.channels]).tolist()
     arrived = CarriedNames(*(g.slice(stacked, [a], [b], [1]) for a, b in itertools.pairwise(ends)))
     if guides:
         guide = g.slice(stacked, ends[-1:], [ends[-1] + guides], [1])

@@ -16,10 +16,11 @@
 
 Where the finest detail of the carried plate is the frame's own, it proves that the strokes lie where they belong: the
 gate then takes share and trust as two witnesses, whose odds are multiplied. Elsewhere it is share times trust; in
-between, as much of each as is proven. Strokes are as sharp as both plates: where these are out of focus, strokes are
-softened. Crisp strokes need no proof and are never softened. The
-gate is 0 where the share is, and where nothing is carried near a pixel that is the plain translation. Beyond the end of
-the carried paint the translation takes on its tone and loses it again over some thirty pixels, so that no seam shows.
+between, as much of each as is proven. Strokes are shown as sampled, with what the sampling filter lost between pixels,
+and as sharp as both plates: where these are out of focus, strokes are softened. Crisp strokes need no proof and are
+never softened. The gate is 0 where the share is, and where nothing is carried near a pixel that is the plain
+translation. Beyond the end of the carried paint the translation takes on its tone and loses it again over some thirty
+pixels, so that no seam shows.
 A guide, where there is one, joins the encoded plate and the exemplar as G more channels; only the skip never sees it.
 There is no clamp on the way out and nothing depends on the whole image, so tiles equal the full frame. The skip is a
 plain linear filter whose best value is known before training starts: see :func:`fit_skip`.
@@ -81,7 +82,8 @@ class Architecture:
         half_resolution = 2 * (1 + 1 + 1 + 1)  # stem, down, smooth, head
         quarter_resolution = 4 * (self.blocks + 1)  # and the lateral
         block_alignment = 4
-        # The tone: the skip, a cell and a half of the interpolation, the filter. Light and proof look less far.
+        # The tone: the skip, a cell and a half of the interpolation, the filter. Light, evidence and the strokes'
+        # filters look less far.
         around = 2 * (self.skip_kernel // 2) + 1 + CELL * (1 + len(TENT) // 2) + CELL // 2 - 1
         return max(half_resolution + quarter_resolution + block_alignment, around)
 
@@ -213,12 +215,12 @@ class Translator(nn.Module):
         head = self.head(self.smooth(fused)).float()  # (B, 28, H/2, W/2)
         correction, repair, trust = (F.pixel_shuffle(part, 2) for part in head.split((12, 12, 4), 1))
         # Only what is shown changes: the network sees the strokes as they arrived, and no farther for it.
-        strokes = sharpened(arrived.painting, arrived.between)
+        strokes = sharpened(arrived)
         if self.architecture.crisp:
             proven = torch.ones_like(share)
         else:
             proven, sharp = evidence(x, arrived.plate)
-            strokes = softened(strokes, sharp)
+            strokes = softened(strokes, share, sharp)
         painted = exposed(x, replace(arrived, painting=strokes)) * 2 - 1
         before = F.pixel_shuffle(self.skip(F.pixel_unshuffle(arrived.plate * 2 - 1, 2)).float(), 2)
         plain = F.pixel_shuffle(self.skip(z).float(), 2) + correction
@@ -265,14 +267,14 @@ class Translator(nn.Module):
         head = g.conv(y, weight * scale[:, None, None, None], bias * scale)
         correction, repair, trust = (g.slice(head, [a], [b], [1]) for a, b in ((0, 12), (12, 24), (24, 28)))
         trust = g.op("Sigmoid", depth_to_space(g, trust))
-        strokes = carried.painting if carried.between is None else emit_sharpened(g, carried.painting, carried.between)
+        strokes = carried.painting if carried.blur is None else emit_sharpened(g, carried, carried.blur)
         witnesses = [g.op("Mul", witness, g.constant(SUREST)) for witness in (share, trust)]
         agree = g.op("Mul", *witnesses)
         against = g.op("Mul", *[g.op("Sub", one, witness) for witness in witnesses])
         gate = g.op("Div", agree, g.op("Add", agree, against))
         if not self.architecture.crisp:
             (proven, sharp), bare = emit_evidence(g, x, carried.plate), g.op("Mul", share, trust)
-            strokes = emit_softened(g, strokes, sharp)
+            strokes = emit_softened(g, strokes, share, sharp)
             gate = g.op("Add", bare, g.op("Mul", proven, g.op("Sub", gate, bare)))
         skip, skip_bias = skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)
         before = space_to_depth(g, g.op("Sub", g.op("Mul", carried.plate, two), one), 3)
