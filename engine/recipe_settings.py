@@ -20,10 +20,13 @@ from tomlkit.exceptions import TOMLKitError
 
 from engine.errors import InputError
 
-__all__ = ["PARAMETERS", "checked_setting", "checked_settings", "read_parameters", "read_settings"]
+__all__ = ["PARAMETERS", "REVISION", "checked_setting", "checked_settings", "read_parameters", "read_settings"]
 
 PARAMETERS = ("batch", "patch", "blocks", "learning_rate")
 """What a file may name: crops a step, side of a crop in pixels, residual blocks, Adam's first learning rate."""
+
+REVISION = 3
+"""Of what training makes of its inputs: a look, a search or a training of another revision is not gone on with."""
 
 _LEAST = {"batch": 1, "patch": 32, "blocks": 1}
 

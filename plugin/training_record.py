@@ -10,6 +10,7 @@ from pathlib import Path
 from engine import __version__
 from engine.frames import FrameRange, SequencePath
 from engine.provenance import file_sha256
+from engine.recipe_settings import REVISION
 from engine.temporaries import replacing
 from plugin.training_process import TrainingJob
 
@@ -26,7 +27,7 @@ def fingerprint(job: TrainingJob) -> str:
     Paintings, mattes, features and the OCIO config count by content; plate frames by path, size and time of change,
     because reading a shot of them would take longer than a training.
     """
-    digest = hashlib.sha256(__version__.encode())
+    digest = hashlib.sha256(f"{__version__} {REVISION}".encode())
     facts = {name: value for name, value in asdict(job).items() if name not in _INDIFFERENT}
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for keyframe in job.keyframes:

@@ -12,6 +12,7 @@ from test_cli import cli as cli
 
 from engine.errors import InputError
 from engine.recipe_settings import checked_settings, read_settings
+from plugin import training_record
 from plugin.farm.plan import plan_from
 from plugin.options import Options
 
@@ -51,6 +52,13 @@ def test_crisp_strokes_are_another_training(cli: Cli) -> None:
     assert "already trained" not in cli(*RUN, "--crisp").out and crisp() is True
     assert "already trained" in cli(*RUN, "--crisp").out
     assert "takes no crisp strokes; drop --crisp" in cli.refused(*TRAIN, "--recipe", "texler2020", "--crisp")
+
+
+def test_a_look_by_another_revision_is_trained_again(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli(*RUN).code == 0
+    monkeypatch.setattr(training_record, "REVISION", training_record.REVISION + 1)
+    assert "already trained" not in cli(*RUN).out
+    assert "already trained" in cli(*RUN).out
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from procedural import LINEAR, ROOT, SHARED, TINY, ProceduralShot, job_text, pai
 from engine import images, shaper  # noqa: E402
 from engine.errors import ImageError, InputError, PaintoverError  # noqa: E402
 from engine.frames import SequencePath  # noqa: E402
+from engine.training import tune  # noqa: E402
 from engine.training.config import Settings  # noqa: E402
 from engine.training.tune import MAX_SCORED, Search, run_setting, scored_frames, search  # noqa: E402
 from engine.training.tune_grid import Setting, settings_of  # noqa: E402
@@ -157,6 +158,14 @@ def test_a_setting_changes_only_its_four_fields() -> None:
 
 
 # What is scored
+
+
+def test_a_result_of_another_revision_is_another_one(shot: ProceduralShot, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Search.load(files(shot)[1])
+    now = tune.fingerprint(shot.job(), wanted, (1, 2))
+    assert now == tune.fingerprint(shot.job(), wanted, (1, 2))
+    monkeypatch.setattr(tune, "REVISION", tune.REVISION + 1)
+    assert now != tune.fingerprint(shot.job(), wanted, (1, 2))
 
 
 def test_unseen_frames_of_the_reference_spread_evenly(shot: ProceduralShot, tmp_path: Path) -> None:

@@ -47,10 +47,7 @@ from engine.training.carry_graph import (
 )
 from engine.training.graph import GraphWriter
 
-__all__ = ["REVISION", "Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
-
-REVISION = 3
-"""Of what the translator makes of its weights: a training of another revision cannot be gone on with."""
+__all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
 
 SUREST = 0.95
 """How sure either witness can be: where two that are quite sure contradict each other, their odds mean nothing."""

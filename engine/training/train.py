@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from engine.color import ColorConfig
 from engine.errors import Interrupted, PaintoverError
 from engine.frames import FrameRange
+from engine.recipe_settings import REVISION
 from engine.sidecar import find_sidecars, read_sidecars
 from engine.temporaries import clean_temporaries
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
@@ -39,7 +40,6 @@ from engine.training.export import write_look
 from engine.training.features import load_features
 from engine.training.keyframes import Keyframe, load_guide, load_keyframes, load_plate
 from engine.training.losses import WashoutGuard, texture_energy
-from engine.training.network import REVISION
 from engine.training.preview import Preview
 from engine.training.recipe import PaintoverRecipe, Recipe, TexlerRecipe
 from engine.training.texler import DEEP_LAYERS

@@ -38,6 +38,7 @@ from engine.color import ColorConfig
 from engine.errors import ImageError, InputError, Interrupted, PaintoverError
 from engine.frames import FrameRange, SequencePath
 from engine.provenance import file_sha256
+from engine.recipe_settings import REVISION
 from engine.render import RenderSettings, render
 from engine.shot import Plate
 from engine.sidecar import find_sidecars, sidecars_sha256
@@ -130,6 +131,7 @@ def scored_frames(job: TrainingJob, reference: SequencePath) -> tuple[int, ...]:
 def fingerprint(job: TrainingJob, search: Search, frames: Sequence[int]) -> str:
     """SHA-256 of what a result depends on beside its setting; plate frames count by path only."""
     facts = {name: value for name, value in asdict(job).items() if name not in _INDIFFERENT}
+    facts["revision"] = REVISION
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     reference = SequencePath.parse(search.reference)
     paintings = [path for keyframe in job.keyframes for path in (keyframe.painting, keyframe.matte) if path]
