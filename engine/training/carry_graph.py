@@ -134,8 +134,7 @@ def _blur_between_pixels(g: GraphWriter, uv: str, height: int, width: int) -> st
     places = g.op("Sub", g.op("Mul", uv, g.constant(np.array([width, -height]).reshape(1, 2, 1, 1))), half)
     fraction = g.op("Sub", places, g.op("Floor", places))
     near = g.op("Mul", g.op("Mul", fraction, g.op("Sub", one, fraction)), g.constant(4.0))
-    near = g.op("Mul", near, near)
-    return g.op("Mul", near, near)
+    return g.op("Mul", g.op("Mul", near, near), near)
 
 
 def emit_exposed(g: GraphWriter, plate: str, carried: CarriedNames) -> str:
