@@ -144,6 +144,10 @@ def finely(height: int, width: int, seed: int) -> torch.Tensor:
     return 0.3 + 0.2 * grain
 
 
+def proof(plate: torch.Tensor, carried: torch.Tensor) -> torch.Tensor:
+    return evidence(plate, carried)[0]
+
+
 def test_detail_that_two_plates_share_proves_the_place_under_any_light() -> None:
     scene = finely(64, 96, 1)
     # Up to the border, where there is less of a neighborhood.
@@ -152,10 +156,6 @@ def test_detail_that_two_plates_share_proves_the_place_under_any_light() -> None
     assert proof(scene, finely(64, 96, 2)).max() < 0.2, "chance"
     assert proof(scene, scene.roll(3, 3)).max() < 0.2
     assert proof(torch.full_like(scene, 0.4), scene).max() == 0, "where there is no detail there is no proof"
-
-
-def proof(plate: torch.Tensor, carried: torch.Tensor) -> torch.Tensor:
-    return evidence(plate, carried)[0]
 
 
 def test_two_plates_are_as_sharp_as_the_one_that_is_less() -> None:

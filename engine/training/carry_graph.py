@@ -186,12 +186,14 @@ def emit_evidence(g: GraphWriter, plate: str, carried: str) -> tuple[str, str]:
     return g.slice(found, [0], [1], [1]), g.slice(found, [1], [2], [1])
 
 
-def emit_sharpened(g: GraphWriter, carried: CarriedNames, blur: str) -> str:
-    """Emit :func:`engine.training.carry.sharpened`."""
+def emit_sharpened(g: GraphWriter, carried: CarriedNames) -> str:
+    """Emit :func:`engine.training.carry.sharpened`; what a bilinear filter sampled stays as it is."""
+    if carried.blur is None:
+        return carried.painting
     held, changed = _held(g, carried.painting, carried.share), [carried.painting]
     for channel, axis in enumerate((3, 2)):
         change = _difference(g, _along(g, held, RESTORING, axis), carried.painting)
-        changed.append(g.op("Mul", change, g.slice(blur, [channel], [channel + 1], [1])))
+        changed.append(g.op("Mul", change, g.slice(carried.blur, [channel], [channel + 1], [1])))
     return g.op("Sum", *changed)
 
 

@@ -264,7 +264,7 @@ class Translator(nn.Module):
         head = g.conv(y, weight * scale[:, None, None, None], bias * scale)
         correction, repair, trust = (g.slice(head, [a], [b], [1]) for a, b in ((0, 12), (12, 24), (24, 28)))
         trust = g.op("Sigmoid", depth_to_space(g, trust))
-        strokes = carried.painting if carried.blur is None else emit_sharpened(g, carried, carried.blur)
+        strokes = emit_sharpened(g, carried)
         witnesses = [g.op("Mul", witness, g.constant(SUREST)) for witness in (share, trust)]
         agree = g.op("Mul", *witnesses)
         against = g.op("Mul", *[g.op("Sub", one, witness) for witness in witnesses])
