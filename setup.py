@@ -25,7 +25,7 @@ setup(
         "resolve_fuse.paintover_resolve",
     ],
     package_data={
-        "plugin": ["job.schema.json"],
+        "plugin.client": ["job.schema.json"],
         "nuke_gizmo": ["Paintover.gizmo"],
         "resolve_fuse": ["Paintover.fuse", "scripts/*.py"],
     },

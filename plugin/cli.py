@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from engine import __version__
-from engine.errors import FrameFailures, InputError, Interrupted, PaintoverError
-from plugin.color_variable import color_config
-from plugin.farm.arguments import settle
-from plugin.options import Options, Parser
-from plugin.progress import NoProgress, Progress, open_progress, quiet_errors
-from plugin.stop import StopRequest
+from engine.base.errors import FrameFailures, InputError, Interrupted, PaintoverError
+from plugin.arguments.farm_options import settle
+from plugin.arguments.ocio_variable import color_config
+from plugin.arguments.options import Options, Parser
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import NoProgress, Progress, open_progress, quiet_errors
 
 __all__ = ["VERBS", "main"]
 
@@ -135,71 +135,71 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
 def _verb(name: str) -> Verb:
     # Each import where it is needed: `paintover inspect` should not wait for what only training needs.
     if name == "run":
-        from plugin import run_verb
+        from plugin.verbs import run as run_verb
 
         return run_verb
     if name == "prepare":
-        from plugin import prepare_verb
+        from plugin.verbs import prepare as prepare_verb
 
         return prepare_verb
     if name == "train":
-        from plugin import train_verb
+        from plugin.verbs import train as train_verb
 
         return train_verb
     if name == "tune":
-        from plugin import tune_verb
+        from plugin.verbs import tune as tune_verb
 
         return tune_verb
     if name == "render":
-        from plugin import render_verb
+        from plugin.verbs import render as render_verb
 
         return render_verb
     if name == "submit":
-        from plugin import submit_verb
+        from plugin.verbs import submit as submit_verb
 
         return submit_verb
     if name == "verify":
-        from plugin import verify_verb
+        from plugin.verbs import verify as verify_verb
 
         return verify_verb
     if name == "inspect":
-        from plugin import inspect_verb
+        from plugin.verbs import inspect as inspect_verb
 
         return inspect_verb
     if name == "key":
-        from plugin import key_verb
+        from plugin.verbs import key as key_verb
 
         return key_verb
     if name == "paint":
-        from plugin import paint_verb
+        from plugin.verbs import paint as paint_verb
 
         return paint_verb
     if name == "suggest":
-        from plugin import suggest_verb
+        from plugin.verbs import suggest as suggest_verb
 
         return suggest_verb
     if name == "report":
-        from plugin import report_verb
+        from plugin.verbs import report as report_verb
 
         return report_verb
     if name == "export":
-        from plugin import export_verb
+        from plugin.verbs import export as export_verb
 
         return export_verb
     if name == "worker":
-        from plugin import worker_verb
+        from plugin.verbs import worker as worker_verb
 
         return worker_verb
     if name == "install":
-        from plugin import install_verb
+        from plugin.verbs import install as install_verb
 
         return install_verb
     if name == "uninstall":
-        from plugin import uninstall_verb
+        from plugin.verbs import uninstall as uninstall_verb
 
         return uninstall_verb
     if name == "doctor":
-        from plugin import doctor
+        from plugin.verbs import doctor
 
         return doctor
     if name.startswith("-"):

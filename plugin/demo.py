@@ -22,10 +22,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import images, movies, sheets
-from engine.errors import InputError, PaintoverError
-from engine.paint import PRESETS, paint_file
-from engine.provenance import file_sha256
+from engine import images
+from engine.base.errors import InputError, PaintoverError
+from engine.images import movies
+from engine.images.provenance import file_sha256
+from engine.paint.painter import PRESETS, paint_file
+from engine.review import sheets
 
 __all__ = ["DemoSettings", "fetch_clip", "main"]
 
@@ -251,9 +253,7 @@ def _write_plate(clip: Path, plate: Path, settings: DemoSettings) -> None:
         images.write(_numbered(plate, number), rgb, bit_depth="uint8")
 
 
-def _run_command(
-    plate: Path, out: Path, painted: Path, settings: DemoSettings, budget: str, work: Path
-) -> list[str]:
+def _run_command(plate: Path, out: Path, painted: Path, settings: DemoSettings, budget: str, work: Path) -> list[str]:
     frames = f"{settings.frames[0]}-{settings.frames[-1]}"
     command = ["-m", "plugin", "run", "--plate", str(plate), "--frames", frames]
     command += ["--keyframe", f"{settings.keyframe}={painted}", "--budget", budget]
@@ -272,9 +272,7 @@ def _read8(path: Path) -> Pixels8:
     return np.rint(np.clip(images.read(path).rgb, 0, 1) * 255).astype(np.uint8)
 
 
-def _write_sheets(
-    folder: Path, plate: Path, out: Path, painted: Path, settings: DemoSettings, footer: str
-) -> None:
+def _write_sheets(folder: Path, plate: Path, out: Path, painted: Path, settings: DemoSettings, footer: str) -> None:
     numbers = list(settings.frames)
     spread = {numbers[round(i * (len(numbers) - 1) / (_SHEET_COLUMNS - 1))] for i in range(_SHEET_COLUMNS)}
     inner = [number for number in sorted(spread) if number not in (numbers[0], numbers[-1])]

@@ -13,12 +13,13 @@ from types import ModuleType
 
 import pytest
 
+from tests.support import ROOT, SHARED
+
 pytest.importorskip("torch", reason="training is not installed")
 
-from procedural import ROOT, SHARED
 
 from engine import images
-from engine.card import open_look
+from engine.look.card import open_look
 
 LYNX = SHARED / "shots" / "lynx"
 SCORE = SHARED / "bench" / "score.py"

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
+from engine.base.errors import InputError, PaintoverError
+from engine.base.temporaries import replacing
 from engine.bench import inference, looks, quality, rendering
 from engine.bench.machine import describe
 from engine.bench.plan import PARTS, REFERENCE, SHARED, Plan, SequencePlan
 from engine.bench.shots import find_shot
 from engine.bench.table import Table
-from engine.errors import InputError, PaintoverError
-from engine.temporaries import replacing
 
 __all__ = ["main", "run"]
 

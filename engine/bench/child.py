@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.errors import PaintoverError
+from engine.base.errors import PaintoverError
 
 __all__ = ["train_look"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from engine.errors import InputError
+from engine.base.errors import InputError
 
 __all__ = ["FAMILIES", "TWINS", "Family"]
 

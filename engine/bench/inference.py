@@ -13,7 +13,7 @@ from engine.bench.plan import REFERENCE, Plan
 from engine.bench.shots import texture
 from engine.bench.table import Cell, Need, Row, Table
 from engine.bench.timing import alternate, seconds_of
-from engine.look import Look
+from engine.look.session import Look
 
 __all__ = ["macs_per_pixel", "measure"]
 
@@ -27,7 +27,7 @@ _PROBE = 64
 
 
 def measure(plan: Plan, looks: dict[str, Path]) -> list[Table]:
-    """Time both looks at each size through :class:`engine.look.Look`."""
+    """Time both looks at each size through :class:`engine.look.session.Look`."""
     loaded = {name: Look.load(path, device=plan.device) for name, path in looks.items()}
     macs = {name: macs_per_pixel(path) for name, path in looks.items()}
     rows, notes = [], []

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.base.errors import PaintoverError
 from engine.bench.plan import REFERENCE
 from engine.bench.shots import texture
-from engine.errors import PaintoverError
 
 __all__ = ["build", "main"]
 
@@ -41,12 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the looks."""
     import torch
 
-    from engine.color import ColorConfig
-    from engine.training.carry_graph import StoredExemplar
-    from engine.training.config import Settings
-    from engine.training.export import build_look
-    from engine.training.network import Architecture, Translator
-    from engine.training.texler import GeneratorJ
+    from engine.color.config import ColorConfig
+    from engine.training.export.look import build_look
+    from engine.training.job.job import Settings
+    from engine.training.model.carry_graph import StoredExemplar
+    from engine.training.model.network import Architecture, Translator
+    from engine.training.model.texler import GeneratorJ
 
     parser = argparse.ArgumentParser(prog="python -m engine.bench.looks")
     parser.add_argument("folder", type=Path)

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 
 import engine
-from engine.device import cuda_devices
-from engine.footprint import cpu_count
+from engine.base.device import cuda_devices
+from engine.base.machine import cpu_count
 
 __all__ = ["describe"]
 

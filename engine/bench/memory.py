@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from engine.base.errors import PaintoverError
 from engine.bench.shots import texture
-from engine.errors import PaintoverError
-from engine.look import Look
+from engine.look.session import Look
 
 __all__ = ["main", "peak_gib"]
 

@@ -9,22 +9,23 @@ from types import MappingProxyType
 
 import numpy as np
 
-from engine import images, motion
+from engine import images
+from engine.base.arrays import Floats
+from engine.base.choices import DENOISE_MODES, GUIDE_KINDS
+from engine.base.errors import InputError, PaintoverError
+from engine.base.frames import FrameRange, SequencePath
 from engine.bench.child import train_look
 from engine.bench.plan import REFERENCE
 from engine.bench.scenes import Scene, write_scene
-from engine.choices import DENOISE_MODES, GUIDE_KINDS
-from engine.denoise_files import prepare_denoised
-from engine.errors import InputError, PaintoverError
-from engine.frames import FrameRange, SequencePath
-from engine.guide_files import prepare_guides
-from engine.render import RenderSettings, render
-from engine.shot import Plate
-from engine.stmap import prepare_sidecars
+from engine.motion import flow as motion
+from engine.motion.chains import prepare_sidecars
+from engine.preparation.denoise_files import prepare_denoised
+from engine.preparation.guide_files import prepare_guides
+from engine.rendering.render import RenderSettings, render
+from engine.shot.shot import Plate
 
 __all__ = ["METHODS", "OPTIONS", "TWO_KEYS", "Case", "take_frames"]
 
-Floats = motion.Floats
 
 _SCENE = "scene"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import sheets
+from engine.base.arrays import Floats
+from engine.base.temporaries import replacing
 from engine.bench.families import FAMILIES
 from engine.bench.methods import Case
 from engine.bench.table import Row, Table
 from engine.bench.timing import Samples
-from engine.motion import Floats
-from engine.temporaries import replacing
+from engine.review import sheets
 
 __all__ = ["write_page"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import InputError
+from engine.base.errors import InputError
 
 __all__ = ["PARTS", "REFERENCE", "SHARED", "Plan", "SequencePlan"]
 

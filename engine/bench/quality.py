@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engine.base.errors import PaintoverError
+from engine.base.frames import FrameRange, SequencePath
 from engine.bench.child import train_look
 from engine.bench.plan import REFERENCE, SHARED, Plan
 from engine.bench.shots import BenchShot
 from engine.bench.table import Cell, Need, Row, Table
-from engine.errors import PaintoverError
-from engine.frames import FrameRange, SequencePath
-from engine.render import RenderSettings, render
-from engine.shot import Plate
+from engine.rendering.render import RenderSettings, render
+from engine.shot.shot import Plate
 
 __all__ = ["SCORER", "measure"]
 

@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine import images
+from engine.base.frames import FrameRange, SequencePath
 from engine.bench.plan import Plan
 from engine.bench.shots import texture
 from engine.bench.table import Cell, Need, Row, Table
 from engine.bench.timing import Samples, alternate, seconds_of
-from engine.color import ColorConfig
-from engine.frames import FrameRange, SequencePath
-from engine.look import Look
-from engine.render import RenderReport, RenderSettings, render
-from engine.shot import Plate
+from engine.color.config import ColorConfig
+from engine.look.session import Look
+from engine.rendering.render import RenderReport, RenderSettings, render
+from engine.shot.shot import Plate
 
 __all__ = ["measure"]
 

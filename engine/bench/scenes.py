@@ -20,11 +20,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import images, shaper
+from engine import images
+from engine.base.arrays import Floats
+from engine.base.errors import InputError
 from engine.bench import surfaces
 from engine.bench.families import FAMILIES, Family
-from engine.bench.surfaces import MATERIALS, Floats
-from engine.errors import InputError
+from engine.bench.surfaces import MATERIALS
+from engine.color import shaper
 
 __all__ = ["DENSITY", "GRAIN", "Layer", "Motion", "Scene", "coordinates_path", "make_scene", "write_scene"]
 

@@ -18,7 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from engine import metrics
+from engine.base.arrays import Floats
+from engine.base.errors import InputError, PaintoverError
+from engine.base.temporaries import replacing
 from engine.bench import families, scenes, surfaces
 from engine.bench.families import FAMILIES
 from engine.bench.machine import describe
@@ -28,12 +30,10 @@ from engine.bench.plan import REFERENCE, SHARED, Plan
 from engine.bench.scenes import make_scene
 from engine.bench.table import Cell, Need, Row, Table
 from engine.bench.timing import Samples
-from engine.errors import InputError, PaintoverError
-from engine.temporaries import replacing
+from engine.review import metrics
 
 __all__ = ["Format", "Score", "Seeds", "find_distance", "measure", "score", "self_test"]
 
-Floats = metrics.Floats
 Distance = Callable[[Floats, Floats], float]
 
 SCORER = SHARED / "bench" / "score.py"

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from engine import images, shaper
+from engine import images
+from engine.base.arrays import Floats
+from engine.base.errors import InputError
+from engine.base.frames import FrameRange, SequencePath
 from engine.bench.plan import SHARED
-from engine.errors import InputError
-from engine.frames import FrameRange, SequencePath
-from engine.paint import PRESETS, paint
-from engine.shot import Plate
+from engine.color import shaper
+from engine.paint.painter import PRESETS, paint
+from engine.shot.shot import Plate
 
 __all__ = ["BenchShot", "draw_shot", "find_shot", "open_shot", "texture"]
 
-Floats = NDArray[np.float32]
 
 _NUMBERED = re.compile(r"(plate|painted)\.(\d+)\.(\w+)$")
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.paint import PRESETS, PaintStyle, paint
+from engine.base.arrays import Floats
+from engine.paint.painter import PRESETS, PaintStyle, paint
 
 __all__ = [
     "MATERIALS",
@@ -27,7 +28,6 @@ __all__ = [
     "recolored",
 ]
 
-Floats = NDArray[np.float32]
 
 # Dark, middle and light color of each: as a camera sees leaves, earth, stone, fur and painted walls.
 _RAMPS: tuple[tuple[tuple[float, float, float], ...], ...] = (

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from engine.errors import InputError
+from engine.base.errors import InputError
 
 __all__ = ["Samples", "alternate", "seconds_of"]
 

@@ -14,13 +14,13 @@ from engine.bench.plan import REFERENCE, Plan
 from engine.bench.shots import BenchShot
 from engine.bench.table import Cell, Row, Table
 from engine.bench.timing import Samples, alternate
-from engine.color import ColorConfig
-from engine.training.config import KeyframeJob, Settings, TrainingJob
-from engine.training.device import Machine
-from engine.training.keyframes import Keyframe, load_keyframes
-from engine.training.losses import masked_l1
-from engine.training.patches import Pair
-from engine.training.recipe import PaintoverRecipe, Recipe, TexlerRecipe
+from engine.color.config import ColorConfig
+from engine.training.data.keyframes import Keyframe, load_keyframes
+from engine.training.data.patches import Pair
+from engine.training.job.job import KeyframeJob, Settings, TrainingJob
+from engine.training.machine import Machine
+from engine.training.model.losses import masked_l1
+from engine.training.recipes import PaintoverRecipe, Recipe, TexlerRecipe
 from engine.training.train import build_recipe
 
 __all__ = ["TARGETS_L1", "measure"]

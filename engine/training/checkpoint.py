@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.errors import InputError
-from engine.temporaries import output_error, replacing
-from engine.training.recipe import Recipe
+from engine.base.errors import InputError
+from engine.base.temporaries import output_error, replacing
+from engine.training.recipes import Recipe
 
 __all__ = ["FORMAT", "load_checkpoint", "save_checkpoint"]
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
-from engine import images, shaper
-from engine.color import ColorConfig
-from engine.training.carry_graph import StoredExemplar
-from engine.training.export import reference
-from engine.training.keyframes import Keyframe
+from engine import images
+from engine.base.arrays import Floats
+from engine.color import shaper
+from engine.color.config import ColorConfig
+from engine.training.data.keyframes import Keyframe
+from engine.training.export.look import reference
+from engine.training.model.carry_graph import StoredExemplar
 
 __all__ = ["Preview"]
 
-Floats = NDArray[np.float32]
 
 LARGEST = (540, 960)
 """Larger frames show their central part: a smaller picture would show another texture."""

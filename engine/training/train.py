@@ -26,23 +26,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.color import ColorConfig
-from engine.errors import Interrupted, PaintoverError
-from engine.frames import FrameRange
-from engine.recipe_settings import REVISION
-from engine.sidecar import find_sidecars, read_sidecars
-from engine.temporaries import clean_temporaries
+from engine.base.errors import Interrupted, PaintoverError
+from engine.base.frames import FrameRange
+from engine.base.temporaries import clean_temporaries
+from engine.color.config import ColorConfig
+from engine.motion.stmap import find_sidecars, read_sidecars
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
-from engine.training.config import RECIPES, Settings, TrainingJob
-from engine.training.device import Machine
+from engine.training.data.keyframes import Keyframe, load_guide, load_keyframes, load_plate
 from engine.training.events import Emit, open_events
-from engine.training.export import write_look
-from engine.training.features import load_features
-from engine.training.keyframes import Keyframe, load_guide, load_keyframes, load_plate
-from engine.training.losses import WashoutGuard, texture_energy
+from engine.training.export.look import write_look
+from engine.training.job.job import RECIPES, Settings, TrainingJob
+from engine.training.job.recipe_settings import REVISION
+from engine.training.machine import Machine
+from engine.training.model.features import load_features
+from engine.training.model.losses import WashoutGuard, texture_energy
+from engine.training.model.texler import DEEP_LAYERS
 from engine.training.preview import Preview
-from engine.training.recipe import PaintoverRecipe, Recipe, TexlerRecipe
-from engine.training.texler import DEEP_LAYERS
+from engine.training.recipes import PaintoverRecipe, Recipe, TexlerRecipe
 
 __all__ = ["Emit", "Trained", "main", "train"]
 

@@ -11,7 +11,7 @@ import atexit
 from . import nuke_host
 from .above import Asked
 from .buttons import quit_work, shared_worker
-from .client.host_errors import CommandMissing, HostError, JobError, RequestFailed
+from .client.errors import CommandMissing, HostError, JobError, RequestFailed
 from .nuke_host import SHOWN, NukeHost
 
 __all__ = ["before_frame", "before_render", "register"]

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import nuke_host
+from .client.errors import HostError, JobError, RequestCancelled
 from .client.host import Session
-from .client.host_errors import HostError, JobError, RequestCancelled
 from .nuke_host import SHOWN, NukeHost
 from .watching_worker import WatchingWorker
 

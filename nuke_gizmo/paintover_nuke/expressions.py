@@ -6,8 +6,8 @@ Nothing here starts a process or waits: Nuke asks while it draws.
 from __future__ import annotations
 
 from . import nuke_host
+from .client.errors import HostError
 from .client.host import FrameState
-from .client.host_errors import HostError
 
 __all__ = ["FAILS", "NOTICE", "RESULT", "missing_path", "reason", "which"]
 

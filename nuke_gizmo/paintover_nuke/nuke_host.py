@@ -17,8 +17,8 @@ from typing import Any, cast
 import nuke
 
 from .above import Asked, asked_above
+from .client.errors import JobError
 from .client.host import FrameState, Host
-from .client.host_errors import JobError
 from .client.job import Job, JobKeyframe
 from .patterns import (
     colorspace_name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath, PureWindowsPath
 
-from .client.host_errors import JobError
+from .client.errors import JobError
 
 __all__ = [
     "colorspace_name",

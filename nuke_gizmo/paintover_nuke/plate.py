@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .client.host_errors import JobError
+from .client.errors import JobError
 from .patterns import colorspace_name
 
 __all__ = ["ReadFacts", "facts_of_read", "read_above"]

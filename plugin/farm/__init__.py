@@ -8,6 +8,6 @@ as argument lists, and an engine's module turns it into that engine's tasks. Eac
     def add_arguments(parser: Parser) -> None
     def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int
 
-``submit`` returns an exit code or raises a :class:`engine.errors.PaintoverError`. An engine module imports what it
+``submit`` returns an exit code or raises a :class:`engine.base.errors.PaintoverError`. An engine module imports what it
 needs when it runs, so that the others work without it.
 """

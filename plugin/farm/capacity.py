@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.errors import InputError
+from engine.base.errors import InputError
 
 __all__ = ["Capacity", "Farm", "Load", "capacity"]
 

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from engine.device import cuda_devices
-from engine.errors import InputError, PaintoverError
-from engine.footprint import cpu_count, free_bytes
+from engine.base.device import cuda_devices
+from engine.base.errors import InputError, PaintoverError
+from engine.base.machine import cpu_count, free_bytes
+from plugin.arguments.options import Options, Parser, parse_workers
 from plugin.farm.dask_run import RunReport, render_plan, run_plan
 from plugin.farm.plan import FarmPlan
-from plugin.options import Options, Parser, parse_workers
-from plugin.progress import Progress
-from plugin.stop import StopRequest
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import Progress
 
 if TYPE_CHECKING:
     from distributed import Client, Security, SpecCluster
@@ -94,9 +94,7 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     return 0
 
 
-def render_here(
-    plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest, *, workers: int
-) -> RunReport:
+def render_here(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest, *, workers: int) -> RunReport:
     """Render a plan's frames on a local cluster, in the phase ``render`` that the caller planned.
 
     The plan's commands must name no number of threads: workers share those of ``--threads``.

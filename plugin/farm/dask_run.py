@@ -13,13 +13,13 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from engine import __version__
-from engine.errors import FrameFailures, InputError, Interrupted, PaintoverError, VerifyError
-from engine.frames import FrameRange
+from engine.base.errors import FrameFailures, InputError, Interrupted, PaintoverError, VerifyError
+from engine.base.frames import FrameRange
+from plugin.arguments.options import Options
 from plugin.farm.dask_task import Outcome, Task, TaskFailed, stop_job, version, work
 from plugin.farm.plan import DEFAULT_FRAME_S, FarmPlan, FarmStep, chunked, frames_per_chunk
-from plugin.options import Options
-from plugin.progress import Phase, Progress, counted_frames, duration
-from plugin.stop import StopRequest
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import Phase, Progress, counted_frames, duration
 
 if TYPE_CHECKING:
     from distributed import Client, Future

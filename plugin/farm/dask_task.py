@@ -175,7 +175,7 @@ def perform(task: Task, emit: Callable[[Mapping[str, Any]], None], *, threads: i
 
 
 class _Heard:
-    """Understands what a command says on stdout; see ``plugin.progress.JsonProgress``."""
+    """Understands what a command says on stdout; see ``plugin.progress.terminals.JsonProgress``."""
 
     def __init__(self, task: Task, emit: Callable[[Mapping[str, Any]], None], started: float) -> None:
         self._task, self._emit, self._started = task, emit, started
@@ -250,7 +250,7 @@ def _threads() -> int | None:
     """What a command may use where the worker runs several at a time; None for all that the machine has."""
     from distributed import get_worker
 
-    from engine.footprint import cpu_count
+    from engine.base.machine import cpu_count
 
     side_by_side = get_worker().state.nthreads
     return None if side_by_side == 1 else max(1, cpu_count() // side_by_side)

@@ -17,15 +17,15 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from engine.errors import InputError, PaintoverError
-from engine.frames import FrameRange
-from engine.temporaries import replacing
-from plugin.farm.dialects import format_deadline
+from engine.base.errors import InputError, PaintoverError
+from engine.base.frames import FrameRange
+from engine.base.temporaries import replacing
+from plugin.arguments.dialects import format_deadline
+from plugin.arguments.options import Options, Parser
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import add_program, program_from
-from plugin.options import Options, Parser
-from plugin.progress import Progress
-from plugin.stop import StopRequest
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import Progress
 
 __all__ = ["MAX_CHUNKS", "SUMMARY", "add_arguments", "job_info", "plugin_info", "submit"]
 

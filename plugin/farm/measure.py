@@ -32,19 +32,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from engine import __version__
-from engine.errors import PaintoverError
-from engine.frames import FrameRange, SequencePath
-from engine.look import Look
-from engine.render import RenderSettings, render
-from engine.shot import Plate
+from engine.base.errors import PaintoverError
+from engine.base.frames import FrameRange, SequencePath
+from engine.look.session import Look
+from engine.rendering.render import RenderSettings, render
+from engine.shot.shot import Plate
+from plugin.arguments.options import Options
+from plugin.client.job import Job
+from plugin.client.worker_client import WorkerClient
 from plugin.farm import dask as dask_engine
 from plugin.farm.dask_run import run_plan
 from plugin.farm.plan import FarmPlan, FarmStep, chunked, frames_per_chunk
-from plugin.job import Job
-from plugin.options import Options
-from plugin.progress import NoProgress
-from plugin.stop import StopRequest
-from plugin.worker_client import WorkerClient
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import NoProgress
 
 __all__ = [
     "Chunk",

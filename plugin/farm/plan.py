@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.color import ColorConfig
-from engine.errors import InputError
-from engine.frames import FrameRange, SequencePath
-from engine.provenance import file_sha256
-from engine.render import read_card
-from engine.shot import Keyframe, Shot
-from plugin.options import Options
-from plugin.preflight import (
+from engine.base.errors import InputError
+from engine.base.frames import FrameRange, SequencePath
+from engine.color.config import ColorConfig
+from engine.images.provenance import file_sha256
+from engine.rendering.render import read_card
+from engine.shot.shot import Keyframe, Shot
+from plugin.arguments.options import Options
+from plugin.arguments.preflight import (
     check_keyframes,
     check_look_output,
     check_out,
@@ -29,10 +29,10 @@ from plugin.preflight import (
     check_spaces,
     prepare_folder,
 )
-from plugin.prepare_verb import chains
-from plugin.request import carried_from, look_from, out_from, painted_from, shot_from, work_from
-from plugin.train_verb import check_recipe, job_from
-from plugin.training_record import fingerprint, is_current
+from plugin.arguments.request import carried_from, look_from, out_from, painted_from, shot_from, work_from
+from plugin.phases.sidecars import chains
+from plugin.phases.training import check_recipe, job_from
+from plugin.training.record import fingerprint, is_current
 
 __all__ = ["DEFAULT_FRAME_S", "START_S", "FarmPlan", "FarmStep", "chunked", "frames_per_chunk", "plan_from", "program"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from plugin.arguments.options import Options, Parser
 from plugin.farm.plan import program
-from plugin.options import Options, Parser
 
 __all__ = ["add_program", "program_from"]
 

@@ -26,15 +26,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import InputError, PaintoverError
-from engine.frames import FrameRange
-from engine.temporaries import replacing
-from plugin.farm.dialects import format_slurm
+from engine.base.errors import InputError, PaintoverError
+from engine.base.frames import FrameRange
+from engine.base.temporaries import replacing
+from plugin.arguments.dialects import format_slurm
+from plugin.arguments.options import Options, Parser
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import add_program, program_from
-from plugin.options import Options, Parser
-from plugin.progress import Progress
-from plugin.stop import StopRequest
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import Progress
 
 __all__ = [
     "DEFAULT_ARRAY_SIZE",

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .client.errors import HostError, JobError
 from .client.host import Session
-from .client.host_errors import HostError, JobError
 from .client.job import Job
 from .client.worker_client import WorkerClient
 from .resolve_host import ResolveHost, take_stop

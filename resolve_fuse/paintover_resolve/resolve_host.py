@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .client.errors import JobError
 from .client.host import FrameState, Host
-from .client.host_errors import JobError
 from .client.job import Job, JobKeyframe
 
 __all__ = ["ResolveHost", "stop_file", "take_stop"]

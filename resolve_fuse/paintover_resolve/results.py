@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .client.host_errors import HostError
+from .client.errors import HostError
 from .timeline import Clip, twin
 
 if TYPE_CHECKING:

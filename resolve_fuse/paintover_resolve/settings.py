@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .client.host_errors import JobError
+from .client.errors import JobError
 
 __all__ = ["Settings", "load", "save", "settings_file"]
 

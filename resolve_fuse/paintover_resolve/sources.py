@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .client.host_errors import HostError, JobError, RequestCancelled
+from .client.errors import HostError, JobError, RequestCancelled
 from .timeline import Clip, has
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .client.host_errors import JobError
+from .client.errors import JobError
 
 if TYPE_CHECKING:
     from fusionscript import MediaPoolItem, Project, Timeline, TimelineItem

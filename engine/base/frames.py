@@ -1,0 +1,197 @@
+"""Frame ranges and sequence paths, in fileseq's dialect.
+
+``FrameRange.parse("1001-1100x2,1200")`` is a set of frame numbers; ``SequencePath.parse("plate.%04d.exr")`` names one
+file for each. Both are values: immutable, comparable, validated where they are built.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import fileseq
+from fileseq.utils import pad as pad_frame
+
+from engine.base.errors import InputError
+
+__all__ = ["MAX_FRAMES", "MOVIE_SUFFIXES", "FrameRange", "SequencePath"]
+
+MAX_FRAMES = 1_000_000
+"""A range with more frames than this is taken for a typing error."""
+
+MOVIE_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".mxf"})
+
+SYNTAX = 'write frames like "1001", "1001-1100", "1001-1100x2" or "1-10,15,20-30"; negatives as --frames=-5--2'
+TOKENS = "use %04d, ####, @@@@ or $F4 where the frame number goes"
+
+# In order of preference: a name may hold "#" or "@" as plain text beside a printf token.
+_TOKENS = (re.compile(r"%(?:0?(\d+))?d"), re.compile(r"\$F(\d*)"), re.compile(r"(#+)"), re.compile(r"(@+)"))
+
+
+@dataclass(frozen=True)
+class FrameRange:
+    """A set of frame numbers, never empty.
+
+    Raises:
+        InputError: no frames, or more than ``MAX_FRAMES``.
+    """
+
+    frames: tuple[int, ...]
+    """Sorted and unique; negatives allowed."""
+
+    def __post_init__(self) -> None:
+        frames = tuple(sorted(set(self.frames)))
+        if not frames:
+            raise InputError("the frame range is empty", remedy=SYNTAX)
+        if len(frames) > MAX_FRAMES:
+            raise InputError(f"the frame range has {len(frames):,} frames, over {MAX_FRAMES:,}", remedy=SYNTAX)
+        object.__setattr__(self, "frames", frames)
+
+    @classmethod
+    def parse(cls, text: str) -> FrameRange:
+        """Parse fileseq syntax; ends are inclusive, and "10-1" is the same set as "1-10".
+
+        Raises:
+            InputError: the text is empty, is no range, holds fractions, or is longer than ``MAX_FRAMES``.
+        """
+        try:
+            found = fileseq.FrameSet(text.strip())
+            count = len(found)
+        except fileseq.exceptions.MaxSizeException as error:
+            raise InputError(f'frame range "{text}" has over {MAX_FRAMES:,} frames', remedy=SYNTAX) from error
+        except (fileseq.exceptions.FileSeqException, ValueError, ArithmeticError) as error:
+            raise InputError(f'"{text}" is not a frame range', remedy=SYNTAX) from error
+        if count == 0:
+            raise InputError(f'frame range "{text}" is empty', remedy=SYNTAX)
+        if count > MAX_FRAMES:
+            raise InputError(f'frame range "{text}" has {count:,} frames, over {MAX_FRAMES:,}', remedy=SYNTAX)
+        frames = list(found)
+        if any(frame != int(frame) for frame in frames):
+            raise InputError(f'frame range "{text}" has fractions of frames', remedy=SYNTAX)
+        return cls(tuple(int(frame) for frame in frames))
+
+    @property
+    def first(self) -> int:
+        """The lowest frame."""
+        return self.frames[0]
+
+    @property
+    def last(self) -> int:
+        """The highest frame."""
+        return self.frames[-1]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.frames)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __contains__(self, frame: object) -> bool:
+        if not isinstance(frame, int):
+            return False
+        index = bisect_left(self.frames, frame)
+        return index < len(self.frames) and self.frames[index] == frame
+
+    def __str__(self) -> str:
+        """The shortest text that fileseq finds; ``parse`` reads it back to an equal range."""
+        return str(fileseq.FrameSet.framesToFrameRange(self.frames, sort=True, compress=False))
+
+
+@dataclass(frozen=True)
+class SequencePath:
+    """One path for each frame, or a movie.
+
+    Two are equal when their normalized texts are; build them with :meth:`parse`.
+    """
+
+    text: str
+    """Normalized: the token is ``%0Nd``, or ``%d`` where numbers are not padded."""
+    prefix: str = field(compare=False, repr=False)
+    """Everything before the frame number, folder included; for a movie the whole path."""
+    width: int = field(compare=False, repr=False)
+    """Digits that a frame number is padded to; 0 for a movie."""
+    suffix: str = field(compare=False, repr=False)
+    """Everything after the frame number, extension included."""
+
+    @classmethod
+    def parse(cls, text: str | Path) -> SequencePath:
+        """Parse a pattern with ``%04d``, ``%d``, ``####``, ``@@@``, ``$F4`` or ``$F``, or the path of a movie.
+
+        Args:
+            text: the token must stand in the file name; a ``#`` in a folder's name is plain text.
+
+        Raises:
+            InputError: there is no token; the message offers the pattern that the name suggests.
+        """
+        text = str(text)
+        start = max(text.rfind("/"), text.rfind("\\") if os.name == "nt" else -1) + 1
+        folder, name = text[:start], text[start:]
+        for kind in _TOKENS:
+            found = list(kind.finditer(name))
+            if not found:
+                continue
+            token, group = found[-1], found[-1].group(1) or "1"
+            width = max(1, int(group) if group.isdigit() else len(group))
+            printf = "%d" if width == 1 else f"%0{width}d"
+            prefix, suffix = folder + name[: token.start()], name[token.end() :]
+            return cls(prefix + printf + suffix, prefix, width, suffix)
+        if os.path.splitext(name)[1].lower() in MOVIE_SUFFIXES:  # noqa: PTH122 (a pattern is not yet a path)
+            return cls(text, text, 0, "")
+        raise InputError(f'"{text}" names no frame number', remedy=_suggestion(folder, name))
+
+    @property
+    def is_movie(self) -> bool:
+        """True for a movie file, whose frames are counted inside it."""
+        return self.width == 0
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds the files."""
+        return Path(self.text).parent
+
+    def path(self, frame: int) -> Path:
+        """The file of a frame; negatives are padded as printf and fileseq do (-5 at four digits is ``-005``)."""
+        if self.is_movie:
+            return Path(self.text)
+        return Path(f"{self.prefix}{pad_frame(frame, self.width)}{self.suffix}")
+
+    def existing(self) -> FrameRange | None:
+        """The frames found on disk, or None where there are none; for a movie always None."""
+        if self.is_movie or not self.folder.is_dir():
+            return None
+        head, frames = Path(self.prefix + "0").name[:-1], []
+        for name in os.listdir(self.folder):  # noqa: PTH208 (a plate folder holds thousands of names, not paths)
+            if name.startswith(head) and name.endswith(self.suffix):
+                digits = name[len(head) : len(name) - len(self.suffix)]
+                if re.fullmatch(r"-?\d+", digits, re.ASCII) and self.path(int(digits)).name == name:
+                    frames.append(int(digits))
+        return FrameRange(tuple(frames)) if frames else None
+
+    def collides(self, other: SequencePath, frames: Iterable[int]) -> int | None:
+        """The first of ``frames`` for which both name the same file, links in the folders resolved; else None."""
+        if self.is_movie != other.is_movie:
+            return None
+        mine, yours = (os.path.normcase(p.folder.resolve()) for p in (self, other))
+        if mine != yours:
+            return None
+        for frame in frames:
+            if os.path.normcase(self.path(frame).name) == os.path.normcase(other.path(frame).name):
+                return frame
+        return None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _suggestion(folder: str, name: str) -> str:
+    digits = list(re.finditer(r"\d+", Path(name).stem))
+    if not digits:
+        return TOKENS
+    last = digits[-1]
+    width = len(last.group())
+    token = "%d" if width == 1 else f"%0{width}d"
+    return f'did you mean "{folder}{name[: last.start()]}{token}{name[last.end() :]}"?'

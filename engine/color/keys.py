@@ -1,0 +1,327 @@
+"""A plate frame out through a display view for painting, and the painting back as scene-linear.
+
+Three things make the way back exact. The view's inverse is OCIO's own. The export remembers its plate, so a pixel that
+the artist left alone returns the plate's value, highlights above the view's peak included. And what the view cannot
+reproduce is measured on the actual frame and said.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine import images
+from engine.base.arrays import Floats
+from engine.base.errors import ImageError, InputError
+from engine.base.temporaries import replacing
+from engine.color.config import ColorConfig
+from engine.images.files import Image
+from engine.images.header import Header
+from engine.images.provenance import file_sha256
+
+__all__ = [
+    "KeyTransform",
+    "check_exposure",
+    "check_key_output",
+    "export_key",
+    "find_key_transform",
+    "fit_to_data_window",
+    "is_untouched_export",
+]
+
+log = logging.getLogger(__name__)
+
+Mask = npt.NDArray[np.bool_]
+
+FORMAT_VERSION = 1
+SUFFIX = ".paintover.json"
+ROUND_TRIP_TOLERANCE = 1e-3
+"""In display values, 0..1: a quarter of an 8-bit code."""
+
+EXPOSURE_LIMIT_STOPS = 20.0
+"""Beyond this a plate is black or white whatever it shows."""
+_EIGHT_BIT = (".jpg", ".jpeg")
+_SIXTEEN_BIT = (".png", ".tif", ".tiff")
+
+_CODES = {"uint8": 255, "uint16": 65535}
+_UNTOUCHED_CODES = 1.5
+"""One code value and rounding: painting programs with 15-bit channels move 16-bit codes by one."""
+
+
+@dataclass(frozen=True)
+class KeyTransform:
+    """How a frame was shown for painting; what the sidecar beside the exported image holds.
+
+    Raises:
+        InputError: an exposure or a round trip that is not finite, or an exposure over ``EXPOSURE_LIMIT_STOPS``.
+    """
+
+    display: str
+    """OCIO display."""
+    view: str
+    """OCIO view of that display."""
+    colorspace: str
+    """The plate's."""
+    config: str
+    """``ColorConfig.name`` of the export."""
+    exposure: float
+    """Stops that the frame was brightened by before the view."""
+    frame: int
+    """The plate frame's number."""
+    plate: str
+    """The plate file's name, without its folder."""
+    plate_sha256: str
+    """Of the plate file's bytes."""
+    bit_depth: str
+    """Of the exported image: "uint8" or "uint16"."""
+    width: int
+    """Of the exported image, the plate's display window."""
+    height: int
+    """Of the exported image."""
+    round_trip: float
+    """Largest display-space error of view and inverse over the exported frame."""
+    warning: str
+    """What the artist should know about the way back; empty where there is nothing."""
+    image_sha256: str = ""
+    """Of the exported image's bytes, which tells an export from a painting; empty where nobody took it."""
+
+    def __post_init__(self) -> None:
+        check_exposure(self.exposure)
+        if not math.isfinite(self.round_trip):
+            raise InputError(f"a round trip error of {self.round_trip} is no number")
+
+    def shown(self, plate: Image, config: ColorConfig) -> Floats:
+        """The image that was exported, from its plate: (h, w, 3) of the display window, quantized, in 0..1."""
+        scene = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
+        return _quantized(self._forward(scene, config), self.bit_depth)
+
+    def to_working(self, rgb: Floats, config: ColorConfig, *, plate: Image | None = None) -> Floats:
+        """A painting's display values (h, w, 3) in 0..1 as scene-linear of the working colorspace.
+
+        Args:
+            plate: the exported frame. With it, a pixel within one code value of what was exported returns the
+                plate's own value, whatever the view did to it.
+
+        Raises:
+            ColorError: this OCIO config lacks the display or view.
+            ImageError: ``plate`` is given and the painting is not of the exported size.
+        """
+        if config.name != self.config:
+            log.warning("the key was exported with the OCIO config %s, and %s is in use", self.config, config.name)
+        scene = config.view_inverse(rgb, self.display, self.view) * np.float32(2.0**-self.exposure)
+        scene = np.nan_to_num(scene, nan=0.0, posinf=65504.0, neginf=-65504.0)
+        if plate is None:
+            return scene
+        shown = self.shown(plate, config)
+        if shown.shape != rgb.shape:
+            raise ImageError(
+                f"the painting is {rgb.shape[1]}x{rgb.shape[0]}, the exported frame {shown.shape[1]}x{shown.shape[0]}",
+                frame=self.frame,
+                remedy="paint at the exported size",
+            )
+        untouched = np.abs(rgb - shown).max(axis=2) * _codes_of(rgb, self.bit_depth) <= _UNTOUCHED_CODES
+        original = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
+        return np.where(untouched[..., None], original, scene)
+
+    def reproducible(self, rgb: Floats, config: ColorConfig) -> Mask:
+        """(h, w): where the view shows a painting's inverse as it was painted, within ``ROUND_TRIP_TOLERANCE``."""
+        return self.round_trip_error(rgb, config) <= ROUND_TRIP_TOLERANCE
+
+    def _forward(self, scene: Floats, config: ColorConfig) -> Floats:
+        shown = config.view_forward(scene * np.float32(2.0**self.exposure), self.display, self.view)
+        return np.clip(np.nan_to_num(shown, nan=0.0), 0.0, 1.0)
+
+    def round_trip_error(self, rgb: Floats, config: ColorConfig) -> Floats:
+        """(h, w): how far the view of a painting's inverse is from the painting, in display values."""
+        back = self._forward(self.to_working(rgb, config), config)
+        error: Floats = np.abs(back - np.clip(rgb, 0.0, 1.0)).max(axis=2)
+        return error
+
+
+def export_key(
+    plate_path: Path | str,
+    frame: int,
+    out_path: Path | str,
+    config: ColorConfig,
+    colorspace: str,
+    *,
+    display: str | None = None,
+    view: str | None = None,
+    exposure: float = 0.0,
+) -> KeyTransform:
+    """Exports one plate frame for painting and writes its sidecar ``<out_path>.paintover.json``.
+
+    The image is the plate's display window, black where the plate has no pixels, with the plate's alpha unless that is
+    the same everywhere. ``round_trip`` and
+    ``warning`` of the result say how well this view can be inverted on this frame.
+
+    Args:
+        plate_path: the frame's file.
+        out_path: .png or .tif for 16 bits, .jpg for 8 (whose losses hide which pixels were left alone).
+        colorspace: the plate's.
+        display: OCIO display; the config's default where None.
+        view: one of its views; the default one where None.
+        exposure: stops to brighten by, to paint in a dark frame.
+
+    Raises:
+        InputError: an exposure out of range.
+        ImageError: the plate cannot be read, or ``out_path`` is not an integer format.
+        ColorError: unknown colorspace, display or view.
+        OutputError: nothing could be written.
+    """
+    plate_path, out_path = Path(plate_path), Path(out_path)
+    check_key_output(out_path)
+    depth = "uint8" if out_path.suffix.lower() in _EIGHT_BIT else "uint16"
+    plate = images.read(plate_path, frame=frame)
+    display, default_view = config.default_display_view(display)
+    transform = KeyTransform(
+        display=display,
+        view=view or default_view,
+        colorspace=config.resolve(colorspace),
+        config=config.name,
+        exposure=exposure,
+        frame=frame,
+        plate=plate_path.name,
+        plate_sha256=file_sha256(plate_path),
+        bit_depth=depth,
+        width=plate.header.display[2],
+        height=plate.header.display[3],
+        round_trip=0.0,
+        warning="",
+    )
+    shown = transform.shown(plate, config)
+    error = transform.round_trip_error(shown, config)
+    warning = _warning(transform, error, plate, config)
+    transform = replace(transform, round_trip=float(error.max(initial=0.0)), warning=warning)
+    if warning:
+        log.warning("frame %d: %s", frame, warning)
+
+    alpha = plate.alpha
+    if alpha is not None:
+        alpha = np.clip(plate.header.to_display(alpha), 0.0, 1.0)
+        alpha = alpha if float(np.ptp(alpha)) > 0.0 else None
+    images.write(out_path, shown, alpha=alpha, bit_depth=depth)
+    transform = replace(transform, image_sha256=file_sha256(out_path))
+    document = json.dumps({"version": FORMAT_VERSION, **asdict(transform)}, indent=2, sort_keys=True, allow_nan=False)
+    with replacing(_sidecar(out_path)) as temporary:
+        temporary.write_text(document + "\n", encoding="utf-8")
+    return transform
+
+
+def check_exposure(stops: float) -> None:
+    """A frame can be shown brightened by so many stops.
+
+    Raises:
+        InputError: not a finite number, or over ``EXPOSURE_LIMIT_STOPS`` either way.
+    """
+    if not abs(stops) <= EXPOSURE_LIMIT_STOPS:
+        limit = f"{EXPOSURE_LIMIT_STOPS:g}"
+        raise InputError(f"an exposure of {stops:g} stops is out of range", remedy=f"give -{limit} to {limit} stops")
+
+
+def check_key_output(path: Path | str) -> None:
+    """A key can be exported in this format.
+
+    Raises:
+        ImageError: it cannot.
+    """
+    if Path(path).suffix.lower() not in (*_EIGHT_BIT, *_SIXTEEN_BIT):
+        raise ImageError("a key is exported as .png, .tif or .jpg", path=path, remedy="choose another --out")
+
+
+def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
+    """The transform of an exported key, from the sidecar beside the painting; None where there is none.
+
+    A painting saved under another extension is found by its stem.
+
+    Raises:
+        ImageError: the sidecar is damaged or of a newer version.
+    """
+    painting = Path(painting_path)
+    own = _sidecar(painting)
+    found = [own] if own.is_file() else []
+    if not found and painting.parent.is_dir():
+        for path in sorted(painting.parent.iterdir()):
+            if path.name.endswith(SUFFIX) and Path(path.name.removesuffix(SUFFIX)).stem == painting.stem:
+                found.append(path)
+    if not found:
+        return None
+    try:
+        document = json.loads(found[0].read_text(encoding="utf-8"))
+        version = int(document["version"])
+        document.setdefault("image_sha256", "")
+        transform = None
+        if version == FORMAT_VERSION:
+            transform = KeyTransform(**{field.name: document[field.name] for field in fields(KeyTransform)})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        raise ImageError(
+            "the sidecar of the exported key is damaged", path=found[0], remedy="export the key again"
+        ) from error
+    if transform is None:
+        raise ImageError(f"the key's sidecar has version {version}", path=found[0], remedy="update Paintover")
+    return transform
+
+
+def is_untouched_export(image: Path | str) -> bool:
+    """Whether this file is, byte for byte, what :func:`export_key` wrote there; False where that cannot be told."""
+    image = Path(image)
+    try:
+        stored = json.loads(_sidecar(image).read_text(encoding="utf-8"))
+        return bool(stored["image_sha256"] == file_sha256(image))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def fit_to_data_window(rgb: Floats, header: Header) -> tuple[Floats, Mask]:
+    """A painting of the display window, (h, w, 3), as the plate's data window, and where it covers that.
+
+    A painting that already has the data window's size is returned as it is.
+
+    Raises:
+        ImageError: it has neither size.
+    """
+    size = (rgb.shape[1], rgb.shape[0])
+    if size == header.display[2:]:
+        return header.from_display(rgb)
+    if size == header.data[2:]:
+        return rgb, np.ones(rgb.shape[:2], bool)
+    display, data = header.display, header.data
+    raise ImageError(
+        f"the painting is {size[0]}x{size[1]}, the plate {display[2]}x{display[3]} (data window {data[2]}x{data[3]})",
+        remedy="paint at the plate's size",
+    )
+
+
+def _warning(transform: KeyTransform, error: Floats, plate: Image, config: ColorConfig) -> str:
+    """What to say where the view cannot be inverted, with the first other view of the display that can."""
+    share = float((error > ROUND_TRIP_TOLERANCE).mean())
+    if not share:
+        return ""
+    text = f"the view {transform.view!r} cannot be inverted on {share:.2%} of this frame"
+    text += f" (error up to {float(error.max()):.3g}); repainted pixels there will come out differently"
+    for view in config.views(transform.display):
+        other = replace(transform, view=view)
+        if float(other.round_trip_error(other.shown(plate, config), config).max()) <= ROUND_TRIP_TOLERANCE:
+            return f"{text}; the view {view!r} can be inverted"
+    return text
+
+
+def _sidecar(image: Path) -> Path:
+    return image.with_name(image.name + SUFFIX)
+
+
+def _quantized(rgb: Floats, bit_depth: str) -> Floats:
+    codes = np.float32(_CODES[bit_depth])
+    return np.floor(rgb * codes + np.float32(0.5)) / codes
+
+
+def _codes_of(rgb: Floats, bit_depth: str) -> int:
+    """Codes of the painting: an artist may have saved a 16-bit export with 8 bits."""
+    eight = rgb * np.float32(255.0)
+    return 255 if bool((np.abs(eight - np.round(eight)) < 1e-3).all()) else _CODES[bit_depth]

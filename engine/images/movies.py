@@ -1,0 +1,414 @@
+"""Movies in and out through PyAV: exact frames of a movie plate, and preview MP4s.
+
+Frames are counted from 0 in the order in which they are shown. A movie is decoded to display-referred RGB by the
+matrix and range that its stream declares; untagged streams are taken as BT.709 from 720 lines on and BT.601 below,
+limited range, as players do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import OpenImageIO as oiio
+from av.error import FFmpegError
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from engine import images
+from engine.base.errors import ImageError, InputError, OutputError
+from engine.base.frames import SequencePath
+from engine.base.temporaries import replacing
+from engine.images.header import ColorChannels, Header, Part
+
+__all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
+
+log = logging.getLogger(__name__)
+
+Pixels8 = npt.NDArray[np.uint8]
+
+# Decoders kept open between calls, so that frames read in order are decoded once.
+_IDLE_DECODERS = 4
+_KNOWN_MOVIES = 32
+_HD_LINES = 720
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+# Shares of red and blue in luma, by the matrix codes of ITU-T H.273, table 4.
+_BT709, _BT601 = (0.2126, 0.0722), (0.299, 0.114)
+_LUMA = {1: _BT709, 4: (0.30, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Where a movie's frames are, from its packets; nothing is decoded for it."""
+
+    pts: tuple[int, ...]  # of each shown frame, in display order; empty where packets carry no time
+    keys: tuple[int, ...]  # pts at which decoding can start
+    count: int  # frames that can be read
+    declared: int  # frames the container promises, 0 where it does not say
+
+
+class _Decoder:
+    """One open movie and how far it is decoded. Used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.container = _open(path)
+        self.stream = self.container.streams.video[0]
+        self.stream.thread_type = "AUTO"
+        self.frames: Iterator[Any] = self.container.decode(self.stream)
+        self.position = 0  # index of the frame that comes next
+
+    def close(self) -> None:
+        self.container.close()
+
+    def at(self, index: int, where: _Index) -> Any:
+        """The decoded frame ``index``, or None where the stream does not deliver it."""
+        if not where.pts:
+            return self._counted(index)
+        wanted = where.pts[index]
+        key = max((pts for pts in where.keys if pts <= wanted), default=None)
+        ahead = self.position <= index and (key is None or (self.position > 0 and where.pts[self.position - 1] >= key))
+        if not ahead and key is not None and self.position != index:
+            self.container.seek(key, stream=self.stream, backward=True)
+            self.frames = self.container.decode(self.stream)
+        for frame in self.frames:
+            if frame.pts is None or frame.pts < wanted:
+                continue
+            if frame.pts > wanted:
+                break
+            self.position = index + 1
+            return frame
+        return None
+
+    def _counted(self, index: int) -> Any:
+        for frame in self.frames:
+            self.position += 1
+            if self.position == index + 1:
+                return frame
+        return None
+
+
+_lock = threading.Lock()
+_indexes: OrderedDict[tuple[str, int, int], _Index] = OrderedDict()
+_idle: list[tuple[tuple[str, int, int], _Decoder]] = []
+
+
+def frame_count(path: Path | str) -> int:
+    """How many frames a movie shows.
+
+    Raises:
+        ImageError: missing, not a movie, or truncated.
+    """
+    path = Path(path)
+    where = _index(path, _identity(path))
+    if where.count < where.declared:
+        raise ImageError(
+            f"the movie is truncated: {where.count} of {where.declared} frames are there",
+            path=path,
+            remedy="copy it again, or give a frame range within it",
+        )
+    return where.count
+
+
+def frame_rate(path: Path | str) -> Fraction:
+    """Frames per second; 24 where the movie does not say.
+
+    Raises:
+        ImageError: missing or not a movie.
+    """
+    path = Path(path)
+    _identity(path)
+    container = _open(path)
+    try:
+        rate = container.streams.video[0].average_rate
+        return Fraction(rate) if rate else Fraction(24)
+    finally:
+        container.close()
+
+
+def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> images.Image:
+    """Decodes one frame, whatever was read before. Safe to call from several threads.
+
+    Args:
+        path: the movie.
+        index: from 0, in display order.
+        frame: the plate's frame number, for messages only.
+
+    Returns:
+        Display-referred RGB in 0..1, upright, without alpha; 8-bit movies in steps of 1/255.
+
+    Raises:
+        ImageError: missing, not a movie, no such frame, or damaged there.
+    """
+    path = Path(path)
+    number = index if frame is None else frame
+    identity = _identity(path, number)
+    where = _index(path, identity, number)
+    if not 0 <= index < where.count:
+        lost = 0 <= index < where.declared
+        raise ImageError(
+            f"the movie is truncated: {where.count} of {where.declared} frames are there"
+            if lost
+            else f"no frame {index} in the movie: it has {where.count} frames, 0-{where.count - 1}",
+            frame=number,
+            path=path,
+            remedy="copy the movie again" if lost else "give frames within it",
+        )
+    decoder = _borrow(path, identity, index)
+    try:
+        found = decoder.at(index, where)
+        if found is None:
+            # A wrong seek table: the start is the one place that needs none.
+            decoder.close()
+            decoder = _Decoder(path)
+            found = decoder.at(index, _Index(where.pts, (), where.count, where.declared))
+        if found is None or found.is_corrupt:
+            raise ImageError(
+                "the movie is damaged at this frame", frame=number, path=path, remedy="copy it again, or transcode it"
+            )
+        image = _image(found)
+    except FFmpegError as error:
+        decoder.close()
+        raise _unreadable(path, error, number) from error
+    except BaseException:
+        decoder.close()
+        raise
+    _give_back(identity, decoder)
+    return image
+
+
+def extract(path: Path | str, out_pattern: str, frames: Iterable[int]) -> list[Path]:
+    """Writes frames of a movie as images, frame ``n`` to the pattern's file ``n``, and returns their paths.
+
+    Raises:
+        ImageError: as :func:`read_frame`.
+        OutputError: an image cannot be written.
+    """
+    sequence = SequencePath.parse(out_pattern)
+    written = []
+    for number in frames:
+        image = read_frame(path, number)
+        out = sequence.path(number)
+        images.write(out, image.rgb, bit_depth=image.header.bit_depth)
+        written.append(out)
+    return written
+
+
+def write_movie(pictures: Iterable[Pixels8], out: Path, fps: float | Fraction) -> None:
+    """Encodes a preview MP4: H.264, or MPEG-4 where PyAV lacks x264; 4:2:0, BT.709, limited range.
+
+    Args:
+        pictures: (H, W, 3) uint8 sRGB, all of one size; odd sizes grow by one repeated row or column.
+        out: where the movie goes; written whole or not at all.
+        fps: frames per second.
+
+    Raises:
+        InputError: no pictures, or an impossible rate.
+        ImageError: pictures of different sizes.
+        OutputError: the movie cannot be written.
+    """
+    iterator = iter(pictures)
+    first = next(iterator, None)
+    if first is None:
+        raise InputError(f"no pictures to write to {out}")
+    rate = Fraction(fps).limit_denominator(100_000)
+    if rate <= 0:
+        raise InputError(f"{fps} frames per second is no rate")
+    with replacing(out) as temporary:
+        try:
+            _encode(chain([first], iterator), first.shape, temporary, rate, out)
+        except FFmpegError as error:
+            raise OutputError(f"cannot encode the movie: {error.strerror}", path=out) from error
+
+
+def _encode(pictures: Iterable[Pixels8], shape: tuple[int, ...], temporary: Path, rate: Fraction, out: Path) -> None:
+    codec, options = _encoder()
+    pad = ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0))
+    to_yuv = VideoReformatter()
+    with av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream(codec, rate=rate, options=options)
+        stream.width, stream.height = shape[1] + pad[1][1], shape[0] + pad[0][1]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.colorspace, context.color_range = int(Colorspace.ITU709), int(ColorRange.MPEG)
+        context.color_primaries, context.color_trc = 1, 1
+        for picture in pictures:
+            if picture.shape != shape:
+                raise ImageError(f"a movie of {shape[1]}x{shape[0]} cannot hold {picture.shape[1]}x{picture.shape[0]}")
+            even = np.ascontiguousarray(np.pad(picture, pad, mode="edge"))
+            frame = to_yuv.reformat(
+                av.VideoFrame.from_ndarray(even, format="rgb24"),
+                format="yuv420p",
+                interpolation=Interpolation.BICUBIC,
+                src_color_range=ColorRange.JPEG,
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+            )
+            frame.pts = None
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _encoder() -> tuple[str, dict[str, str]]:
+    try:
+        av.codec.Codec("libx264", "w")
+    except ValueError:
+        return "mpeg4", {"qscale": "2"}
+    return "libx264", {"crf": "16", "preset": "medium"}
+
+
+def _image(frame: Any) -> images.Image:
+    """A decoded frame as RGB by its own matrix and range."""
+    transfer = _HDR_TRANSFERS.get(int(frame.color_trc))
+    if transfer:
+        log.warning("the movie is HDR (%s), which is read as if it were display-referred sRGB", transfer)
+    bits = max(component.bits for component in frame.format.components)
+    if frame.format.is_rgb or len(frame.format.components) < 3:
+        stored = frame.reformat(format="rgb24" if bits <= 8 else "rgb48le").to_ndarray()
+        rgb = stored.astype(np.float32) / np.float32(255 if bits <= 8 else 65535)
+    else:
+        rgb = _from_yuv(frame, bits)
+    if bits <= 8:
+        rgb = np.rint(rgb * 255) / np.float32(255)
+    rgb = np.ascontiguousarray(np.rot90(rgb, round((frame.rotation or 0) / 90) % 4))
+    spec = oiio.ImageSpec(rgb.shape[1], rgb.shape[0], 3, "uint8" if bits <= 8 else "uint16")
+    spec.attribute("oiio:BitsPerSample", bits)
+    header = Header((Part(spec, {}),), 0, ColorChannels(("R", "G", "B"), None), None, "movie", False)
+    return images.Image(rgb, None, header, 0, None)
+
+
+def _from_yuv(frame: Any, bits: int) -> npt.NDArray[np.float32]:
+    """(H, W, 3) in 0..1 of a YUV frame.
+
+    swscale only spreads the chroma: its own RGB is up to 3 codes off, and 1/256 too dark at 16 bits.
+    """
+    depth = next(step for step in (8, 9, 10, 12, 14, 16) if bits <= step)
+    # "yuvj" formats are full range by their name, and carry the tag only sometimes.
+    full = int(frame.color_range) == int(ColorRange.JPEG) or frame.format.name.startswith("yuvj")
+    stored_range = ColorRange.JPEG if full else ColorRange.MPEG
+    spread = VideoReformatter().reformat(
+        frame,
+        format="yuv444p" if depth == 8 else f"yuv444p{depth}le",
+        interpolation=Interpolation.BICUBIC,
+        src_color_range=stored_range,
+        dst_color_range=stored_range,
+    )
+    kind = np.dtype("u1" if depth == 8 else "<u2")
+    planes = [
+        np.frombuffer(memoryview(plane), kind)
+        .reshape(-1, plane.line_size // kind.itemsize)[: plane.height, : plane.width]
+        .astype(np.float32)
+        for plane in list(spread.planes)[:3]
+    ]
+    unit, top = float(1 << (depth - 8)), float((1 << depth) - 1)
+    luma = planes[0] / top if full else (planes[0] - 16 * unit) / (219 * unit)
+    scale = top if full else 224 * unit
+    blue_difference, red_difference = (planes[1] - 128 * unit) / scale, (planes[2] - 128 * unit) / scale
+    untagged = _BT709 if frame.height >= _HD_LINES else _BT601
+    kr, kb = _LUMA.get(int(frame.colorspace), untagged)
+    red = luma + 2 * (1 - kr) * red_difference
+    blue = luma + 2 * (1 - kb) * blue_difference
+    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
+    return np.clip(np.stack([red, green, blue], axis=2), 0, 1).astype(np.float32)
+
+
+def _open(path: Path) -> Any:
+    try:
+        container = av.open(str(path))
+    except FFmpegError as error:
+        raise _unreadable(path, error, None) from error
+    if not container.streams.video:
+        container.close()
+        raise ImageError("no picture in the movie, only sound or data", path=path)
+    return container
+
+
+def _unreadable(path: Path, error: FFmpegError, frame: int | None) -> ImageError:
+    reason = (error.strerror or "unknown reason").splitlines()[0]
+    return ImageError(
+        f"not a movie, or damaged: {reason}", frame=frame, path=path, remedy="look at it, or copy it again"
+    )
+
+
+def _identity(path: Path, frame: int | None = None) -> tuple[str, int, int]:
+    """Changes when the file does."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ImageError("there is no such movie", frame=frame, path=path, remedy="check the path") from error
+    if path.is_dir():
+        raise ImageError("a folder, not a movie", frame=frame, path=path)
+    if status.st_size == 0:
+        raise ImageError("the movie is empty (0 bytes)", frame=frame, path=path, remedy="copy it again")
+    return str(path), status.st_size, status.st_mtime_ns
+
+
+def _index(path: Path, identity: tuple[str, int, int], frame: int | None = None) -> _Index:
+    with _lock:
+        known = _indexes.get(identity)
+    if known is not None:
+        return known
+    container = _open(path)
+    pts: list[int | None] = []
+    keys: list[int] = []
+    hidden = 0
+    try:
+        stream = container.streams.video[0]
+        declared = int(stream.frames)
+        try:
+            for packet in container.demux(stream):
+                if not packet.size or packet.is_corrupt:
+                    continue
+                if packet.is_discard:
+                    hidden += 1
+                    continue
+                pts.append(packet.pts)
+                if packet.is_keyframe and packet.pts is not None:
+                    keys.append(packet.pts)
+        except FFmpegError as error:
+            # What came before the damage can still be read; the count tells the rest.
+            log.info("%s ends early: %s", path, error.strerror)
+    finally:
+        container.close()
+    if not pts:
+        raise ImageError("the movie has no frames, or is truncated", frame=frame, path=path, remedy="copy it again")
+    timed = sorted({item for item in pts if item is not None})
+    usable = len(timed) == len(pts)
+    found = _Index(
+        tuple(timed) if usable else (),
+        tuple(sorted(keys)) if usable else (),
+        len(pts),
+        max(0, declared - hidden),
+    )
+    with _lock:
+        _indexes[identity] = found
+        while len(_indexes) > _KNOWN_MOVIES:
+            _indexes.popitem(last=False)
+    return found
+
+
+def _borrow(path: Path, identity: tuple[str, int, int], index: int) -> _Decoder:
+    """The idle decoder that stands closest before the frame, or a new one."""
+    with _lock:
+        fitting = [entry for entry in _idle if entry[0] == identity and entry[1].position <= index]
+        if fitting:
+            best = max(fitting, key=lambda entry: entry[1].position)
+            _idle.remove(best)
+            return best[1]
+    return _Decoder(path)
+
+
+def _give_back(identity: tuple[str, int, int], decoder: _Decoder) -> None:
+    with _lock:
+        _idle.append((identity, decoder))
+        old = _idle.pop(0) if len(_idle) > _IDLE_DECODERS else None
+    if old is not None:
+        old[1].close()

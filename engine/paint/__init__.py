@@ -1,0 +1,1 @@
+"""Paint: a painterly renderer, for people who have no painting yet."""

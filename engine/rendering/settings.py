@@ -1,0 +1,84 @@
+"""How frames are rendered, and the hash of it that every frame carries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+
+from engine.base.choices import DENOISE_MODES
+from engine.base.errors import InputError
+from engine.look.tiling import MIN_TILE
+
+__all__ = ["RenderSettings"]
+
+_GENERATION = 1
+"""Raised when the same settings begin to give other pixels, so that frames on disk are not taken for current ones."""
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How to render; the defaults serve.
+
+    Raises:
+        InputError: a tile under ``MIN_TILE`` other than 0, an unknown way to denoise, or fewer than one thread.
+    """
+
+    tile: int | None = None
+    """Largest side of a tile in pixels, 0 for the whole frame, None for the default grid."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    out_colorspace: str | None = None
+    """OCIO name; None for the plate's or the working one, as the output's format asks."""
+    bit_depth: str | None = None
+    """uint8, uint16, half or float; None for the format's own."""
+    compression: str | None = None
+    """OIIO's name; None for the format's own."""
+    denoise: str | None = None
+    """How the plate is denoised, one of ``engine.base.choices.DENOISE_MODES``; None for as the look was trained."""
+    carried_layer: bool = False
+    """Whether an EXR also holds ``paintover.carried``, how much of each pixel rides on an exemplar."""
+    tensorrt: bool = False
+    """Whether to run through TensorRT, which needs a CUDA device."""
+    threads: int | None = None
+    """CPU threads of all workers together; None for the machine's cores."""
+    memory_gib: float | None = None
+    """Memory to stay under; None for what is free."""
+
+    def __post_init__(self) -> None:
+        if self.tile is not None and self.tile != 0 and self.tile < MIN_TILE:
+            raise InputError(f"a tile of {self.tile} pixels is too small", remedy=f"use {MIN_TILE} or more, or 0")
+        if self.denoise is not None and self.denoise not in DENOISE_MODES:
+            known = " or ".join(DENOISE_MODES)
+            raise InputError(f"no way to denoise is called {self.denoise!r}", remedy=f"use {known}")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"{self.threads} threads cannot render", remedy="use 1 or more")
+        if self.memory_gib is not None and self.memory_gib <= 0:
+            raise InputError(f"{self.memory_gib} GiB of memory is too little")
+
+    def beside(self, denoise: str | None) -> RenderSettings:
+        """These settings without a way to denoise that the look itself, trained with ``denoise``, asks for."""
+        return replace(self, denoise=None) if self.denoise == denoise else self
+
+    def hash(self, *, plate_colorspace: str | None, config: str) -> str:
+        """SHA-256 over what changes pixels, so neither device, threads nor memory.
+
+        Args:
+            plate_colorspace: as the user stated it; None where it is taken from each file.
+            config: the OCIO config's name, which identifies its content.
+        """
+        facts: dict[str, object] = {
+            "generation": _GENERATION,
+            "tile": self.tile,
+            "out_colorspace": self.out_colorspace,
+            "bit_depth": self.bit_depth,
+            "compression": self.compression,
+            "carried_layer": self.carried_layer,
+            "tensorrt": self.tensorrt,
+            "plate_colorspace": plate_colorspace,
+            "config": config,
+        }
+        # Left out where it is not set, so that frames of earlier versions stay right.
+        if self.denoise is not None:
+            facts["denoise"] = self.denoise
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

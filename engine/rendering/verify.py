@@ -1,0 +1,98 @@
+"""Whether frames on disk are whole and are the ones that a job would write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import images
+from engine.base.errors import ImageError, Interrupted, VerifyError
+from engine.base.frames import FrameRange, SequencePath
+from engine.images.provenance import read_provenance
+
+__all__ = ["VerifyReport", "is_whole", "state_of", "verify_frames"]
+
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """Every expected frame is there."""
+
+    frames: FrameRange
+    look_sha256: str
+    settings_hash: str | None
+    """None where the settings were not compared."""
+
+
+def is_whole(path: Path, facts: Mapping[str, str]) -> bool:
+    """Whether a frame exists, carries these facts and decodes in full."""
+    return _carries(path, facts) and _decodes(path)
+
+
+def state_of(path: Path, facts: Mapping[str, str]) -> str:
+    """``missing``, ``damaged`` (it does not decode in full), ``foreign`` (it carries other facts) or ``whole``."""
+    if not path.exists():
+        return "missing"
+    if not _decodes(path):
+        return "damaged"
+    return "whole" if _carries(path, facts) else "foreign"
+
+
+def _carries(path: Path, facts: Mapping[str, str]) -> bool:
+    carried = read_provenance(path)
+    return all(carried.get(key) == value for key, value in facts.items())
+
+
+def _decodes(path: Path) -> bool:
+    try:
+        images.check(path)
+    except ImageError:
+        return False
+    return True
+
+
+def verify_frames(
+    out: SequencePath,
+    frames: FrameRange,
+    expected: Callable[[int], Mapping[str, str]],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> None:
+    """Check every frame.
+
+    Args:
+        expected: the facts that a frame must carry.
+        progress: called with how many frames are checked, and of how many.
+        stop: asked between frames.
+
+    Raises:
+        VerifyError: names what is missing, damaged and foreign as compact ranges.
+        Interrupted: ``stop`` said so.
+    """
+    wrong: dict[str, list[int]] = {"missing": [], "damaged": [], "foreign": []}
+
+    def look_at(frame: int) -> str:
+        if stop is not None and stop():
+            return "stopped"
+        return state_of(out.path(frame), expected(frame))
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
+        for count, (frame, state) in enumerate(zip(frames, pool.map(look_at, frames), strict=True), 1):
+            if state == "stopped":
+                raise Interrupted("stopped on request")
+            if state != "whole":
+                wrong[state].append(frame)
+            if progress is not None:
+                progress(count, len(frames))
+    parts = [f"{state} {FrameRange(tuple(found))}" for state, found in wrong.items() if found]
+    if parts:
+        count = sum(map(len, wrong.values()))
+        raise VerifyError(
+            f"{count} of {len(frames)} frames are not right: {'; '.join(parts)}",
+            path=out.text,
+            remedy="render again: whole frames are skipped",
+        )

@@ -1,0 +1,320 @@
+"""A shot: plate, keyframes and where the results go; reads and writes shot.toml.
+
+::
+
+    look = "hero.onnx"
+    out = "out/hero.%04d.exr"
+    work = "work"
+    budget_s = 60
+    denoise = "aware"
+    guides = "points"
+
+    [plate]
+    path = "plate/plate.%04d.exr"
+    frames = "1001-1100"
+    colorspace = "ACEScg"
+
+    [[keyframes]]
+    frame = 1001
+    painting = "paint/p1001.png"
+    matte = "paint/m1001.png"
+
+Paths in the file are relative to the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from engine.base.choices import DENOISE_MODES, GUIDE_KINDS
+from engine.base.errors import InputError, OutputError
+from engine.base.frames import FrameRange, SequencePath
+
+__all__ = ["Keyframe", "Plate", "Shot"]
+
+_OPTION = re.compile(r",(matte|colorspace)=")
+KEYFRAME_SYNTAX = 'write a keyframe like "1001=p1001.png" or "1001=p1001.png,matte=m1001.png"'
+
+
+@dataclass(frozen=True)
+class Plate:
+    """The source frames."""
+
+    path: SequencePath
+    frames: FrameRange
+    colorspace: str | None = None
+    """OCIO name; None for what each file and the OCIO config say."""
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """A frame number that has a painting."""
+
+    frame: int
+    painting: Path
+    """The exemplar, of the plate's size."""
+    matte: Path | None = None
+    """Float coverage: where the painting counts. None for everywhere."""
+    colorspace: str | None = None
+    """Of the painting; None for what the file and the OCIO config say."""
+
+    @classmethod
+    def parse(cls, text: str) -> Keyframe:
+        """Parse ``FRAME=PAINTING[,matte=PATH][,colorspace=NAME]``; paths may hold commas and equals signs.
+
+        Raises:
+            InputError: no frame number, no painting, or an option given twice or empty.
+        """
+        number, equals, rest = text.partition("=")
+        try:
+            frame = int(number)
+        except ValueError:
+            equals = ""
+            frame = 0
+        words = _OPTION.split(rest)
+        unknown = re.search(r",(\w+)=", words[0])
+        if unknown is not None and not Path(words[0]).exists():
+            close = difflib.get_close_matches(unknown[1], ("matte", "colorspace"), n=1, cutoff=0.5)
+            if close:
+                raise InputError(f'"{text}" has no option "{unknown[1]}"', remedy=f"did you mean {close[0]}=?")
+        painting, names, values = words[0].strip(), words[1::2], words[2::2]
+        options = {name: value.strip() for name, value in zip(names, values, strict=True)}
+        if not equals or not painting or len(options) < len(names) or not all(options.values()):
+            raise InputError(f'"{text}" is not a keyframe', remedy=KEYFRAME_SYNTAX)
+        matte = options.get("matte")
+        return cls(frame, Path(painting), None if matte is None else Path(matte), options.get("colorspace"))
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Everything that a job needs to know; checked where it is built.
+
+    Raises:
+        InputError: a keyframe outside the range or given twice, both a budget and steps, a number that is not finite
+            or too small, an unknown kind of denoising or guide, or an output that would overwrite the plate or a
+            painting.
+    """
+
+    plate: Plate
+    keyframes: tuple[Keyframe, ...] = ()
+    out: SequencePath | None = None
+    """Where rendered frames go."""
+    work: Path | None = None
+    """Folder for sidecars, checkpoints and the report."""
+    look: Path | None = None
+    """The ``.onnx`` to train, or to render with."""
+    budget_s: float | None = None
+    """Seconds of training; None where ``steps`` is set or the default serves."""
+    steps: int | None = None
+    """Steps of training."""
+    seed: int = 0
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    stmaps: bool = True
+    """Whether the keyframes are carried along by STMaps."""
+    denoise: str | None = None
+    """How the plate's grain is averaged away, one of ``DENOISE_MODES``; None for not at all."""
+    guides: str | None = None
+    """Which guide images the translator takes, one of ``GUIDE_KINDS``; None for none."""
+    tile: int | None = None
+    """Largest side of a tile in pixels; 0 for the whole frame."""
+    workers: int = 1
+    """Processes that render side by side."""
+    out_colorspace: str | None = None
+    """OCIO name; None for the plate's or the working one, as the output's format asks."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keyframes", tuple(sorted(self.keyframes, key=lambda k: k.frame)))
+        frames = [keyframe.frame for keyframe in self.keyframes]
+        for frame in frames:
+            if frames.count(frame) > 1:
+                raise InputError(f"keyframe {frame} is given twice", remedy="keep one painting for each frame")
+            if frame not in self.plate.frames:
+                raise InputError(
+                    f"keyframe {frame} is outside the frame range {self.plate.frames}",
+                    remedy=f"include frame {frame} in the range or paint a frame of it",
+                )
+        if self.budget_s is not None and self.steps is not None:
+            raise InputError("both a budget and steps are given", remedy="keep one of them")
+        for name, least in (("budget_s", 0), ("steps", 1), ("seed", 0), ("tile", 0), ("workers", 1)):
+            value = getattr(self, name)
+            if value is not None and not least <= value < math.inf:
+                raise InputError(f"{name} is {value}, a finite number of at least {least} is needed")
+        for name, known in (("denoise", DENOISE_MODES), ("guides", GUIDE_KINDS)):
+            word = getattr(self, name)
+            if word is not None and word not in known:
+                raise InputError(f"{name} is {word!r}", remedy=f"use {', '.join(known)}")
+        if self.out is not None:
+            refuse_overwriting(self.out, self.plate, self.keyframes)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Shot:
+        """Read a shot file.
+
+        Raises:
+            InputError: missing, not TOML, an unknown key (close matches are named), or a value of the wrong kind.
+        """
+        path = Path(path)
+        try:
+            data = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+        except OSError as error:
+            why = f"cannot read the shot: {error.strerror or error}"
+            raise InputError(why, path=path, remedy="give a shot.toml, or options instead") from error
+        except (TOMLKitError, UnicodeDecodeError) as error:
+            raise InputError(f"the shot file is not TOML: {error}", path=path) from error
+        try:
+            return _from_data(data, path.parent)
+        except InputError as error:
+            error.path = error.path or path
+            raise
+
+    def save(self, path: str | Path) -> None:
+        """Write a shot file that :meth:`load` reads back to an equal shot, paths made relative to it where possible.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        path = Path(path)
+        root = path.absolute().parent
+        document: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("plate", "keyframes") or value is None or value == field.default:
+                continue
+            document[field.name] = _relative(value, root) if isinstance(value, Path | SequencePath) else value
+        document["plate"] = _without_none(
+            path=_relative(self.plate.path, root), frames=str(self.plate.frames), colorspace=self.plate.colorspace
+        )
+        document["keyframes"] = [
+            _without_none(
+                frame=keyframe.frame,
+                painting=_relative(keyframe.painting, root),
+                matte=None if keyframe.matte is None else _relative(keyframe.matte, root),
+                colorspace=keyframe.colorspace,
+            )
+            for keyframe in self.keyframes
+        ]
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OutputError(f"cannot write the shot: {error.strerror or error}", path=path) from error
+
+
+def refuse_overwriting(out: SequencePath, plate: Plate, keyframes: tuple[Keyframe, ...] = ()) -> None:
+    """Refuse an output that would overwrite what it is made from.
+
+    Raises:
+        InputError: ``out`` names a file of the plate, a painting or a matte, links in folders resolved; or a movie.
+    """
+    if out.is_movie:
+        raise InputError("frames are written as images, not into a movie", path=out.text, remedy="use out.%04d.exr")
+    frame = out.collides(plate.path, plate.frames)
+    if frame is not None:
+        raise InputError(
+            "output onto the plate", frame=frame, path=plate.path.path(frame), remedy="choose another --out"
+        )
+    for keyframe in keyframes:
+        for source in (keyframe.painting, keyframe.matte):
+            if source is None or out.folder.resolve() != source.parent.resolve():
+                continue
+            if any(out.path(number).name == source.name for number in plate.frames):
+                raise InputError("output onto a painting or matte", path=source, remedy="choose another --out")
+
+
+_PLATE_KEYS = {"path": str, "frames": (str, int), "colorspace": str}
+_KEYFRAME_KEYS = {"frame": int, "painting": str, "matte": str, "colorspace": str}
+_SHOT_KEYS = {
+    "plate": dict,
+    "keyframes": list,
+    "out": str,
+    "work": str,
+    "look": str,
+    "budget_s": (int, float),
+    "steps": int,
+    "seed": int,
+    "device": str,
+    "stmaps": bool,
+    "denoise": str,
+    "guides": (str, bool),
+    "tile": int,
+    "workers": int,
+    "out_colorspace": str,
+}
+
+
+def _from_data(data: Mapping[str, Any], root: Path) -> Shot:
+    _check_keys(data, _SHOT_KEYS, "the shot", needed=("plate",))
+    _check_keys(data["plate"], _PLATE_KEYS, "[plate]", needed=("path", "frames"))
+    plate = data["plate"]
+    keyframes = []
+    for entry in data.get("keyframes", []):
+        if not isinstance(entry, dict):
+            raise InputError("keyframes are tables", remedy="write [[keyframes]] before each")
+        _check_keys(entry, _KEYFRAME_KEYS, "[[keyframes]]", needed=("frame", "painting"))
+        matte = entry.get("matte")
+        keyframes.append(
+            Keyframe(
+                entry["frame"],
+                root / entry["painting"],
+                None if matte is None else root / matte,
+                entry.get("colorspace"),
+            )
+        )
+    rest = {name: value for name, value in data.items() if name not in ("plate", "keyframes", "out", "work", "look")}
+    if isinstance(rest.get("guides"), bool):
+        # The name of ``stmaps`` from before there were guide images.
+        rest.setdefault("stmaps", rest["guides"])
+        del rest["guides"]
+    return Shot(
+        plate=Plate(_rooted(plate["path"], root), FrameRange.parse(str(plate["frames"])), plate.get("colorspace")),
+        keyframes=tuple(keyframes),
+        out=None if "out" not in data else _rooted(data["out"], root),
+        work=None if "work" not in data else root / data["work"],
+        look=None if "look" not in data else root / data["look"],
+        **rest,
+    )
+
+
+def _check_keys(data: Mapping[str, Any], known: Mapping[str, Any], where: str, needed: tuple[str, ...]) -> None:
+    for key, value in data.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
+            raise InputError(f'{where} has no setting "{key}"', remedy=hint)
+        kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise InputError(f'"{key}" of {where} is {value!r}, which is of the wrong kind')
+    for key in needed:
+        if key not in data:
+            raise InputError(f'{where} lacks "{key}"')
+
+
+def _rooted(text: str, root: Path) -> SequencePath:
+    parsed = SequencePath.parse(text)
+    return SequencePath.parse(root / parsed.text)
+
+
+def _relative(path: Path | SequencePath, root: Path) -> str:
+    absolute = Path(os.path.abspath(str(path)))  # noqa: PTH100 (links stay as they were written)
+    try:
+        return Path(os.path.relpath(absolute, root)).as_posix()
+    except ValueError:  # another drive of Windows
+        return absolute.as_posix()
+
+
+def _without_none(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

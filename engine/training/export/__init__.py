@@ -1,0 +1,1 @@
+"""Export: a trained network as a look (ONNX), and a look as TorchScript."""

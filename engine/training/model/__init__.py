@@ -1,0 +1,1 @@
+"""Model: networks, how they carry strokes, and the losses that judge them."""

@@ -1,0 +1,1 @@
+"""RAFT: another source of motion vectors, with weights from a file."""

@@ -1,0 +1,1 @@
+"""Tune: the published search for hyper-parameters."""

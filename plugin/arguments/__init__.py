@@ -1,0 +1,1 @@
+"""Arguments: what a command line may say, and the shot that it means."""

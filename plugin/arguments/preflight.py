@@ -1,0 +1,179 @@
+"""What can be found out before any long work: a wrong input costs a second, not a training.
+
+Every function raises a :class:`PaintoverError` with the frame, the path and what to do, or returns.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import OpenImageIO as oiio
+
+from engine.base.device import resolve_device
+from engine.base.errors import ImageError, InputError, NoPermissionError, OutputError
+from engine.base.frames import SequencePath
+from engine.base.temporaries import output_error
+from engine.color.config import ColorConfig
+from engine.color.keys import check_exposure
+from engine.images.provenance import FORMATS
+from engine.shot.shot import Keyframe, Plate, refuse_overwriting
+
+__all__ = [
+    "check_device",
+    "check_keyframes",
+    "check_look_output",
+    "check_out",
+    "check_paintings_kept",
+    "check_plate",
+    "check_spaces",
+    "check_view",
+    "prepare_folder",
+]
+
+
+def check_plate(plate: Plate) -> None:
+    """Every frame of the plate is on disk.
+
+    Raises:
+        ImageError: the movie or a frame is missing; the first missing frame is named.
+    """
+    if plate.path.is_movie:
+        path = plate.path.path(plate.frames.first)
+        if not path.is_file():
+            raise ImageError("the plate is missing", path=path, remedy="check --plate")
+        return
+    missing = [frame for frame in plate.frames if not plate.path.path(frame).is_file()]
+    if not missing:
+        return
+    found = plate.path.existing()
+    remedy = f"on disk are frames {found}; check --frames" if found else "no frame of it is on disk; check --plate"
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    raise ImageError(
+        f"the plate lacks frame {missing[0]}{more}", frame=missing[0], path=plate.path.path(missing[0]), remedy=remedy
+    )
+
+
+def check_keyframes(keyframes: Sequence[Keyframe]) -> None:
+    """Paintings and mattes exist.
+
+    Raises:
+        ImageError: one is missing, or a folder.
+    """
+    for keyframe in keyframes:
+        for path, what in ((keyframe.painting, "painting"), (keyframe.matte, "matte")):
+            if path is not None and path.is_dir():
+                message = f"the {what} of keyframe {keyframe.frame} is a folder"
+                raise ImageError(message, frame=keyframe.frame, path=path, remedy="name the image in it")
+            if path is not None and not path.is_file():
+                message = f"the {what} of keyframe {keyframe.frame} is missing"
+                raise ImageError(message, frame=keyframe.frame, path=path, remedy="check its path")
+
+
+def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = ()) -> None:
+    """Frames can be written, and never over the plate or a painting.
+
+    Raises:
+        InputError: onto the plate, a painting or a matte; not an image format that can be written; or one that
+            cannot keep the hashes by which frames are skipped and verified.
+        NoPermissionError: the folder cannot be made or written.
+        OutputError: the disk is full.
+    """
+    refuse_overwriting(out, plate, tuple(keyframes))
+    extension = Path(out.text).suffix.lstrip(".")
+    writer = oiio.ImageOutput.create(extension) if extension else None
+    remedy = "use .exr, .png, .tif, .jpg or .dpx"
+    if writer is None:
+        oiio.geterror()
+        raise InputError(f'"{out}" is no image format that can be written', remedy=remedy)
+    if writer.format_name() not in FORMATS:
+        raise InputError(f'"{out}" is a format that keeps no hashes to verify frames by', remedy=remedy)
+    prepare_folder(out.folder)
+
+
+def check_paintings_kept(paths: Iterable[Path]) -> None:
+    """None of these is there yet: what is may be hours of an artist's work.
+
+    Raises:
+        InputError: one is; the first is named.
+    """
+    kept = [path for path in paths if path.exists() or path.is_symlink()]
+    if kept:
+        more = f", nor {len(kept) - 1} more" if len(kept) > 1 else ""
+        message = f"this image may have been painted on and is not replaced{more}"
+        raise InputError(message, path=kept[0], remedy="choose another --out, or pass --overwrite")
+
+
+def check_look_output(look: Path) -> None:
+    """A look can be written there.
+
+    Raises:
+        InputError: not an .onnx file.
+        NoPermissionError: the folder cannot be made or written.
+        OutputError: the disk is full.
+    """
+    if look.suffix.lower() != ".onnx":
+        raise InputError(f'"{look}" does not end in .onnx', remedy=f"write --look {look.with_suffix('.onnx')}")
+    if look.is_dir():
+        raise InputError("a folder stands where the look should go", path=look, remedy="choose another --look")
+    prepare_folder(look.parent)
+    if look.exists() and not os.access(look, os.W_OK):
+        raise NoPermissionError("this look may not be replaced", path=look, remedy="choose another --look")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder if need be, and prove that a file can be written in it.
+
+    Raises:
+        NoPermissionError: it cannot be made or written.
+        OutputError: the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * 4096)
+    except OSError as fault:
+        error = output_error(folder, fault)
+        if type(error) is OutputError and fault.errno in (errno.EEXIST, errno.ENOTDIR, errno.ENOENT):
+            # Neither a retry nor a `mkdir` helps where a file, or a file system like /proc, is in the way.
+            raise NoPermissionError(
+                f"cannot make the folder: {fault.strerror}", path=folder, remedy="choose another place"
+            ) from fault
+        raise error from fault
+
+
+def check_spaces(config: ColorConfig, names: Iterable[str | None]) -> None:
+    """OCIO knows these colorspaces.
+
+    Raises:
+        ColorError: one is unknown.
+    """
+    for name in names:
+        if name is not None:
+            config.resolve(name)
+
+
+def check_view(config: ColorConfig, display: str | None, view: str | None, exposure: float) -> None:
+    """OCIO knows this display and view, None being the default one, and the exposure is one.
+
+    Raises:
+        InputError: an exposure out of range.
+        ColorError: the display or view is unknown.
+    """
+    check_exposure(exposure)
+    display, default_view = config.default_display_view(display)
+    config.view_forward(np.zeros((1, 1, 3), np.float32), display, view or default_view)
+
+
+def check_device(device: str) -> None:
+    """The device is there; ``auto`` always is.
+
+    Raises:
+        InputError: no such kind of device.
+        DeviceError: it was asked for by name and is not usable.
+    """
+    resolve_device(device)

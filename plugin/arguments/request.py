@@ -1,0 +1,223 @@
+"""What a command line asks for: its options over the shot file's values over the defaults, as one :class:`Shot`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from engine.base.errors import ImageError, InputError
+from engine.base.frames import FrameRange, SequencePath
+from engine.images import movies
+from engine.shot.shot import Keyframe, Plate, Shot
+from plugin.arguments.options import DEFAULT_BUDGET_S, MINIMUM_BUDGET_S, Options
+
+__all__ = [
+    "carried_from",
+    "denoise_from",
+    "frames_from",
+    "guides_from",
+    "look_from",
+    "out_from",
+    "painted_from",
+    "painted_so_far",
+    "plate_from",
+    "shot_from",
+    "sidecars_from",
+    "still",
+    "work_from",
+]
+
+_DEFAULT_WORK = Path("work")
+_DEFAULT_LOOK = "look.onnx"
+
+
+def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> Shot:
+    """Merge options and shot file.
+
+    Args:
+        paintings: the verb needs keyframes. One that only renders may take a range that leaves them out.
+        frames_out: the verb writes frames.
+
+    Raises:
+        InputError: no plate, no keyframe, no output, or values that do not go together; see :class:`Shot`.
+        ImageError: without a range, no frame of the plate is on disk.
+    """
+    file = None if options.shot is None else Shot.load(options.shot)
+    plate = plate_from(options, file)
+    budget_s, steps = _length(options, file)
+    base = Shot(plate) if file is None else file
+    return Shot(
+        plate=plate,
+        keyframes=_keyframes(options, file) if paintings else (),
+        out=out_from(options, file) if frames_out else None,
+        work=work_from(options, file),
+        look=look_from(options, file),
+        budget_s=budget_s,
+        steps=steps,
+        seed=base.seed if options.seed is None else options.seed,
+        device=options.device or base.device,
+        stmaps=base.stmaps and not options.no_guides,
+        denoise=denoise_from(options, file),
+        guides=guides_from(options, file),
+        tile=base.tile if options.tile is None else options.tile,
+        workers=options.workers or base.workers,
+        out_colorspace=options.out_colorspace or base.out_colorspace,
+    )
+
+
+def painted_so_far(options: Options) -> tuple[Shot | None, Plate, tuple[Keyframe, ...]]:
+    """The shot file, plate and keyframes of a verb that looks at a shot, however much of it is painted.
+
+    Raises:
+        InputError: no plate given, a keyframe outside its range or given twice; see also :meth:`Shot.load`.
+        ImageError: nothing of the plate is on disk.
+    """
+    file = None if options.shot is None else Shot.load(options.shot)
+    shot = Shot(plate_from(options, file), painted_from(options, file))
+    return file, shot.plate, shot.keyframes
+
+
+def plate_from(options: Options, shot: Shot | None) -> Plate:
+    """The plate of options and shot file; without a range, every frame on disk or in the movie.
+
+    Raises:
+        InputError: no plate given.
+        ImageError: nothing of it is on disk.
+    """
+    colorspace = options.colorspace or (shot.plate.colorspace if shot else None)
+    if options.plate is not None:
+        path = SequencePath.parse(options.plate)
+        known = None
+    elif shot is not None:
+        path = shot.plate.path
+        known = shot.plate.frames
+    else:
+        raise InputError("--plate is missing", remedy="name the source frames, such as --plate plate.%04d.exr")
+    if options.frames is not None:
+        return Plate(path, FrameRange.parse(options.frames), colorspace)
+    if known is not None:
+        return Plate(path, known, colorspace)
+    if path.is_movie:
+        return Plate(path, FrameRange(tuple(range(movies.frame_count(path.path(0))))), colorspace)
+    found = path.existing()
+    if found is None:
+        raise ImageError("no frame of the plate is on disk", path=path.text, remedy="check --plate")
+    return Plate(path, found, colorspace)
+
+
+def frames_from(options: Options, shot: Shot | None) -> FrameRange:
+    """The range of a verb that needs no plate.
+
+    Raises:
+        InputError: neither a range nor a plate to take it from.
+        ImageError: nothing of the plate is on disk.
+    """
+    if options.frames is not None:
+        return FrameRange.parse(options.frames)
+    if options.plate is None and shot is None:
+        raise InputError("--frames is missing", remedy="say which frames to expect, such as --frames 1001-1100")
+    return plate_from(options, shot).frames
+
+
+def out_from(options: Options, shot: Shot | None) -> SequencePath:
+    """Where frames go.
+
+    Raises:
+        InputError: not given, or without a frame number.
+    """
+    if options.out is not None:
+        return SequencePath.parse(options.out)
+    if shot is None or shot.out is None:
+        raise InputError("--out is missing", remedy="say where frames go, such as --out out.%04d.png")
+    return shot.out
+
+
+def work_from(options: Options, shot: Shot | None) -> Path:
+    """The work folder."""
+    if options.work is not None:
+        return Path(options.work)
+    return (shot.work if shot else None) or _DEFAULT_WORK
+
+
+def look_from(options: Options, shot: Shot | None) -> Path:
+    """The look: the one named, else the one in the work folder."""
+    if options.look is not None:
+        return Path(options.look)
+    return (shot.look if shot else None) or work_from(options, shot) / _DEFAULT_LOOK
+
+
+def sidecars_from(options: Options, shot: Shot | None) -> Path | None:
+    """The folder to look for STMap sidecars in; None for the plain translator."""
+    return None if options.no_guides or (shot and not shot.stmaps) else work_from(options, shot)
+
+
+def denoise_from(options: Options, shot: Shot | None) -> str | None:
+    """How the plate is denoised; None for not at all."""
+    return options.denoise or (shot.denoise if shot else None)
+
+
+def guides_from(options: Options, shot: Shot | None) -> str | None:
+    """Which guide images are taken; None for none."""
+    return options.guides or (shot.guides if shot else None)
+
+
+def carried_from(options: Options, out: SequencePath) -> bool:
+    """Whether frames hold the layer of carried shares.
+
+    Raises:
+        InputError: asked for in a format without layers.
+    """
+    if options.carried and Path(out.text).suffix.lower() != ".exr":
+        raise InputError(f'"{out}" cannot hold the layer of --carried', remedy="write --out out.%04d.exr")
+    return options.carried
+
+
+@contextmanager
+def still(plate: Plate, frame: int) -> Iterator[Path]:
+    """A frame of the plate as an image file; a movie's is decoded into a temporary one.
+
+    Raises:
+        ImageError: the movie has no such frame.
+    """
+    if not plate.path.is_movie:
+        yield plate.path.path(frame)
+        return
+    with TemporaryDirectory(prefix="paintover-") as folder:
+        yield movies.extract(plate.path.path(frame), str(Path(folder) / "plate.%d.png"), [frame])[0]
+
+
+def painted_from(options: Options, shot: Shot | None) -> tuple[Keyframe, ...]:
+    """The keyframes of a verb that can do without.
+
+    Raises:
+        InputError: one is not written as a keyframe.
+    """
+    if options.keyframes:
+        return tuple(Keyframe.parse(text) for text in options.keyframes)
+    return shot.keyframes if shot else ()
+
+
+def _keyframes(options: Options, file: Shot | None) -> tuple[Keyframe, ...]:
+    painted = painted_from(options, file)
+    if not painted:
+        raise InputError("no keyframe given", remedy="paint a frame and add --keyframe FRAME=PAINTING")
+    if options.paint_colorspace is None:
+        return painted
+    return tuple(replace(keyframe, colorspace=keyframe.colorspace or options.paint_colorspace) for keyframe in painted)
+
+
+def _length(options: Options, file: Shot | None) -> tuple[float | None, int | None]:
+    """Budget in seconds and steps; exactly one is set."""
+    budget_s, steps = options.budget, options.steps
+    if budget_s is None and steps is None and file is not None:
+        budget_s, steps = file.budget_s, file.steps
+    if budget_s is not None and not budget_s >= MINIMUM_BUDGET_S:
+        raise InputError(
+            f"a budget of {budget_s:g} s is too small to train anything", remedy=f"give {MINIMUM_BUDGET_S:g} s or more"
+        )
+    if budget_s is None and steps is None:
+        budget_s = DEFAULT_BUDGET_S
+    return budget_s, steps

@@ -1,0 +1,1 @@
+"""Phases: the parts of a job that single verbs, `run` and `submit` share."""

@@ -1,0 +1,138 @@
+"""Denoised frames and guide images as phases of ``prepare`` and ``run``, and whether training finds what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.preparation.denoise_files import prepare_denoised
+from engine.preparation.guide_files import prepare_guides
+from engine.preparation.hash_records import record
+from engine.preparation.prepared_files import denoised_frames, guide_images
+from engine.shot.plate import Prepared, plate_sha256
+from engine.shot.shot import Plate, Shot
+from plugin.arguments.options import Options
+from plugin.arguments.request import denoise_from, guides_from
+from plugin.arguments.shard import Shard
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import Phase, Progress, counted_frames
+
+__all__ = ["Extras", "check_prepared", "extra_phases", "prepare_extras", "summary"]
+
+_DENOISE, _GUIDES = "denoise", "guides"
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is made of a plate's frames beside STMaps."""
+
+    denoise: str | None = None
+    """How frames are denoised; None for not at all."""
+    guides: str | None = None
+    """Which guide images are drawn; None for none."""
+    shard: Shard | None = None
+    """Which part of it; None for all."""
+
+    @classmethod
+    def of(cls, options: Options, shot: Shot | None) -> Extras:
+        """What options and shot file ask for."""
+        return cls(denoise_from(options, shot), guides_from(options, shot), options.shard)
+
+    @property
+    def draws_guides(self) -> bool:
+        """Guide images follow each other: the first shard draws them all."""
+        return self.guides is not None and (self.shard is None or self.shard.index == 1)
+
+
+def extra_phases(plate: Plate, extras: Extras) -> list[Phase]:
+    """The parts that ``--denoise`` and ``--guides`` have in a plan; none where neither is asked for."""
+    frames = counted_frames(len(plate.frames))
+    phases = []
+    if extras.denoise is not None:
+        phases.append(Phase(_DENOISE, f"Denoising {frames}", 4.0))
+    if extras.draws_guides:
+        phases.append(Phase(_GUIDES, f"Making guide images for {frames}", 1.0))
+    return phases
+
+
+def prepare_extras(
+    plate: Plate,
+    keys: Sequence[int],
+    work: Path,
+    extras: Extras,
+    progress: Progress,
+    stop: StopRequest,
+    *,
+    threads: int | None,
+    overwrite: bool = False,
+) -> None:
+    """Make what ``--denoise`` and ``--guides`` ask for, in the phases of :func:`extra_phases`.
+
+    With ``--shard`` the frames to denoise are shared out; guide images, which follow each other, are the first one's.
+
+    Raises:
+        PaintoverError: see :func:`engine.preparation.denoise_files.prepare_denoised` and
+            :func:`engine.preparation.guide_files.prepare_guides`.
+        Interrupted: a stop was asked for; finished files stay.
+    """
+
+    def count(done: int, total: int, text: str) -> None:
+        progress.update(done / total, f"{done} of {total}: {text}", {"count": done, "total": total})
+
+    def tell(folder: str, what: str, made: Prepared) -> None:
+        facts = {"made": made.made, "kept": made.kept, "foreign": [str(path) for path in made.foreign]}
+        progress.note(f"{work / folder}: {what}, {summary(made.made, made.kept, len(made.foreign))}", facts)
+
+    def run(phase: str, make: Callable[[], Prepared]) -> Prepared:
+        progress.begin(phase)
+        with stop.cooperative():
+            return make()
+
+    if extras.denoise is not None:
+        mode, frames = extras.denoise, None if extras.shard is None else extras.shard.of(plate.frames.frames)
+        made = run(
+            _DENOISE,
+            lambda: prepare_denoised(
+                plate, work, mode, frames=frames, threads=threads, overwrite=overwrite, progress=count, stop=stop
+            ),
+        )
+        record(map(denoised_frames(work, plate.path, mode).path, plate.frames if frames is None else frames))
+        tell("denoised", f"denoised frames ({mode})", made)
+    if extras.guides is not None and extras.draws_guides:
+        kind = extras.guides
+        made = run(
+            _GUIDES,
+            lambda: prepare_guides(
+                plate, keys, work, kind, threads=threads, overwrite=overwrite, progress=count, stop=stop
+            ),
+        )
+        record(map(guide_images(work, kind, keys).path, plate.frames))
+        tell("guide", f"guide images ({kind})", made)
+
+
+def summary(made: int, kept: int, foreign: int) -> str:
+    """``3 made, 2 were already right, 1 of your own left alone``."""
+    parts = [f"{made} made"]
+    if kept:
+        parts.append(f"{kept} were already right")
+    if foreign:
+        parts.append(f"{foreign} of your own left alone")
+    return ", ".join(parts)
+
+
+def check_prepared(plate: Plate, keys: Sequence[int], work: Path, extras: Extras) -> None:
+    """What training with these needs is there, for every keyframe.
+
+    Raises:
+        ImageError: a guide image or a denoised frame is missing, of another kind, or of another plate.
+    """
+    needed = []
+    if extras.denoise is not None:
+        needed.append(denoised_frames(work, plate.path, extras.denoise))
+    if extras.guides is not None:
+        needed.append(guide_images(work, extras.guides, keys))
+    for key in keys if needed else ():
+        source = plate_sha256(plate.path, key)
+        for files in needed:
+            files.sha256(key, source)

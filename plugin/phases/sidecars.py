@@ -1,0 +1,132 @@
+"""STMap sidecars as a phase of a job, and the motion vectors that they may be made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.base.errors import InputError
+from engine.base.frames import FrameRange, SequencePath
+from engine.images.provenance import file_sha256
+from engine.motion.chains import Prepared, prepare_sidecars
+from engine.motion.flow_files import FlowFiles
+from engine.motion.stmap import sidecar_path
+from engine.preparation.hash_records import record
+from engine.shot.shot import Plate
+from plugin.arguments.options import Options
+from plugin.phases.prepared_files import summary
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import Phase, Progress, counted_frames
+
+__all__ = ["FileVectors", "chains", "prepare_frames", "prepare_phase", "vectors_from"]
+
+
+def chains(frames: FrameRange, keys: Sequence[int]) -> tuple[tuple[int, FrameRange], ...]:
+    """What can be prepared apart: each keyframe with the frames from it on, and with those up to it."""
+    found = []
+    for key in sorted(set(keys)):
+        place = frames.frames.index(key)
+        later, earlier = frames.frames[place:], frames.frames[: place + 1]
+        if len(later) > 1 or len(frames) == 1:
+            found.append((key, FrameRange(later)))
+        if len(earlier) > 1:
+            found.append((key, FrameRange(earlier)))
+    return tuple(found)
+
+
+def prepare_phase(plate: Plate, keys: Sequence[int], name: str = "prepare") -> Phase:
+    """The part that preparing has in a plan."""
+    followed = f"{len(keys)} keyframe{'' if len(keys) == 1 else 's'}"
+    return Phase(name, f"Following {followed} through {counted_frames(len(plate.frames))}", 2.0)
+
+
+def prepare_frames(
+    plate: Plate,
+    keys: Sequence[int],
+    work: Path,
+    vectors: FileVectors | None,
+    progress: Progress,
+    stop: StopRequest,
+    *,
+    threads: int | None,
+    overwrite: bool = False,
+    phase: str = "prepare",
+) -> Prepared:
+    """Make sidecars in a phase of the plan, and record what they are.
+
+    Raises:
+        PaintoverError: see :func:`engine.motion.chains.prepare_sidecars` and
+            :func:`engine.preparation.hash_records.record`.
+        Interrupted: a stop was asked for; finished sidecars stay.
+    """
+    progress.begin(phase)
+
+    def count(done: int, total: int, text: str) -> None:
+        progress.update(done / total, f"{done} of {total}: {text}", {"count": done, "total": total})
+
+    with stop.cooperative():
+        prepared = prepare_sidecars(
+            plate, keys, work, vectors=vectors, threads=threads, overwrite=overwrite, progress=count, stop=stop
+        )
+    record(sidecar_path(work, key, frame) for key in keys for frame in plate.frames)
+    facts = {"made": prepared.made, "kept": prepared.kept, "foreign": [str(path) for path in prepared.foreign]}
+    progress.note(_summary(work, prepared), facts)
+    return prepared
+
+
+def vectors_from(options: Options, frames: FrameRange) -> FileVectors | None:
+    """The motion vectors of ``--vectors`` and ``--backward-vectors``; None to estimate motion.
+
+    Raises:
+        InputError: backward vectors alone, no frame number in a pattern, or no file on disk for these frames.
+    """
+    if options.vectors is None:
+        if options.backward_vectors is not None:
+            raise InputError("--backward-vectors needs --vectors", remedy="name the forward vectors as well")
+        return None
+    backward = None if options.backward_vectors is None else SequencePath.parse(options.backward_vectors)
+    return FileVectors(FlowFiles(SequencePath.parse(options.vectors), backward), frames)
+
+
+class FileVectors:
+    """Motion vectors from files, known by their content: other vectors make other sidecars.
+
+    Raises:
+        InputError: none of the files is there.
+    """
+
+    def __init__(self, files: FlowFiles, frames: FrameRange) -> None:
+        self._files = files
+        digest = hashlib.sha256(f"{files.y_up} {files.scale}".encode())
+        found = 0
+        for path in filter(None, (files.forward_path, files.backward_path)):
+            digest.update(b"sequence")
+            for frame in frames:
+                # The last frame has no next one, hence no vectors to it.
+                if path.path(frame).is_file():
+                    found += 1
+                    digest.update(f"{frame} {file_sha256(path.path(frame))}".encode())
+        if not found:
+            raise InputError(
+                "there are no motion vectors", path=files.forward_path.text, remedy="check --vectors and --frames"
+            )
+        self._digest = digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"FileVectors({self._digest})"
+
+    def forward(self, frame: int) -> npt.NDArray[np.float32]:
+        """(H, W, 2) flow from a frame to the next one, pixels; raises as :class:`FlowFiles`."""
+        return self._files.forward(frame)
+
+    def backward(self, frame: int) -> npt.NDArray[np.float32]:
+        """(H, W, 2) flow from a frame to the one before, pixels; raises as :class:`FlowFiles`."""
+        return self._files.backward(frame)
+
+
+def _summary(work: Path, prepared: Prepared) -> str:
+    return f"{work / 'stmap'}: STMaps, {summary(prepared.made, prepared.kept, len(prepared.foreign))}"

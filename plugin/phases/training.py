@@ -1,0 +1,149 @@
+"""Training as a phase of a job: what is checked before, the training job that a shot means, and the look from it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from engine.base.errors import InputError
+from engine.color.config import ColorConfig
+from engine.shot.shot import Shot
+from engine.training.job.recipe_settings import read_settings
+from plugin.arguments.options import (
+    Options,
+)
+from plugin.arguments.preflight import (
+    check_device,
+    check_keyframes,
+    check_look_output,
+    check_plate,
+    check_spaces,
+    prepare_folder,
+)
+from plugin.arguments.request import look_from, work_from
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import Phase, Progress, duration
+from plugin.training import process as training_process
+from plugin.training.process import TrainedLook, TrainingJob, TrainingKeyframe
+from plugin.training.record import fingerprint, forget, remember
+
+__all__ = ["check_recipe", "check_training", "job_from", "make_look", "training_phase"]
+
+
+def check_training(shot: Shot, options: Options) -> ColorConfig:
+    """Find out what is wrong before anything is started; returns the color config.
+
+    Raises:
+        PaintoverError: see :mod:`plugin.arguments.preflight`; each case has its own message.
+    """
+    config = ColorConfig.active(options.ocio)
+    check_recipe(shot, options)
+    check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
+    check_spaces(config, [keyframe.colorspace for keyframe in shot.keyframes])
+    check_keyframes(shot.keyframes)
+    check_plate(shot.plate)
+    check_look_output(look_from(options, shot))
+    prepare_folder(work_from(options, shot))
+    check_device(shot.device)
+    training_process.require_training()
+    return config
+
+
+def check_recipe(shot: Shot, options: Options) -> None:
+    """The recipe takes what is asked of it.
+
+    Raises:
+        InputError: guide images, settings or crisp strokes for a recipe that is not ours.
+    """
+    if options.recipe in (None, "paintover"):
+        return
+    ours = {
+        "guides": (shot.guides, "guide"),
+        "settings": (options.settings, "settings"),
+        "crisp": (options.crisp or None, "crisp strokes"),
+    }
+    for option, (value, what) in ours.items():
+        if value is not None:
+            raise InputError(f"the recipe {options.recipe} takes no {what}", remedy=f"drop --{option} or --recipe")
+
+
+def training_phase(job: TrainingJob) -> Phase:
+    """The part that training has in a plan."""
+    length = f"{job.steps} steps" if job.budget_s is None else duration(job.budget_s)
+    return Phase("train", f"Training {Path(job.look).name}, {length}", 6.0)
+
+
+def job_from(shot: Shot, options: Options) -> TrainingJob:
+    """The job of the training process, with absolute paths.
+
+    Raises:
+        InputError: the features or the settings file is missing, or names what cannot be trained with.
+    """
+    return TrainingJob(
+        plate=_absolute(shot.plate.path.text),
+        frames=str(shot.plate.frames),
+        plate_colorspace=shot.plate.colorspace,
+        keyframes=tuple(
+            TrainingKeyframe(
+                keyframe.frame,
+                _absolute(keyframe.painting),
+                None if keyframe.matte is None else _absolute(keyframe.matte),
+                keyframe.colorspace,
+            )
+            for keyframe in shot.keyframes
+        ),
+        work=_absolute(work_from(options, shot)),
+        look=_absolute(look_from(options, shot)),
+        budget_s=shot.budget_s,
+        steps=shot.steps,
+        seed=shot.seed,
+        device=shot.device,
+        recipe=options.recipe or "paintover",
+        features=_features(options.features),
+        resume=options.resume,
+        ocio=options.ocio if options.ocio is None or "://" in options.ocio else _absolute(options.ocio),
+        threads=options.threads,
+        preview=True,
+        fit_paintings=options.fit_paintings,
+        guides=shot.guides,
+        denoise=shot.denoise,
+        crisp=options.crisp,
+        settings=_settings(options),
+    )
+
+
+def make_look(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug: bool) -> TrainedLook:
+    """Train in the phase ``train`` of the plan, and record what the look was made from."""
+    inputs = fingerprint(job)
+    progress.begin("train")
+    forget(job)
+    look = training_process.train(job, progress, stop, debug=debug)
+    remember(job, inputs)
+    loss = "" if look.loss is None else f", loss {look.loss:.4f}"
+    facts = {"look": str(look.look), "steps": look.steps, "seconds": look.seconds, "check_error": look.check_error}
+    progress.note(f"{look.look}: {look.steps} steps in {duration(look.seconds)}{loss}", facts)
+    return look
+
+
+def _settings(options: Options) -> dict[str, float] | None:
+    """The values of the settings file, and not its path: the same values are the same training."""
+    if options.settings is None:
+        return None
+    path = Path(options.settings)
+    if not path.is_file():
+        raise InputError("the settings file is missing", path=path, remedy="check --settings")
+    return read_settings(path)
+
+
+def _features(text: str | None) -> str | None:
+    """A word that training knows stays one; anything that looks like a file must be one."""
+    if text is None or (not Path(text).suffix and not Path(text).exists()):
+        return text
+    if not Path(text).is_file():
+        raise InputError("the features file is missing", path=text, remedy="check --features")
+    return _absolute(text)
+
+
+def _absolute(path: Path | str) -> str:
+    # Not resolve(): a link in a path is the artist's choice, and a pattern is no file.
+    return os.path.abspath(path)  # noqa: PTH100

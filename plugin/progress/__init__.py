@@ -1,0 +1,1 @@
+"""Progress: how work in progress speaks, to terminals, farms and hosts; how it is stopped; child processes."""

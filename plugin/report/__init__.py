@@ -1,0 +1,1 @@
+"""Report: the HTML page about a rendered shot, contact sheets, and the picture of a suggestion."""

@@ -1,0 +1,1 @@
+"""Verbs: one module for each; `plugin.cli` finds it by name."""

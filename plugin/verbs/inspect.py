@@ -1,0 +1,81 @@
+"""``paintover inspect``: what a look or a rendered frame says about itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from engine import images
+from engine.base.errors import ImageError, InputError, LookError
+from engine.images.provenance import read_provenance
+from engine.look.session import Card, read_card
+from plugin.arguments.options import Options, Parser, add_reporting
+from plugin.arguments.verb_options import add_inspected
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import Progress, duration
+
+__all__ = ["parser", "run"]
+
+
+def parser() -> Parser:
+    """The options of ``paintover inspect``."""
+    made = Parser(
+        "inspect",
+        "Prints the card of a look (keyframes, training, colorspaces, versions) or the provenance of a rendered\n"
+        "frame (which look, which settings, which plate frame).",
+        examples=["paintover inspect hero.onnx", "paintover inspect out.1001.exr --json"],
+        usage="paintover inspect PATH [options]",
+    )
+    add_inspected(made)
+    add_reporting(made, progress=False)
+    return made
+
+
+def run(options: Options, progress: Progress, stop: StopRequest) -> int:
+    """Print it."""
+    path = Path(options.path or "")
+    if path.suffix.lower() == ".onnx":
+        card = read_card(path)
+        print(json.dumps(asdict(card), indent=2) if options.json else _card_text(path, card))
+        return 0
+    if not path.is_file():
+        raise InputError("there is no such file", path=path, remedy="name a look (.onnx) or a rendered frame")
+    try:
+        facts = read_provenance(path)
+        image = images.read(path)
+    except ImageError as error:
+        raise LookError("neither a look nor an image", path=path, remedy="name an .onnx or a rendered frame") from error
+    size = {"width": image.header.width, "height": image.header.height, "bit_depth": image.header.bit_depth}
+    if options.json:
+        print(json.dumps({"path": str(path), **size, "provenance": facts}, indent=2))
+        return 0
+    print(f"{path}: {size['width']}x{size['height']} {size['bit_depth']}")
+    for name, value in sorted(facts.items()):
+        print(f"  {name:<12} {value}")
+    if not facts:
+        print("  was not rendered by Paintover, or its format keeps no such facts")
+    return 0
+
+
+def _card_text(path: Path, card: Card) -> str:
+    trained = card.trained
+    lines = [
+        f"{path}: a look named {card.name}, format {card.format}",
+        f"  trained      {trained.steps} steps in {duration(trained.seconds)}, recipe {trained.recipe}, "
+        f"seed {trained.seed}, loss {trained.loss:.4f}",
+        f"  color        works in {card.working_colorspace} of {card.ocio_config}; plate {card.plate_colorspace}, "
+        f"paintings {card.paint_colorspace}",
+    ]
+    for keyframe in card.keyframes:
+        lines.append(
+            f"  keyframe     {keyframe.frame}, {keyframe.width}x{keyframe.height}, "
+            f"painting {keyframe.exemplar_sha256[:12]}"
+        )
+    lines.append(f"  network      reaches {card.halo} pixels, windows on multiples of {card.multiple}")
+    if card.guide_kind is not None:
+        lines.append(f"  guide        {card.guide_kind}, {card.guide_channels} channels: prepare --guides makes it")
+    if card.denoise is not None:
+        lines.append(f"  plate        denoised ({card.denoise}): prepare --denoise makes it")
+    lines.append("  versions     " + ", ".join(f"{name} {number}" for name, number in card.versions.items()))
+    return "\n".join(lines)

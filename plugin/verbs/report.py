@@ -1,0 +1,102 @@
+"""``paintover report``: one HTML page about a rendered shot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from engine.base.errors import InputError
+from engine.color.config import ColorConfig
+from engine.rendering.settings import RenderSettings
+from engine.shot.shot import refuse_overwriting
+from plugin.arguments.options import (
+    Options,
+    Parser,
+    add_color,
+    add_frames_out,
+    add_keyframes,
+    add_look,
+    add_plate,
+    add_reporting,
+    add_verification,
+    add_work,
+)
+from plugin.arguments.preflight import check_spaces, prepare_folder
+from plugin.arguments.prepare_options import add_denoise
+from plugin.arguments.request import denoise_from, look_from, out_from, painted_so_far, sidecars_from, work_from
+from plugin.arguments.verb_options import add_report
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import NoProgress, Phase, Progress
+from plugin.report.page import write_report
+
+__all__ = ["REPORT_PHASE", "parser", "run"]
+
+REPORT_PHASE = Phase("report", "Measuring frames", 0.4)
+_PAGE = "report.html"
+
+
+def parser() -> Parser:
+    """The options of ``paintover report``."""
+    made = Parser(
+        "report",
+        "Writes one HTML page about a rendered shot: plate and result, how much of every frame rides on a painting,\n"
+        "how steady it is, which frames are missing, and which frame to paint next. Opens on any machine.",
+        examples=[
+            "paintover report --plate plate.%04d.exr --frames 1001-1100 --work work --out out.%04d.exr",
+            "paintover report shot.toml --page review/hero.html",
+        ],
+        shot_file=True,
+    )
+    add_plate(made)
+    add_frames_out(made, "the rendered frames: out.%%04d.exr")
+    add_look(made, "look.onnx in the work folder, where there is one")
+    add_keyframes(made)
+    add_work(made)
+    add_report(made)
+    add_verification(made)
+    add_denoise(made, "the frames were rendered with --denoise")
+    add_color(made)
+    add_reporting(made)
+    return made
+
+
+def run(options: Options, progress: Progress, stop: StopRequest) -> int:
+    """Measure, and write the page; frames that are not right are warnings."""
+    file, plate, keyframes = painted_so_far(options)
+    out = out_from(options, file)
+    refuse_overwriting(out, plate)
+    config = ColorConfig.active(options.ocio)
+    settings = RenderSettings(
+        tile=file.tile if file and options.tile is None else options.tile,
+        out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
+        tensorrt=options.tensorrt,
+        denoise=denoise_from(options, file),
+    )
+    check_spaces(config, [plate.colorspace, settings.out_colorspace])
+    look: Path | None = look_from(options, file)
+    if options.look is None and look is not None and not look.is_file():
+        look = None
+    page = work_from(options, file) / _PAGE if options.page is None else Path(options.page)
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f'"{page}" does not end in .html', remedy=f"write --page {page.with_suffix('.html')}")
+    if page.is_dir():
+        raise InputError("a folder stands where the page should go", path=page, remedy="choose another --page")
+    prepare_folder(page.parent)
+    shown = NoProgress() if options.json else progress
+    shown.plan([REPORT_PHASE])
+    shown.begin(REPORT_PHASE.name)
+    work = sidecars_from(options, file)
+    prepared = work_from(options, file)
+    summary = write_report(
+        page, plate, out, look, keyframes, work, config, shown, settings=settings, prepared=prepared, stop=stop
+    )
+    for warning in summary.warnings:
+        progress.warn(warning)
+    if options.json:
+        print(json.dumps(summary.facts(), indent=2))
+        return 0
+    advice = summary.advice
+    progress.note(advice.reason if advice.frame is None else f"paint frame {advice.frame} next: {advice.reason}")
+    progress.note(f"{page}: open it in a browser", {"page": str(page), "paint_next": advice.frame})
+    progress.finish()
+    return 0

@@ -1,0 +1,38 @@
+"""``paintover uninstall``: takes away what ``paintover install`` put into a host."""
+
+from __future__ import annotations
+
+from plugin.arguments.options import Options, Parser
+from plugin.progress.stop import StopRequest
+from plugin.progress.terminals import Phase, Progress
+from plugin.verbs.install import add_host, chosen, load_installer
+
+__all__ = ["parser", "run"]
+
+
+def parser() -> Parser:
+    """The options of ``paintover uninstall``."""
+    made = Parser(
+        "uninstall",
+        "Takes away what `paintover install` put there, and nothing else: your own files and lines stay.",
+        usage="paintover uninstall nuke|resolve [--to DIR] [options]",
+        examples=["paintover uninstall nuke", "paintover uninstall nuke --to /studio/nuke"],
+    )
+    add_host(made, "where from (default: the host's folder for this user)")
+    return made
+
+
+def run(options: Options, progress: Progress, stop: StopRequest) -> int:
+    """Remove, and say what."""
+    name, place = chosen(options)
+    installer = load_installer(name)
+    progress.plan([Phase("uninstall", f"Removing from {name}")])
+    progress.begin("uninstall")
+    removed = installer.uninstall(place)
+    for path in removed:
+        # A file of the artist's own loses our lines and stays.
+        progress.note(f"{'changed' if path.exists() else 'removed'} {path}", {"path": str(path)})
+    if not removed:
+        progress.note(f"nothing of Paintover was installed for {name}")
+    progress.finish()
+    return 0

@@ -1,0 +1,1 @@
+"""Worker: the resident process behind a host."""

@@ -1,0 +1,134 @@
+"""Frame ranges and sequence paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.base.errors import InputError
+from engine.base.frames import FrameRange, SequencePath
+
+FRAMES = st.sets(st.integers(-3000, 200_000), min_size=1, max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"),
+    [
+        ("7", (7,)),
+        ("1001-1004", (1001, 1002, 1003, 1004)),
+        ("1-7x3,20", (1, 4, 7, 20)),
+        ("-5--2", (-5, -4, -3, -2)),
+        ("10-8", (8, 9, 10)),
+        ("3,1,2,2", (1, 2, 3)),
+        (" 1 - 3 ", (1, 2, 3)),
+        # In fileseq's dialect ":" staggers, it does not step.
+        ("1-4:2", (1, 2, 3, 4)),
+    ],
+)
+def test_a_range_is_the_set_of_its_frames(text: str, frames: tuple[int, ...]) -> None:
+    assert FrameRange.parse(text).frames == frames
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "a", "1-", "-", "1..5", "####", "1.5", "1-2x0.5", "1-5x0", "1-1000001", "1-99999999999", "1-5 to 7"],
+)
+def test_nonsense_is_refused_with_the_text_and_the_syntax(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        FrameRange.parse(text)
+    assert f'"{text}"' in caught.value.message
+    assert "1001-1100x2" in caught.value.remedy
+    assert caught.value.exit_code == 2
+
+
+def test_a_million_frames_are_allowed() -> None:
+    assert len(FrameRange.parse("1-1000000")) == 1_000_000
+
+
+@given(FRAMES)
+def test_text_and_frames_round_trip(frames: set[int]) -> None:
+    found = FrameRange(tuple(frames))
+    assert found.frames == tuple(sorted(frames))
+    assert FrameRange.parse(str(found)) == found
+    assert all(frame in found for frame in frames)
+    assert (max(frames) + 1) not in found
+    assert "1" not in found
+
+
+def test_text_is_compact() -> None:
+    assert str(FrameRange(tuple(range(1, 100, 2)))) == "1-99x2"
+    assert str(FrameRange((1, 2, 3, 7))) == "1-3,7"
+
+
+@pytest.mark.parametrize(
+    ("text", "normal", "file"),
+    [
+        ("a/plate.%04d.exr", "a/plate.%04d.exr", "a/plate.0012.exr"),
+        ("plate.%d.exr", "plate.%d.exr", "plate.12.exr"),
+        ("plate.####.exr", "plate.%04d.exr", "plate.0012.exr"),
+        ("plate.@@@.exr", "plate.%03d.exr", "plate.012.exr"),
+        ("plate.#.exr", "plate.%d.exr", "plate.12.exr"),
+        ("plate.$F4.exr", "plate.%04d.exr", "plate.0012.exr"),
+        ("plate.$F.exr", "plate.%d.exr", "plate.12.exr"),
+        ("a#b/x@2x.%03d.exr", "a#b/x@2x.%03d.exr", "a#b/x@2x.012.exr"),
+    ],
+)
+def test_every_token_works(text: str, normal: str, file: str) -> None:
+    parsed = SequencePath.parse(text)
+    assert parsed.text == str(parsed) == normal
+    assert parsed.path(12) == Path(file)
+    assert parsed == SequencePath.parse(normal)
+    assert hash(parsed) == hash(SequencePath.parse(normal))
+
+
+def test_numbers_outgrow_their_padding_and_negatives_keep_their_width() -> None:
+    parsed = SequencePath.parse("p.%04d.exr")
+    assert parsed.path(123456).name == "p.123456.exr"
+    assert parsed.path(-5).name == "p.-005.exr"
+
+
+@pytest.mark.parametrize(
+    ("text", "offer"),
+    [("in/plate.0001.png", 'in/plate.%04d.png"'), ("v2_7.png", 'v2_%d.png"'), ("plate.png", "%04d, ####, @@@@ or $F4")],
+)
+def test_a_name_without_a_token_is_refused_with_an_offer(text: str, offer: str) -> None:
+    with pytest.raises(InputError) as caught:
+        SequencePath.parse(text)
+    assert text in caught.value.message
+    assert offer in caught.value.remedy
+
+
+def test_a_movie_is_its_own_path() -> None:
+    movie = SequencePath.parse("clips/take1.MOV")
+    assert movie.is_movie
+    assert movie.path(7) == Path("clips/take1.MOV")
+    assert not SequencePath.parse("take.%04d.exr").is_movie
+
+
+def test_existing_finds_exactly_the_files_that_path_names(tmp_path: Path) -> None:
+    for name in (
+        "p.0001.exr",
+        "p.0003.exr",
+        "p.12345.exr",
+        "p.-002.exr",
+        "p.01.exr",
+        "p.0004.png",
+        "q.0005.exr",
+        "p.x.exr",
+    ):
+        (tmp_path / name).touch()
+    assert SequencePath.parse(tmp_path / "p.%04d.exr").existing() == FrameRange((-2, 1, 3, 12345))
+    assert SequencePath.parse(tmp_path / "none.%04d.exr").existing() is None
+    assert SequencePath.parse(tmp_path / "missing" / "p.%04d.exr").existing() is None
+
+
+def test_collisions_are_found_through_links_and_other_paddings(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    one = SequencePath.parse(tmp_path / "real" / "p.%04d.exr")
+    assert one.collides(SequencePath.parse(tmp_path / "link" / "p.%d.exr"), range(998, 1002)) == 1000
+    assert one.collides(SequencePath.parse(tmp_path / "link" / "p.%d.exr"), range(10)) is None
+    assert one.collides(SequencePath.parse(tmp_path / "p.%04d.exr"), range(10)) is None

@@ -1,0 +1,292 @@
+"""The benchmark of sequences: its judgments by numbers, its self-test by lies, and one quick run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine import images
+from engine.base.choices import GUIDE_KINDS
+from engine.base.errors import InputError, PaintoverError
+from engine.bench import methods, sequences
+from engine.bench.__main__ import main
+from engine.bench.methods import METHODS, OPTIONS, Case
+from engine.bench.page import write_page
+from engine.bench.plan import REFERENCE, SequencePlan
+from engine.bench.scenes import Scene, make_scene
+from engine.bench.sequences import Score, Seeds, find_distance, score, self_test
+from engine.bench.table import Table
+from engine.review import metrics
+
+FRAMES = (3, 4)
+GOOD = Score(distance=0.1, worst=0.12, dt=0.01, hf=1.0, l1=0.02, psnr=30.0, occluded=0.3)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return make_scene("filter", 0, 160, 96, 8)
+
+
+@pytest.fixture(scope="module")
+def case(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    folder = tmp_path_factory.mktemp("cache") / "filter-0"
+    made = Case(lambda: scene, "filter-0", folder, 8, (0, 7), FRAMES, None, 1, 0)
+    made.write()
+    return made
+
+
+def shots(case: Case, kind: str) -> dict[int, np.ndarray]:
+    return {frame: case.read(kind, frame) for frame in FRAMES}
+
+
+def test_a_score_is_the_mean_over_frames_and_pairs(case: Case) -> None:
+    truths = {frame: np.full((8, 10, 3), 0.5, np.float32) for frame in (1, 2, 5)}
+    results = {frame: truths[frame] + np.float32(0.1 * (frame == 2)) for frame in truths}
+    mask = np.zeros((8, 10), np.float32)
+    mask[:4] = 1
+    found = score(results, truths, {frame: mask for frame in truths}, metrics.l1)
+    assert found.distance == pytest.approx(0.1 / 3) and found.worst == pytest.approx(0.1)
+    assert found.dt == pytest.approx(0.1)  # 2 and 5 are no neighbors
+    # Half of the pixels are hidden: their error, over their share, is the error of each.
+    assert found.occluded == pytest.approx(0.1 / 3)
+
+
+def test_nothing_hidden_is_not_scored() -> None:
+    truths = {frame: np.full((8, 10, 3), 0.5, np.float32) for frame in FRAMES}
+    hidden = {frame: np.zeros((8, 10), np.float32) for frame in FRAMES}
+    assert score(truths, truths, hidden, metrics.l1).occluded is None
+
+
+def test_frames_without_neighbors_are_refused() -> None:
+    pictures = {frame: np.zeros((8, 8, 3), np.float32) for frame in (1, 3)}
+    with pytest.raises(InputError, match="no two neighbors"):
+        score(pictures, pictures, pictures, metrics.l1)
+
+
+def test_the_self_test_passes_on_a_true_shot(case: Case, scene: Scene) -> None:
+    drawn = {frame: scene.painted(frame) for frame in FRAMES}
+    self_test(drawn, shots(case, "painted"), shots(case, "plate"), shots(case, "occ"), metrics.structure_distance)
+
+
+def test_the_self_test_finds_a_blind_distance_and_wrong_truth(case: Case, scene: Scene) -> None:
+    drawn = {frame: scene.painted(frame) for frame in FRAMES}
+    rest = shots(case, "plate"), shots(case, "occ")
+    with pytest.raises(PaintoverError, match=r"self-test failed: distance gives the truth 1\.0000 and blurred"):
+        self_test(drawn, shots(case, "painted"), *rest, lambda a, b: 1.0)
+    washed = {frame: cv2.GaussianBlur(x, (0, 0), 1.5) for frame, x in shots(case, "painted").items()}
+    with pytest.raises(PaintoverError, match="hf gives the truth"):
+        self_test(drawn, washed, *rest, metrics.structure_distance)
+    late = {frame: scene.painted(frame - 1) for frame in FRAMES}
+    with pytest.raises(PaintoverError, match="self-test failed"):
+        self_test(late, shots(case, "painted"), *rest, metrics.structure_distance)
+
+
+def test_without_the_scorer_there_is_a_distance(tmp_path: Path) -> None:
+    assert find_distance(tmp_path / "score.py") == ("structure", metrics.structure_distance)
+    (tmp_path / "score.py").write_text("raise SystemExit('no models')\n")
+    with pytest.raises(PaintoverError, match="the scorer cannot be used: no models"):
+        find_distance(tmp_path / "score.py")
+
+
+@pytest.mark.skipif(not sequences.SCORER.is_file(), reason="needs ../shared/bench/score.py")
+def test_the_deep_distance_is_the_scorers(case: Case) -> None:
+    torch = pytest.importorskip("torch")
+    name, distance = find_distance()
+    module = __import__("importlib.util").util
+    spec = module.spec_from_file_location("scorer", sequences.SCORER)
+    scorer = module.module_from_spec(spec)
+    spec.loader.exec_module(scorer)
+    a, b = case.read("plate", 3), case.read("painted", 3)
+    tensors = [torch.from_numpy(x.transpose(2, 0, 1).copy())[None] for x in (a, b)]
+    assert name == "deep"
+    for _ in range(2):  # remembered features give the same
+        assert distance(a, b) == pytest.approx(scorer.Perceptual().distance(*tensors), rel=1e-5)
+
+
+def test_warp_carries_paint_and_identity_does_not(case: Case) -> None:
+    found = {}
+    for method in ("identity", "warp"):
+        METHODS[method](case)
+        pictures = {frame: case.picture(method, frame) for frame in FRAMES}
+        found[method] = score(pictures, shots(case, "painted"), shots(case, "occ"), metrics.structure_distance)
+    assert found["warp"].l1 < 0.6 * found["identity"].l1
+    assert found["warp"].distance < 0.8 * found["identity"].distance
+    assert np.abs(case.picture("identity", 3) - case.read("plate", 3)).max() < 1e-6
+
+
+def test_warp_goes_both_ways_from_a_key_in_the_middle(case: Case) -> None:
+    middle = replace(case, keys=(4, 7), scored=(2, 3, 5, 6))
+    METHODS["warp"](middle)
+    for frame in middle.scored:
+        truth = case.read("painted", frame)
+        assert metrics.l1(case.picture("warp", frame), truth) < 0.6 * metrics.l1(case.read("plate", frame), truth)
+
+
+def test_frames_made_elsewhere_are_taken_or_missed_by_name(case: Case, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a frame to score is missing") as caught:
+        methods.take_frames(case, "other", tmp_path)
+    assert caught.value.frame == 3
+    (tmp_path / "filter-0").mkdir()
+    for frame in FRAMES:
+        images.write(tmp_path / "filter-0" / f"out.{frame:04d}.png", case.read("plate", frame), bit_depth="uint8")
+    methods.take_frames(case, "other", tmp_path)
+    assert (case.picture("other", 4) == case.read("plate", 4)).all()
+
+
+def test_a_run_goes_on_from_stored_scores(case: Case) -> None:
+    calls: list[str] = []
+
+    def make(case: Case) -> None:
+        calls.append(case.name)
+        METHODS["identity"](case)
+
+    lines: list[str] = []
+    form = sequences.Format(160, 96, 8, (0, 7), FRAMES)
+    runner = sequences._Runner(case.folder, metrics.l1, form, lines.append)
+    first = runner.run(case, "identity", make, "1/1")
+    again = sequences._Runner(case.folder, metrics.l1, form, lines.append).run(case, "identity", make, "1/1")
+    assert first == again and calls == ["filter-0"]
+    assert len(lines) == 1 and lines[0].startswith("sequences: 1/1 filter-0 identity: distance 0.")
+
+
+def results(**changes: Score) -> dict[str, dict[str, list[Score]]]:
+    worse = replace(GOOD, distance=0.4, dt=0.02, occluded=0.6)
+    by_method = {"identity": worse, "warp": replace(GOOD, distance=0.11, occluded=0.5), REFERENCE: worse}
+    by_method |= {"plain": worse, "carried": GOOD, "other key": GOOD, "both keys": replace(GOOD, distance=0.09)}
+    by_method |= {name.replace("_", " "): value for name, value in changes.items()}
+    return {method: {"sky": [value], "grade": [value]} for method, value in by_method.items()}
+
+
+def verdicts(table: Table) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for row in table.rows:
+        found.setdefault(row.name, set()).add(row.verdict())
+    return found
+
+
+def test_requirements_that_are_met() -> None:
+    table = sequences._tables(results(), ())[0]
+    assert {verdict for each in verdicts(table).values() for verdict in each} == {"met"}
+    measured = {row.name: row.cells["measured"] for row in table.rows}
+    assert measured[f"distance over {REFERENCE}'s, mean"] == pytest.approx(0.25)
+    assert measured["occluded over warp's, mean"] == pytest.approx(0.6)
+    assert measured["sky: two keys over the better one"] == pytest.approx(0.9)
+    assert "sky: hf" in measured and "grade: hf" not in measured
+
+
+@pytest.mark.parametrize(
+    ("changes", "row"),
+    [
+        ({"carried": replace(GOOD, distance=0.14)}, f"distance over {REFERENCE}'s, mean"),
+        ({"carried": replace(GOOD, distance=0.115)}, "sky: distance over warp's"),
+        ({"carried": replace(GOOD, dt=0.013)}, f"dt over {REFERENCE}'s, mean"),
+        ({"carried": replace(GOOD, occluded=0.4)}, "occluded over warp's, mean"),
+        ({"carried": replace(GOOD, hf=0.8)}, "sky: hf"),
+        ({"carried": replace(GOOD, hf=1.2)}, "sky: hf"),
+        ({"both_keys": replace(GOOD, distance=0.101)}, "sky: two keys over the better one"),
+    ],
+)
+def test_requirements_that_are_not_met(changes: dict[str, Score], row: str) -> None:
+    assert "NOT MET" in verdicts(sequences._tables(results(**changes), ())[0])[row]
+
+
+def test_tables_give_mean_and_spread_over_seeds() -> None:
+    seeds = [replace(GOOD, distance=value) for value in (0.1, 0.2, 0.6)]
+    found = results()
+    found["carried"] = {"sky": seeds, "grade": [GOOD, GOOD, GOOD]}
+    table = sequences._tables(found, ())[1]
+    assert str(table.rows[0].cells["carried"]) == "0.3 (0.1..0.6)"
+    # For every seed the mean over families.
+    overall = table.rows[-1].cells["carried"]
+    assert isinstance(overall, Seeds) and overall.values == pytest.approx((0.1, 0.15, 0.35))
+    assert overall.to_json()["mean"] == pytest.approx(0.2)
+
+
+def test_the_page_shows_tables_and_pictures(case: Case, tmp_path: Path) -> None:
+    METHODS["warp"](case)
+    write_page(tmp_path, sequences._tables(results(), ("a note",)), [case], ["warp"], lambda method, family: 0.123)
+    text = (tmp_path / "README.md").read_text()
+    assert "| sky: two keys over the better one | 0.900 | <= 1 | met |" in text
+    assert "- a note" in text and "![filter](filter.jpg)" in text
+    assert images.read(tmp_path / "filter.jpg").rgb.shape[1] > 800
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--families", "rain"], "no family rain"),
+        (["--seeds", "a"], "--seeds a are not numbers"),
+        (["--seeds=-1"], "must be 0 or more"),
+        (["--frames-from", "ebsynth"], "is not NAME=DIR"),
+        (["--frames-from", "warp=."], "a method of the benchmark's own"),
+    ],
+)
+def test_wrong_options_give_one_line_and_exit_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--only", "sequences", "--quick", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_options_are_compared_by_name_and_not_by_default(
+    case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not {*OPTIONS} & {*METHODS}
+    kinds = (*GUIDE_KINDS, "denoised", "crisp")
+    assert {f"{base}+{kind}" for base in ("plain", "carried") for kind in kinds} == {*OPTIONS}
+    known = "no method plain+dots; known are identity, warp"
+    assert main(["--only", "sequences", "--quick", "--methods", "plain, plain+dots"]) == 2
+    assert known in capsys.readouterr().err
+    jobs = []
+
+    def trained(case: Case, work: Path, recipe: str, keys: Sequence[int], option: str | None = None) -> Path:
+        jobs.append((work.name, recipe, tuple(keys), option, sorted(path.name for path in work.iterdir())))
+        return work / "look.onnx"
+
+    rendered = []
+    monkeypatch.setattr(methods, "_train", trained)
+    monkeypatch.setattr(methods, "_render", lambda *words, prepared: rendered.append((*words[2:], prepared)))
+    OPTIONS["plain+grid"](case)
+    OPTIONS["carried+denoised"](case)
+    grid, denoised = case.folder / "work-0-grid", case.folder / "work-0-denoised"
+    assert jobs == [
+        ("work-0-grid", "paintover", (0,), "grid", ["guide", "stmap"]),
+        ("work-0-denoised", "paintover", (0,), "denoised", ["denoised", "stmap"]),
+    ]
+    assert rendered == [("plain+grid", None, grid), ("carried+denoised", denoised, denoised)]
+
+
+def test_steps_take_the_place_of_a_budget() -> None:
+    assert SequencePlan(budget_s=None, steps=7).steps == 7
+    with pytest.raises(InputError, match="7 steps of training; give 1 or more, and no budget"):
+        SequencePlan(steps=7)
+
+
+def test_a_plan_refuses_a_name_given_twice() -> None:
+    with pytest.raises(InputError, match="a name may be given once"):
+        SequencePlan(frames_from=(("a", Path("x")), ("a", Path("y"))))
+
+
+@pytest.mark.slow
+def test_a_quick_run_compares_every_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--only", "sequences", "--quick", "--families", "filter", "--cache", str(tmp_path / "cache")]
+    out = tmp_path / "bench.json"
+    assert main([*arguments, "--pictures", str(tmp_path / "page"), "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    data = json.loads(out.read_text())
+    assert str(tmp_path) not in out.read_text(), "results are published"
+    tables = {table["title"]: table for table in data["parts"]["sequences"]["tables"]}
+    distances = tables["Perceptual distance from the right painting (lower is better)"]["rows"][0]["cells"]
+    assert list(distances) == list(METHODS)
+    assert distances["carried"]["mean"] < distances["plain"]["mean"]
+    assert "self-test passed" in captured.err and captured.err.count("filter-0") == len(METHODS)
+    assert (tmp_path / "page" / "filter.jpg").is_file()
+    assert main(arguments) == 0
+    assert "filter-0" not in capsys.readouterr().err  # everything came from the cache

@@ -1,0 +1,408 @@
+"""STMap sidecars on disk: Nuke's convention, the same bytes every way, and nothing half done."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import OpenImageIO as oiio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import images
+from engine.base.errors import ImageError, InputError, Interrupted
+from engine.base.frames import FrameRange, SequencePath
+from engine.motion import chains as stmap
+from engine.motion.chains import prepare_sidecars
+from engine.motion.stmap import flow_to_stmap, read_sidecars, sidecar_path, stmap_to_flow, write_sidecar
+from engine.shot.shot import Plate
+from tests.engine.motion.test_track import HEIGHT, WIDTH, moved, shifted, texture
+from tests.support import ROOT
+
+STEP = (2.0, -1.0)
+"""What the drawn plate moves from frame to frame, pixels of the keyframe."""
+
+posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+
+
+def draw(folder: Path, frame: int, seed: int = 3) -> None:
+    pixels = moved(texture(seed), shifted(STEP[0] * frame, STEP[1] * frame))
+    images.write(folder / f"plate.{frame:04d}.png", pixels.astype(np.float32), bit_depth="uint8")
+
+
+def shot(folder: Path, frames: int = 5) -> Plate:
+    folder.mkdir(exist_ok=True)
+    for frame in range(frames):
+        draw(folder, frame)
+    return Plate(SequencePath.parse(folder / "plate.%04d.png"), FrameRange.parse(f"0-{frames - 1}"))
+
+
+def hashes(work: Path) -> dict[str, str]:
+    found = sorted((work / "stmap").rglob("[!.]*.exr"))
+    return {str(path.relative_to(work)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def write_exr(path: Path, channels: dict[str, np.ndarray]) -> Path:
+    height, width = next(iter(channels.values())).shape
+    spec = oiio.ImageSpec(width, height, len(channels), oiio.FLOAT)
+    spec.channelnames = list(channels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = oiio.ImageOutput.create(str(path))
+    assert writer.open(str(path), spec)
+    assert writer.write_image(np.ascontiguousarray(np.stack(list(channels.values()), axis=2), np.float32))
+    assert writer.close()
+    return path
+
+
+# The convention
+
+
+def test_a_pixel_by_hand(tmp_path: Path) -> None:
+    # Upper left pixel of a 4x2 frame, which shows the keyframe's pixel one to the right and one down.
+    flow = np.zeros((2, 4, 2), np.float32)
+    flow[0, 0] = (1, 1)
+    path = tmp_path / "stmap" / "0001.exr"
+    write_sidecar(path, flow, np.full((2, 4), 0.25, np.float32), (2, 4))
+    source = oiio.ImageInput.open(str(path))
+    names, pixels = list(source.spec().channelnames), np.asarray(source.read_image(oiio.FLOAT))
+    source.close()
+    assert names == ["R", "G", "B", "A"]
+    # u counts pixel centers from the left, v from the bottom: column 1 of 4, lower row of 2.
+    assert pixels[0, 0].tolist() == [1.5 / 4, 0.5 / 2, 0.0, 0.25]
+    # One that stays: column 0 of the lower row.
+    assert pixels[1, 0].tolist() == [0.5 / 4, 0.5 / 2, 0.0, 0.25]
+    assert pixels[0, 3].tolist() == [3.5 / 4, 1.5 / 2, 0.0, 0.25]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    key=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    seed=st.integers(0, 99),
+)
+def test_flow_and_stmap_are_each_others_inverse(size: tuple[int, int], key: tuple[int, int], seed: int) -> None:
+    flow = np.random.default_rng(seed).uniform(-50, 50, (*size, 2)).astype(np.float32)
+    back = stmap_to_flow(*flow_to_stmap(flow, *key), *key)
+    # Coordinates of up to 3000 pixels in float32 keep a thousandth of one.
+    np.testing.assert_allclose(back, flow, atol=2e-3)
+
+
+# What a shot gets
+
+
+def test_sidecars_point_where_the_plate_was(tmp_path: Path) -> None:
+    plate = shot(tmp_path)
+    said: list[tuple[int, int, str]] = []
+    prepared = prepare_sidecars(plate, [1], tmp_path / "w", threads=2, progress=lambda *facts: said.append(facts))
+    assert (prepared.made, prepared.kept, prepared.foreign) == (5, 0, ())
+    assert [done for done, _, _ in said] == [1, 2, 3, 4, 5] and {total for _, total, _ in said} == {5}
+    assert sorted(text for _, _, text in said) == [f"key_0001, frame {frame}" for frame in range(5)]
+    inner = (slice(12, -12), slice(16, -16))
+    for frame in range(5):
+        maps = read_sidecars([sidecar_path(tmp_path / "w", 1, frame)], HEIGHT, WIDTH, frame=frame)
+        assert maps is not None
+        flow = stmap_to_flow(maps[..., 0], maps[..., 1], HEIGHT, WIDTH)[inner]
+        expected = np.array(STEP) * (frame - 1)
+        assert np.linalg.norm(flow - expected, axis=2).mean() < 0.3
+        assert maps[inner][..., 2].mean() > (0.999 if frame == 1 else 0.8)
+    own = read_sidecars([sidecar_path(tmp_path / "w", 1, 1)], HEIGHT, WIDTH, frame=1)
+    assert own is not None and (own[..., 2] == 1).all()
+
+
+def test_a_plate_of_one_frame(tmp_path: Path) -> None:
+    assert prepare_sidecars(shot(tmp_path, 1), [0], tmp_path / "w").made == 1
+    assert list(hashes(tmp_path / "w")) == [str(Path("stmap", "key_0000", "0000.exr"))]
+
+
+def test_the_same_bytes_every_way(tmp_path: Path) -> None:
+    plate = shot(tmp_path, 9)
+    prepare_sidecars(plate, [0], tmp_path / "one", threads=1)
+    prepare_sidecars(plate, [6], tmp_path / "one", threads=1)
+    expected = hashes(tmp_path / "one")
+    assert len(expected) == 18
+    prepare_sidecars(plate, [0, 6], tmp_path / "two", threads=2)
+    assert hashes(tmp_path / "two") == expected
+
+    def enough() -> bool:
+        """By what is on disk: the thread that counts may hear of it late."""
+        return len(hashes(tmp_path / "stopped")) >= 4
+
+    with pytest.raises(Interrupted):
+        prepare_sidecars(plate, [0, 6], tmp_path / "stopped", threads=2, stop=enough)
+    # No file knows the time of the day.
+    time.sleep(1.1)
+    left = hashes(tmp_path / "stopped")
+    assert 4 <= len(left) < 18 and left.items() <= expected.items()
+    before = {name: (tmp_path / "stopped" / name).stat().st_mtime_ns for name in left}
+    rest = prepare_sidecars(plate, [0, 6], tmp_path / "stopped", threads=2)
+    assert (rest.made, rest.kept) == (18 - len(left), len(left))
+    assert hashes(tmp_path / "stopped") == expected
+    assert all((tmp_path / "stopped" / name).stat().st_mtime_ns == then for name, then in before.items())
+
+
+def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plate = shot(tmp_path, 9)
+    keys = [0, 3, 4, 8]
+    for key in keys:
+        prepare_sidecars(plate, [key], tmp_path / "apart", threads=1)
+    asked: dict[str, list[int]] = {"read": [], "hash": [], "flow": []}
+    read, plate_sha256, estimate = stmap.images.read, stmap.plate_sha256, stmap.estimate
+
+    def counted_flow(*pair: np.ndarray) -> np.ndarray:
+        asked["flow"].append(0)
+        return estimate(*pair)
+
+    def counted_read(path: Path, *, frame: int) -> images.Image:
+        asked["read"].append(frame)
+        return read(path, frame=frame)
+
+    def counted_hash(path: SequencePath, frame: int) -> str:
+        asked["hash"].append(frame)
+        return plate_sha256(path, frame)
+
+    monkeypatch.setattr(stmap.images, "read", counted_read)
+    monkeypatch.setattr(stmap, "plate_sha256", counted_hash)
+    monkeypatch.setattr(stmap, "estimate", counted_flow)
+    # On eight cores four keyframes sweep together.
+    prepare_sidecars(plate, keys, tmp_path / "w", threads=8)
+    assert hashes(tmp_path / "w") == hashes(tmp_path / "apart")
+    # Every frame once on the way to later frames, and once on the way back.
+    assert sorted(asked["read"]) == sorted([*range(9), *range(9)])
+    assert sorted(asked["hash"]) == list(range(9))
+    assert len(asked["flow"]) == 2 * 8 * 2
+    # On one core three of them do, and the last follows: it is read from where it begins.
+    for found in asked.values():
+        found.clear()
+    prepare_sidecars(plate, keys, tmp_path / "narrow", threads=1)
+    assert hashes(tmp_path / "narrow") == hashes(tmp_path / "apart")
+    assert sorted(asked["read"]) == sorted([*range(9), *range(5), 8, *range(9)])
+    assert sorted(asked["hash"]) == list(range(9))
+    # Taken up again, a chain reads its keyframe, the frame where it stands, and what is missing.
+    asked["read"].clear()
+    for key in keys:
+        sidecar_path(tmp_path / "w", key, 8).unlink()
+    assert prepare_sidecars(plate, keys, tmp_path / "w", threads=8).made == 4
+    assert hashes(tmp_path / "w") == hashes(tmp_path / "apart")
+
+
+def test_a_stop_is_noticed_where_nothing_is_left_to_do(tmp_path: Path) -> None:
+    plate = shot(tmp_path, 2)
+    prepare_sidecars(plate, [0], tmp_path / "w")
+    with pytest.raises(Interrupted):
+        prepare_sidecars(plate, [0], tmp_path / "w", stop=lambda: True)
+
+
+def test_an_error_in_progress_ends_the_chains(tmp_path: Path) -> None:
+    def broken(done: int, total: int, text: str) -> None:
+        raise ZeroDivisionError
+
+    class Slow(Constant):
+        """Leaves the thread that counts the time to hear of the first one."""
+
+        def forward(self, frame: int) -> np.ndarray:
+            time.sleep(0.3)
+            return super().forward(frame)
+
+    with pytest.raises(ZeroDivisionError):
+        prepare_sidecars(shot(tmp_path, 12), [0], tmp_path / "w", threads=1, progress=broken, vectors=Slow())
+    assert len(hashes(tmp_path / "w")) < 12
+
+
+# Run again
+
+
+@dataclass
+class Made:
+    """A prepared shot of six frames with keyframe 0."""
+
+    plate: Plate
+    work: Path
+    before: dict[str, str]
+
+    def path(self, frame: int) -> Path:
+        return sidecar_path(self.work, 0, frame)
+
+    def again(self, overwrite: bool = False) -> tuple[int, int, int]:
+        prepared = prepare_sidecars(self.plate, [0], self.work, threads=2, overwrite=overwrite)
+        return prepared.made, prepared.kept, len(prepared.foreign)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    plate = shot(tmp_path, 6)
+    prepare_sidecars(plate, [0], tmp_path / "w", threads=2)
+    return Made(plate, tmp_path / "w", hashes(tmp_path / "w"))
+
+
+def test_kept_on_a_second_run_and_remade_when_asked(made: Made) -> None:
+    assert made.again() == (0, 6, 0)
+    assert made.again(overwrite=True) == (6, 0, 0)
+    assert hashes(made.work) == made.before
+
+
+def test_one_that_is_gone_comes_back_the_same(made: Made) -> None:
+    made.path(3).unlink()
+    assert made.again() == (1, 5, 0)
+    assert hashes(made.work) == made.before
+    (made.path(0).parent / "after.npz").write_bytes(b"damaged")
+    made.path(5).unlink()
+    assert made.again() == (1, 5, 0)
+    assert hashes(made.work) == made.before
+
+
+def test_a_changed_plate_frame_remakes_what_lies_behind_it(made: Made) -> None:
+    draw(made.plate.path.folder, 3, seed=8)
+    assert made.again() == (3, 3, 0)
+    after = hashes(made.work)
+    changed = [name for name in after if after[name] != made.before[name]]
+    assert changed == [str(Path("stmap", "key_0000", f"{frame:04d}.exr")) for frame in (3, 4, 5)]
+
+
+def test_somebody_elses_stays(made: Made) -> None:
+    ramp = np.full((HEIGHT, WIDTH), 0.5, np.float32)
+    write_exr(made.path(2), {"R": ramp, "G": ramp})
+    theirs = made.path(2).read_bytes()
+    assert made.again() == (0, 5, 1)
+    assert made.again(overwrite=True) == (5, 0, 1)
+    assert made.path(2).read_bytes() == theirs
+    # It does not change what lies behind it.
+    after = hashes(made.work)
+    assert [name for name in after if after[name] != made.before[name]] == [str(Path("stmap", "key_0000", "0002.exr"))]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "noise"])
+def test_a_damaged_one_is_made_again(made: Made, damage: str) -> None:
+    whole = made.path(4).read_bytes()
+    cut = {"cut": whole[: len(whole) // 2], "empty": b"", "noise": b"no image at all"}
+    made.path(4).write_bytes(cut[damage])
+    assert made.again() == (1, 5, 0)
+    assert hashes(made.work) == made.before
+
+
+# What is refused
+
+
+def test_another_size_names_the_frame(tmp_path: Path) -> None:
+    plate = shot(tmp_path, 4)
+    images.write(tmp_path / "plate.0002.png", np.full((48, 80, 3), 0.5, np.float32), bit_depth="uint8")
+    with pytest.raises(ImageError, match=r"frame 2: this frame is 80x48, keyframe 0 is 160x96 .*plate\.0002\.png"):
+        prepare_sidecars(plate, [0], tmp_path / "w")
+    assert len(hashes(tmp_path / "w")) == 2
+
+
+def test_a_missing_and_a_damaged_plate_frame(tmp_path: Path) -> None:
+    plate = shot(tmp_path, 3)
+    whole = (tmp_path / "plate.0002.png").read_bytes()
+    (tmp_path / "plate.0002.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match=r"frame 2: .*plate\.0002\.png"):
+        prepare_sidecars(plate, [0], tmp_path / "w")
+    (tmp_path / "plate.0001.png").unlink()
+    with pytest.raises(ImageError, match=r"frame 1: the plate's frame is missing"):
+        prepare_sidecars(plate, [0], tmp_path / "w")
+
+
+def test_a_keyframe_outside_the_range(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="keyframe 9 is outside the frame range 0-2; widen --frames"):
+        prepare_sidecars(shot(tmp_path, 3), [0, 9], tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+class Constant:
+    """Vectors that are known; every other frame's are of the size given."""
+
+    def __init__(self, height: int = HEIGHT, width: int = WIDTH) -> None:
+        self.flow = np.full((height, width, 2), STEP, np.float32)
+
+    def __repr__(self) -> str:
+        return "constant"
+
+    def forward(self, frame: int) -> np.ndarray:
+        return -self.flow
+
+    def backward(self, frame: int) -> np.ndarray:
+        return self.flow
+
+
+def test_vectors_instead_of_estimated_flow(tmp_path: Path) -> None:
+    plate = shot(tmp_path, 3)
+    assert prepare_sidecars(plate, [1], tmp_path / "w", vectors=Constant()).made == 3
+    maps = read_sidecars([sidecar_path(tmp_path / "w", 1, 2)], HEIGHT, WIDTH, frame=2)
+    assert maps is not None
+    flow = stmap_to_flow(maps[..., 0], maps[..., 1], HEIGHT, WIDTH)[12:-12, 16:-16]
+    assert np.linalg.norm(flow - np.array(STEP), axis=2).mean() < 0.3
+    # Without them it is another map.
+    assert prepare_sidecars(plate, [1], tmp_path / "w").made == 3
+    with pytest.raises(ImageError, match="the motion vectors are 80x48 and the plate 160x96"):
+        prepare_sidecars(plate, [0], tmp_path / "v", vectors=Constant(48, 80))
+    gaps = Plate(plate.path, FrameRange.parse("0,2"))
+    with pytest.raises(InputError, match="motion vectors join neighboring frames, but 0,2 leaves some out"):
+        prepare_sidecars(gaps, [0], tmp_path / "v", vectors=Constant())
+
+
+@posix
+def test_a_kill_leaves_no_partial_file(tmp_path: Path) -> None:
+    plate = shot(tmp_path, 30)
+    prepare_sidecars(plate, [0], tmp_path / "whole", threads=1)
+    command = [sys.executable, "-m", "plugin", "prepare", "--plate", plate.path.text, "--keyframe", "0", "--work"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([*command, str(tmp_path / "w")], env=environment, stdout=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + 120
+    while len(hashes(tmp_path / "w")) < 3 and time.monotonic() < deadline_s:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    left = hashes(tmp_path / "w")
+    assert 3 <= len(left) < 30 and left.items() <= hashes(tmp_path / "whole").items()
+    prepared = prepare_sidecars(plate, [0], tmp_path / "w")
+    assert prepared.kept == len(left)
+    assert hashes(tmp_path / "w") == hashes(tmp_path / "whole")
+    assert not list((tmp_path / "w").rglob(".*tmp*"))
+
+
+# Read for rendering
+
+
+def read(path: Path, height: int = 2, width: int = 3) -> np.ndarray:
+    maps = read_sidecars([path], height, width, frame=7)
+    assert maps is not None
+    return maps
+
+
+@pytest.mark.parametrize("names", ["RG", "rg", "uv", "UV", "GR"])
+def test_a_map_by_hand_is_sure_where_it_points_into_the_picture(tmp_path: Path, names: str) -> None:
+    u = np.array([[0.0, 0.5, 1.0], [-0.01, 1.01, np.nan]], np.float32)
+    v = np.array([[0.0, 0.5, 1.0], [0.5, 0.5, 0.5]], np.float32)
+    planes = {name: u if name.lower() in "ru" else v for name in names}
+    maps = read(write_exr(tmp_path / "a.exr", planes))
+    assert maps[..., 2].tolist() == [[1, 1, 1], [0, 0, 0]]
+    np.testing.assert_array_equal(maps[0, :, 0], u[0])
+    np.testing.assert_array_equal(maps[1, :2, 1], v[1, :2])
+    assert maps[1, 2].tolist() == [0, 0, 0]
+    # A v outside is as bad as a u outside.
+    planes = {name: v if name.lower() in "ru" else u for name in names}
+    assert read(write_exr(tmp_path / "b.exr", planes))[..., 2].tolist() == [[1, 1, 1], [0, 0, 0]]
+
+
+def test_confidence_is_clipped(tmp_path: Path) -> None:
+    half = np.full((2, 3), 0.5, np.float32)
+    alpha = np.array([[-1.0, 0.25, 7.0], [np.inf, np.nan, 1.0]], np.float32)
+    maps = read(write_exr(tmp_path / "a.exr", {"R": half, "G": half, "A": alpha}))
+    assert maps[..., 2].tolist() == [[0, 0.25, 1], [0, 0, 1]]
+
+
+def test_maps_that_cannot_be_used(tmp_path: Path) -> None:
+    half = np.full((2, 3), 0.5, np.float32)
+    write_exr(tmp_path / "z.exr", {"Z": half})
+    with pytest.raises(ImageError, match=r"frame 7: the STMap sidecar has neither R and G nor u and v, but Z"):
+        read(tmp_path / "z.exr")
+    write_exr(tmp_path / "small.exr", {"R": half, "G": half})
+    with pytest.raises(ImageError, match=r"frame 7: the STMap sidecar is 3x2 and the plate 6x4 .*small\.exr"):
+        read(tmp_path / "small.exr", 4, 6)

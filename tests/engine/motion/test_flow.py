@@ -1,0 +1,86 @@
+"""Optical flow: following, composing, and the published reliability maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.base.arrays import Floats
+from engine.motion.flow import compose, estimate, inside, luma8, pull, reliability
+from tests.support import SHARED
+
+SHOTS = SHARED / "shots"
+
+
+def _texture(height: int = 120, width: int = 160) -> Floats:
+    noise = np.random.default_rng(3).random((height, width), np.float32)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 0, 1, cv2.NORM_MINMAX)  # type: ignore[call-overload,no-any-return]
+
+
+def _flow(height: int, width: int, dx: float, dy: float) -> Floats:
+    return np.full((height, width, 2), (dx, dy), np.float32)
+
+
+def test_estimate_finds_a_shift_and_its_sign() -> None:
+    picture = _texture()
+    moved = pull(picture, _flow(*picture.shape, -5, 3))
+    flow = estimate(luma8(np.repeat(picture[..., None], 3, 2)), luma8(np.repeat(moved[..., None], 3, 2)))
+    middle = flow[20:-20, 20:-20].reshape(-1, 2)
+    # The picture moved by (5, -3): what a shows at p, b shows at p + (5, -3).
+    assert np.allclose(np.median(middle, axis=0), (5, -3), atol=0.2)
+
+
+def test_tiny_images_do_not_move() -> None:
+    gray = np.zeros((7, 9), np.uint8)
+    assert estimate(gray, gray).shape == (7, 9, 2)
+
+
+def test_pull_then_pull_back_is_the_picture() -> None:
+    picture = _texture()
+    there, back = _flow(*picture.shape, 4, -2), _flow(*picture.shape, -4, 2)
+    assert np.array_equal(pull(pull(picture, there), back)[5:-5, 5:-5], picture[5:-5, 5:-5])
+
+
+def test_compose_adds_along_the_way() -> None:
+    rows, columns = np.mgrid[0:40, 0:50].astype(np.float32)
+    varying = np.stack([0.1 * columns, np.zeros_like(rows)], axis=2)
+    total = compose(_flow(40, 50, 3, 0), varying)
+    assert np.allclose(total[:, :40, 0], 3 + 0.1 * (columns[:, :40] + 3), atol=1e-3)
+
+
+def test_inside_counts_the_last_pixel_center() -> None:
+    found = inside(_flow(4, 6, 2, 0))
+    assert found[:, :4].all()
+    assert not found[:, 4:].any()
+
+
+def test_reliability_of_a_consistent_and_an_inconsistent_flow() -> None:
+    forth, back = _flow(30, 40, 6, 0), _flow(30, 40, -6, 0)
+    trusted = reliability(forth, back)
+    assert (trusted[:, 4:30] == 1).all()
+    assert (trusted[:, 37:] == 0).all(), "leaves the frame"
+    assert (reliability(forth, _flow(30, 40, 6, 0)) == 0).all(), "the way back leads elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "published", "codes"),
+    [
+        ("forward_1_2", "backward_2_1", "reliable_1_2", 2),
+        # One pixel of 157,500 differs by 2.4: a neighbor at the threshold falls the other way in single precision.
+        ("backward_2_1", "forward_1_2", "reliable_2_1", 2.5),
+    ],
+)
+def test_reliability_equals_the_published_maps(first: str, second: str, published: str, codes: float) -> None:
+    folder = SHOTS / "marple"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/shots/marple")
+    expected = cv2.imread(str(folder / f"{published}.pgm"), cv2.IMREAD_UNCHANGED).astype(np.float32)
+    found = reliability(_flo(folder / f"{first}.flo"), _flo(folder / f"{second}.flo"))
+    assert np.abs(found * 255 - expected).max() <= codes
+
+
+def _flo(path: Path) -> Floats:
+    return np.asarray(cv2.readOpticalFlow(str(path)), np.float32)
