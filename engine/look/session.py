@@ -20,12 +20,12 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
-import onnxruntime as ort
 
 from engine.base.arrays import Floats
 from engine.base.device import Device, cuda_free_bytes, load_cuda_libraries, resolve_device
 from engine.base.errors import DeviceError, ImageError, Interrupted, LookError
 from engine.base.machine import cpu_count, free_bytes
+from engine.base.runtime import ort
 from engine.look.card import Card, LookFile, open_look, read_card
 from engine.look.footprint import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE, MIN_TILE, Tile, Window, choose_tile, plan
