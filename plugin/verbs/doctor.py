@@ -217,7 +217,7 @@ def _rendering() -> Iterator[Finding]:
     from onnx import TensorProto, helper
 
     from engine.base.device import cuda_devices, load_cuda_libraries
-    from engine.base.runtime import ort
+    from engine.base.runtime import TELEMETRY_SWITCH, ort
 
     def value(name: str) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
