@@ -66,9 +66,12 @@
     const any = [pictures[index].plate, pictures[index].result].find(ready) ||
       pictures.flatMap((one) => [one.plate, one.result]).find(ready);
     if (!any) return;
-    if (canvas.width !== any.naturalWidth || canvas.height !== any.naturalHeight) {
-      canvas.width = any.naturalWidth;
-      canvas.height = any.naturalHeight;
+    // Never small, so that words in it are sharp.
+    const width = Math.max(any.naturalWidth, 960);
+    const height = Math.round((any.naturalHeight * width) / any.naturalWidth);
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
     }
     const split = { plate: 1, result: 0, wipe }[view];
     part("plate", 0, split);

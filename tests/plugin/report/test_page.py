@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import re
 import subprocess
@@ -19,13 +21,14 @@ from engine import images
 from engine.base.errors import ImageError, Interrupted
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
-from engine.motion.stmap import sidecar_path
+from engine.motion.stmap import sidecar_path, write_sidecar
 from engine.shot.shot import Keyframe, Plate
 from plugin.cli import main
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import NoProgress
 from plugin.report.charts import Line, chart
 from plugin.report.page import Summary, write_report
+from plugin.report.stills import Stills, shown
 from tests.support import ROOT, lookfactory
 
 SIZE = (72, 128)
@@ -232,6 +235,63 @@ def test_the_next_painting_has_its_reason(shot: Shot) -> None:
     assert f"Paint frame {summary.advice.frame} next" in page.text and "41 % of frames 4-6" in page.text
 
 
+def test_suggest_gives_the_same_advice(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    """A painting of which the alpha covers the left half, and a matte that leaves out the upper half."""
+    alpha = np.zeros(SIZE, np.float32)
+    alpha[:, : SIZE[1] // 2] = 1.0
+    matte = np.ones((*SIZE, 3), np.float32)
+    matte[: SIZE[0] // 2] = 0.0
+    painted, matted = shot.folder / "painted.png", shot.folder / "matte.png"
+    images.write(painted, shot.picture, alpha=alpha, bit_depth="uint8")
+    images.write(matted, matte, bit_depth="uint8")
+    keyframe = ["--keyframe", f"1={painted},matte={matted}"]
+    plate = ["--plate", shot.plate.path.text, "--frames", "1-9", "--work", str(shot.work)]
+    for sidecars in (False, True):
+        if sidecars:
+            for frame in range(1, 10):
+                write_sidecar(
+                    sidecar_path(shot.work, 1, frame),
+                    np.zeros((*SIZE, 2), np.float32),
+                    np.full(SIZE, 1.0, np.float32),
+                    SIZE,
+                )
+        assert main(["suggest", *plate, *keyframe, "--count", "1", "--json"]) == 0
+        suggested = json.loads(capsys.readouterr().out)
+        assert main(["report", *plate, *keyframe, "--out", shot.out.text, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert suggested["painted"][0]["from_sidecars"] == sidecars
+        assert suggested["painted"][0]["alone"] == pytest.approx(0.25, abs=0.01)
+        assert told["advice"]["frame"] == suggested["suggested"][0]["frame"]
+        assert told["advice"]["gain"] == pytest.approx(suggested["suggested"][0]["gain"], abs=1e-4)
+        assert "75 % of frames 1-9 ride on no painting" in told["advice"]["reason"]
+    # What is measured counts no more than what is planned, and a painting that is partial by intent is no warning.
+    assert told["carried"] == pytest.approx(0.25, abs=0.01)
+    assert not any(row["warnings"] for row in told["rows"])
+    page = alone((shot.work / "report.html").read_text(encoding="utf-8"))
+    assert "1 (25 % of the frame)" in page.text
+
+
+def test_a_damaged_painting_is_named_and_counts_wholly(shot: Shot) -> None:
+    (shot.folder / "painted.png").write_bytes(b"broken")
+    shot.sidecars({frame: 1.0 for frame in range(1, 10)})
+    keys = [Keyframe(1, shot.folder / "painted.png")]
+    summary = write_report(
+        shot.folder / "r.html", shot.plate, shot.out, None, keys, shot.work, ColorConfig.active(), NoProgress()
+    )
+    assert summary.carried == 1.0 and len(summary.warnings) == 1
+    assert summary.warnings[0].startswith("keyframe 1 counts as painted wholly: frame 1: ")
+
+
+def test_the_next_painting_has_its_command(shot: Shot) -> None:
+    shot.sidecars({1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5, 5: 0.5, 6: 0.5, 7: 1.0, 8: 1.0, 9: 1.0})
+    summary, text = shot.report()
+    page, frame = alone(text), summary.advice.frame
+    command = f"paintover key --plate {shot.plate.path.text} --frames {frame} --out paint.%04d.png"
+    assert command in page.text.splitlines() and f"--keyframe {frame}=paint.{frame:04d}.png" in page.text
+    # What to do stands before everything else.
+    assert page.text.index("What to do next") < page.text.index("Plate and result")
+
+
 def test_a_shot_that_is_carried_needs_no_painting(shot: Shot) -> None:
     shot.sidecars({frame: 1.0 for frame in range(1, 10)})
     summary, _ = shot.report()
@@ -311,6 +371,50 @@ def test_the_page_stands_alone(shot: Shot) -> None:
     assert re.search(r"@media \(prefers-color-scheme:\s*dark\)", page.styles) and len(text) < 1_000_000
 
 
+def test_the_player_has_every_frame(shot: Shot) -> None:
+    shot.out.path(3).unlink()
+    _, text = shot.report()
+    page = alone(text)
+    assert [one["frame"] for one in page.reel] == list(range(1, 10)) and "All 9 frames." in page.text
+    assert [one["frame"] for one in page.reel if one["painted"]] == [1]
+    lost = page.reel[2]
+    assert (lost["result"], lost["state"], lost["why"]) == (None, "missing", "missing")
+    codes = np.frombuffer(base64.b64decode(page.reel[0]["plate"].split(",")[1]), np.uint8)
+    plate = cv2.imdecode(codes, cv2.IMREAD_COLOR)
+    # In gray: a JPEG has half of the colors' detail.
+    gray = cv2.cvtColor(plate, cv2.COLOR_BGR2GRAY)
+    truth = cv2.cvtColor(shot.picture, cv2.COLOR_RGB2GRAY)
+    assert plate.shape == (*SIZE, 3) and np.abs(gray - truth * 255).mean() < 3.0
+    kinds = [button.get("data-view") for button in page.every("button")]
+    assert kinds[:3] == ["plate", "result", "wipe"]
+
+
+def test_one_frame_has_a_page(shot: Shot) -> None:
+    plate = Plate(shot.plate.path, FrameRange.parse("1"))
+    summary, text = shot.report(plate=plate)
+    page = alone(text)
+    assert len(page.reel) == 1 and "One frame." in page.text and page.every("svg") == []
+    assert "1 of 1" in page.text and summary.error is None
+
+
+def test_two_keyframes_and_no_sidecars(shot: Shot) -> None:
+    """A static plate: each carries the other, so nothing is left to paint."""
+    keys = [Keyframe(1, Path("a.png")), Keyframe(9, Path("b.png"))]
+    path = shot.folder / "r.html"
+    summary = write_report(path, shot.plate, shot.out, None, keys, shot.work, ColorConfig.active(), NoProgress())
+    page = alone(path.read_text(encoding="utf-8"))
+    assert summary.advice.frame is None and [one["frame"] for one in page.reel if one["painted"]] == [1, 9]
+
+
+def test_a_linear_plate_looks_as_its_display_values(shot: Shot) -> None:
+    """Half of scene-linear light is code 188 of sRGB, and not 128; one conversion serves every picture."""
+    config = ColorConfig.active()
+    linear = SequencePath.parse(shot.folder / "linear.%04d.exr")
+    images.write(linear.path(1), np.full((*SIZE, 3), 0.5, np.float32))
+    assert Stills(linear, "lin_rec709", config, 64)(1).rgb.mean() == pytest.approx(188, abs=1)
+    assert shown(np.full((2, 2, 3), 0.5, np.float32), "sRGB", config).max() == 128
+
+
 def test_a_hostile_name_is_only_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OCIO", raising=False)
     folder = tmp_path / 'x"><script>alert(1)<'
@@ -323,7 +427,10 @@ def test_a_hostile_name_is_only_text(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sidecar(shot.work, 1, 3, 0.5, (10, 10))
     _, text = shot.report()
     page = alone(text)
-    assert '"><script>alert(1)<' in page.text
+    assert '"><script>alert(1)<' in page.text and "alert(1)" not in "".join(page.scripts)
+    assert page.every("script") == [{"type": "application/json", "id": "reel"}, {}]
+    heading = re.search(r"<h1>(.*)</h1>", text)
+    assert heading is not None and html.unescape(heading[1]) == folder.name
     assert "the STMap sidecar is 10x10 and the plate 128x72" in page.text
 
 
