@@ -26,6 +26,7 @@ setup(
     ],
     package_data={
         "plugin.client": ["job.schema.json"],
+        "plugin.report": ["templates/*"],
         "nuke_gizmo": ["Paintover.gizmo"],
         "resolve_fuse": ["Paintover.fuse", "scripts/*.py"],
     },
@@ -43,6 +44,7 @@ setup(
         "psutil>=6.0",
         "rich>=13.7",
         "av>=13.0",
+        "jinja2>=3.1",
     ],
     extras_require={
         "farm": ["distributed>=2024.8"],
