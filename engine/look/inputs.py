@@ -80,7 +80,7 @@ def _as_float32(pixels: npt.NDArray[Any], what: str) -> Floats:
         remedy = (
             "codes are not light: engine.read_image reads a file as scene-linear float32"
             if codes
-            else "convert it to float32, in the range that the documentation names"
+            else "convert it to float32 first"
         )
         raise ImageError(f"the {what} is {pixels.dtype}, but float32 is needed", remedy=remedy)
     # Slices that run backwards are laid out anew: OpenCV does not take them.
