@@ -25,6 +25,8 @@ setup(
         "resolve_fuse.paintover_resolve",
     ],
     package_data={
+        "engine": ["py.typed"],
+        "plugin": ["py.typed"],
         "plugin.client": ["job.schema.json"],
         "plugin.report": ["templates/*"],
         "nuke_gizmo": ["Paintover.gizmo"],
