@@ -43,6 +43,7 @@ setup(
         "psutil>=6.0",
         "rich>=13.7",
         "av>=13.0",
+        "numba>=0.61",
     ],
     extras_require={
         "farm": ["distributed>=2024.8"],
