@@ -47,6 +47,7 @@ setup(
         "rich>=13.7",
         "av>=13.0",
         "jinja2>=3.1",
+        "numba>=0.61",
     ],
     extras_require={
         "farm": ["distributed>=2024.8"],

@@ -53,7 +53,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-METHOD = "track-4"
+METHOD = "track-5"
 """Changes when the same plate would give another map."""
 _LEAST_TOGETHER = 3
 """Chains that sweep together however few cores there are; each holds its keyframe and a track in memory."""
