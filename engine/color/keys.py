@@ -149,7 +149,7 @@ def export_key(
     frame: int,
     out_path: Path | str,
     config: ColorConfig,
-    colorspace: str,
+    colorspace: str | None,
     *,
     display: str | None = None,
     view: str | None = None,
@@ -164,7 +164,7 @@ def export_key(
     Args:
         plate_path: the frame's file.
         out_path: .png or .tif for 16 bits, .jpg for 8 (whose losses hide which pixels were left alone).
-        colorspace: the plate's.
+        colorspace: the plate's; None for what the file and the config say.
         display: OCIO display; the config's default where None.
         view: one of its views; the default one where None.
         exposure: stops to brighten by, to paint in a dark frame.
@@ -183,7 +183,7 @@ def export_key(
     transform = KeyTransform(
         display=display,
         view=view or default_view,
-        colorspace=config.resolve(colorspace),
+        colorspace=config.stated_or_guessed(colorspace, plate.header, plate_path),
         config=config.name,
         exposure=exposure,
         frame=frame,

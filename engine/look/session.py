@@ -27,7 +27,7 @@ from engine.base.device import Device, cuda_free_bytes, load_cuda_libraries, res
 from engine.base.errors import DeviceError, ImageError, Interrupted, LookError
 from engine.base.machine import cpu_count, free_bytes
 from engine.look.card import Card, LookFile, open_look, read_card
-from engine.look.footprint import bytes_per_pixel
+from engine.look.memory import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE, MIN_TILE, Tile, Window, choose_tile, plan
 
 __all__ = ["Card", "Look", "Styled", "read_card"]
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 _ALIGNMENT = 64
 """Bytes. Vector code treats unaligned ends apart, so buffers that start anywhere would not give the same bits."""
-_SHARE = 0.6
+_MEMORY_SHARE = 0.6
 """Of the free memory, for the tiles in flight, where a caller sets no limit."""
 _OUT_OF_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation", "cudnn_status_alloc_failed")
 
@@ -134,7 +134,7 @@ class Look:
                 on,
                 threads=max(1, threads or cpu_count()),
                 pixel_bytes=pixel_bytes,
-                memory_bytes=memory_bytes if memory_bytes is not None and on.cuda is None else int(_SHARE * free),
+                memory_bytes=int(_MEMORY_SHARE * free) if memory_bytes is None or on.cuda is not None else memory_bytes,
                 tensorrt_cache=cache,
                 may_fall_back=device == "auto",
             )
@@ -295,7 +295,7 @@ class Look:
                     on_cpu = Device(None, message)
                     self._session = _open_session(self._data, on_cpu, 0, None)
                     self._device = on_cpu
-                    free = int(_SHARE * free_bytes())
+                    free = int(_MEMORY_SHARE * free_bytes())
                     self.limit_memory(free, free)
             return
         if any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):

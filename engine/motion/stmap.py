@@ -162,8 +162,8 @@ def write_sidecar(
         OutputError: it cannot be written.
     """
     u, v = flow_to_stmap(flow, *size)
-    lent = np.zeros_like(u) if borrowed is None else borrowed.astype(np.float32)
-    pixels = np.stack([u, v, lent, confidence], axis=2)
+    elsewhere = np.zeros_like(u) if borrowed is None else borrowed.astype(np.float32)
+    pixels = np.stack([u, v, elsewhere, confidence], axis=2)
     spec = oiio.ImageSpec(u.shape[1], u.shape[0], 4, oiio.FLOAT)
     spec.attribute("compression", "zips:2")
     # The alpha is no coverage: nobody may multiply or divide the coordinates by it.

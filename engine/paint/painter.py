@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from engine import images
 from engine.base.errors import ImageError, InputError
-from engine.base.frames import MOVIE_SUFFIXES
-from engine.color.config import ColorConfig
-from engine.images import movies
 from engine.paint.strokes import Brush, Canvas, Strokes, bristle_texture, stroke_directions, trace
+from engine.shot.plate import PlateReader
 
-__all__ = ["PRESETS", "PaintStyle", "paint", "paint_file"]
+__all__ = ["PRESETS", "PaintStyle", "paint", "paint_frame"]
 
 F32 = NDArray[np.float32]
 
@@ -243,18 +241,15 @@ def paint(
     return np.ascontiguousarray(cv2.resize(lit, (width_out, height_out), interpolation=cv2.INTER_AREA))
 
 
-def paint_file(
-    plate_path: Path, out_path: Path, style_name: str, seed: int, frame: int | None, colorspace: str | None = None
-) -> None:
+def paint_frame(plate: PlateReader, frame: int, out_path: Path, style_name: str, seed: int) -> None:
     """Paint one plate frame into an 8-bit sRGB image.
 
     Args:
-        plate_path: the plate frame, or the movie that holds it, in any colorspace that the active OCIO config knows.
+        plate: reads the frame.
+        frame: its number.
         out_path: where the painting goes; written whole or not at all.
         style_name: a key of :data:`PRESETS`.
         seed: the same seed gives the same painting.
-        frame: frame number, for messages and to find the frame in a movie.
-        colorspace: the plate's OCIO colorspace; None guesses from its header and name.
 
     Raises:
         InputError: an unknown style.
@@ -264,14 +259,7 @@ def paint_file(
     """
     if style_name not in PRESETS:
         raise InputError(f"no style {style_name!r}", remedy=f"use one of {', '.join(PRESETS)}")
-    if frame is not None and plate_path.suffix.lower() in MOVIE_SUFFIXES:
-        image = movies.read_frame(plate_path, frame, frame=frame)
-    else:
-        image = images.read(plate_path, frame=frame)
-    config = ColorConfig.active()
-    source = config.resolve(colorspace) if colorspace else config.guess(image.header, plate_path)
-    display = config.from_working(config.to_working(image.rgb, source), "sRGB")
-    painted = paint(display, style=PRESETS[style_name], seed=seed)
+    painted = paint(plate.srgb(frame), style=PRESETS[style_name], seed=seed)
     images.write(out_path, painted, bit_depth="uint8")
 
 

@@ -23,12 +23,12 @@ from engine.color.config import ColorConfig
 from engine.look.card import open_look
 from engine.look.session import Look, read_card
 from engine.motion.stmap import sidecar_path
-from engine.rendering.expected_facts import ExpectedFacts
+from engine.rendering.expected_provenance import ExpectedProvenance
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.pipeline import FrameResult, Job, Pipeline
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import VerifyReport, verify_frames
-from engine.rendering.workers import Crew, workers_for
+from engine.rendering.workers import WorkerPool, workers_for
 from engine.shot.shot import Plate, refuse_overwriting
 
 __all__ = [
@@ -147,7 +147,7 @@ def render(
     workers = min(workers or workers_for(job, threads), len(plate.frames))
     try:
         if (workers > 1 or timeout_s is not None) and loaded is None:
-            Crew(job, workers=workers, threads=threads, timeout_s=timeout_s).run(tally.add, asked)
+            WorkerPool(job, workers=workers, threads=threads, timeout_s=timeout_s).run(tally.add, asked)
         else:
             _in_this_process(job, threads, tally.add, asked, loaded)
     except Interrupted as error:
@@ -190,7 +190,7 @@ def verify(
         VerifyError: names what is missing, damaged and foreign as compact ranges.
     """
     file = open_look(look_path)
-    expected = ExpectedFacts.of(file, settings, plate, work, prepared, ColorConfig.active())
+    expected = ExpectedProvenance.of(file, settings, plate, work, prepared, ColorConfig.active())
     verify_frames(out, frames, expected, progress=progress, stop=_asking(stop))
     return VerifyReport(frames, file.sha256, expected.common.get("settings"))
 
@@ -261,7 +261,7 @@ def _job(
             remedy=f"set $OCIO to the config it was trained with ({file.card.ocio_config or 'not recorded'})",
         ) from error
     FrameInputs.of(file.card, plate.path, work, prepared, settings.denoise).require_any(plate.frames)
-    settings = settings.beside(file.card.denoise)
+    settings = settings.without_own_denoise(file.card.denoise)
     return Job(
         look=look.absolute(),
         look_sha256=file.sha256,

@@ -1,8 +1,8 @@
-"""Renders frames in several processes: one for each GPU, or for work that must survive a crash.
+"""Worker processes that render frames side by side: one for each GPU, or for work that must survive a crash.
 
-This module is both ends: :class:`Crew` starts Python processes that run :func:`main` and hands them frames, one JSON
-line each, through stdin; a child answers with one JSON line a frame. A child whose stdin closes without a farewell has
-lost its parent and ends.
+This module is both ends: :class:`WorkerPool` starts Python processes that run :func:`main` and hands them frames, one
+JSON line each, through stdin; a child answers with one JSON line a frame. A child whose stdin closes without an "end"
+has lost its parent and ends.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from engine.base.errors import (
 )
 from engine.base.machine import free_bytes
 from engine.look.card import open_look
-from engine.look.footprint import bytes_per_pixel
+from engine.look.memory import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE
 from engine.rendering.pipeline import FrameResult, Job, Pipeline
 
-__all__ = ["Crew", "main", "workers_for"]
+__all__ = ["WorkerPool", "main", "workers_for"]
 
 log = logging.getLogger(__name__)
 
@@ -81,22 +81,22 @@ class _Worker:
             text=True,
             encoding="utf-8",
         )
-        self._say({"job": job.to_json(), "threads": threads, "memory_bytes": memory_bytes})
+        self._send({"job": job.to_json(), "threads": threads, "memory_bytes": memory_bytes})
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
 
     def give(self, frame: int) -> None:
         self.held[frame] = None
-        self._say({"frame": frame})
+        self._send({"frame": frame})
 
-    def dismiss(self) -> None:
+    def finish(self) -> None:
         """Nothing more will come; the child finishes what it holds and ends."""
-        self._say({"end": True})
+        self._send({"end": True})
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         stdin = self.process.stdin
         if stdin is not None:
             # Where it died, the reader finds out.
@@ -111,7 +111,7 @@ class _Worker:
         inbox.put((self, ""))
 
 
-class Crew:
+class WorkerPool:
     """Several workers on one job."""
 
     def __init__(self, job: Job, *, workers: int, threads: int, timeout_s: float | None = None) -> None:
@@ -155,9 +155,9 @@ class Crew:
                 if worker not in self._workers:
                     continue
                 if line:
-                    self._hear(worker, json.loads(line), report)
+                    self._handle(worker, json.loads(line), report)
                 else:
-                    self._bury(worker, report)
+                    self._replace_dead(worker, report)
         finally:
             for worker in self._workers:
                 worker.kill()
@@ -181,12 +181,12 @@ class Crew:
                 worker.give(self._waiting.popleft())
         if not self._waiting and not self._suspects and not any(worker.held for worker in self._workers):
             for worker in self._workers:
-                worker.dismiss()
+                worker.finish()
 
     def _holds_suspect(self, worker: _Worker) -> bool:
         return any(frame in self._tries for frame in worker.held)
 
-    def _hear(self, worker: _Worker, message: dict[str, Any], report: Callable[[FrameResult], None]) -> None:
+    def _handle(self, worker: _Worker, message: dict[str, Any], report: Callable[[FrameResult], None]) -> None:
         if "log" in message:
             level, text = message["log"]
             if text not in self._logged:
@@ -222,7 +222,7 @@ class Crew:
             if self._waiting or self._suspects:
                 self._start()
 
-    def _bury(self, worker: _Worker, report: Callable[[FrameResult], None]) -> None:
+    def _replace_dead(self, worker: _Worker, report: Callable[[FrameResult], None]) -> None:
         code = worker.process.wait()
         self._workers.remove(worker)
         if code == 0 and not worker.held:

@@ -239,8 +239,8 @@ def _suggest(
     height, width = _map_size(small[0].shape, len(frames), spacing)
     estimated = [frame for frame, maps in painted.items() if maps is None]
     grid = [index for index in range(spacing // 2, len(frames), spacing) if frames[index] not in painted]
-    with _Crew() as crew:
-        steps = crew.map(
+    with _ThreadPool() as pool:
+        steps = pool.map(
             lambda index: _step(small[index], small[index + 1]), range(len(small) - 1), lambda f: tick(0.3 * f)
         )
 
@@ -249,7 +249,7 @@ def _suggest(
 
         wanted = [place[frame] for frame in estimated] + grid
         share = 0.5 if spacing > 1 else 0.7
-        maps = dict(zip(wanted, crew.map(carry, wanted, lambda f: tick(0.3 + share * f)), strict=True))
+        maps = dict(zip(wanted, pool.map(carry, wanted, lambda f: tick(0.3 + share * f)), strict=True))
         have = {
             place[frame]: _resized(given, height, width) if given is not None else maps.pop(place[frame])
             for frame, given in painted.items()
@@ -257,7 +257,7 @@ def _suggest(
         base = _union(have.values(), (len(frames), height, width))
         order = _greedy(base, maps, count, least_gain, forced=not painted)
         if spacing > 1:
-            order = _refine(base, maps, order, spacing, len(frames), have, lambda new: crew.map(carry, new, _no_tick))
+            order = _refine(base, maps, order, spacing, len(frames), have, lambda new: pool.map(carry, new, _no_tick))
         tick(1.0)
     carried, suggestions = np.zeros_like(base), []
     for index in (*have, *order):
@@ -446,10 +446,10 @@ def _no_tick(fraction: float) -> None:
     """Nobody watches."""
 
 
-class _Crew:
+class _ThreadPool:
     """Threads that work on independent items; results keep the items' order."""
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _ThreadPool:
         self._pool = ThreadPoolExecutor(cpu_count(), thread_name_prefix="coverage")
         return self
 

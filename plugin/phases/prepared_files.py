@@ -9,8 +9,9 @@ from pathlib import Path
 from engine.preparation.denoise_files import prepare_denoised
 from engine.preparation.guide_files import prepare_guides
 from engine.preparation.hash_records import record
+from engine.preparation.parallel import Prepared
 from engine.preparation.prepared_files import denoised_frames, guide_images
-from engine.shot.plate import Prepared, plate_sha256
+from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate, Shot
 from plugin.arguments.options import Options
 from plugin.arguments.request import denoise_from, guides_from

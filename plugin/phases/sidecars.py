@@ -12,10 +12,11 @@ import numpy.typing as npt
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.images.provenance import file_sha256
-from engine.motion.chains import Prepared, prepare_sidecars
 from engine.motion.flow_files import FlowFiles
 from engine.motion.stmap import sidecar_path
 from engine.preparation.hash_records import record
+from engine.preparation.parallel import Prepared
+from engine.preparation.sidecars import prepare_sidecars
 from engine.shot.shot import Plate
 from plugin.arguments.options import Options
 from plugin.phases.prepared_files import summary
@@ -59,7 +60,7 @@ def prepare_frames(
     """Make sidecars in a phase of the plan, and record what they are.
 
     Raises:
-        PaintoverError: see :func:`engine.motion.chains.prepare_sidecars` and
+        PaintoverError: see :func:`engine.preparation.sidecars.prepare_sidecars` and
             :func:`engine.preparation.hash_records.record`.
         Interrupted: a stop was asked for; finished sidecars stay.
     """

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from engine import images
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
-from engine.images import movies
 from engine.review.sheets import Cell, Row, contact_sheet
+from engine.shot.plate import PlateReader
 from engine.shot.shot import Keyframe, Plate
 
 __all__ = ["chosen_frames", "write_sheet"]
@@ -60,24 +59,20 @@ def write_sheet(
         OutputError: the sheet cannot be written.
     """
     painted = {keyframe.frame for keyframe in keyframes}
+    source, result = PlateReader.of(plate, config), PlateReader(out, out_colorspace, config)
     above, below = [], []
     for frame in chosen_frames(plate, keyframes):
-        source = plate.path.path(frame)
-        movie = plate.path.is_movie
-        image = movies.read_frame(source, frame, frame=frame) if movie else images.read(source, frame=frame)
-        before = _srgb(image, source, plate.colorspace, config)
-        result = out.path(frame)
-        after = _srgb(images.read(result, frame=frame), result, out_colorspace, config)
+        before, after = _srgb(source, frame, config), _srgb(result, frame, config)
         marked = frame in painted
         above.append(Cell(before, str(frame), marked=marked))
         below.append(Cell(after, str(frame), "painted" if marked else "", marked=marked))
     contact_sheet([Row("Plate", above), Row("Result", below)], path, title=title)
 
 
-def _srgb(image: images.Image, path: Path, colorspace: str | None, config: ColorConfig) -> Pixels8:
+def _srgb(reader: PlateReader, frame: int, config: ColorConfig) -> Pixels8:
     """For eyes only: scaled down by dropping pixels, clipped, no view transform."""
-    space = config.resolve(colorspace) if colorspace else config.guess(image.header, path)
-    step = max(1, image.rgb.shape[1] // _WIDEST_PX)
-    rgb = np.ascontiguousarray(image.rgb[::step, ::step])
-    shown = config.from_working(config.to_working(rgb, space), "sRGB")
+    read = reader.read(frame)
+    step = max(1, read.image.rgb.shape[1] // _WIDEST_PX)
+    rgb = np.ascontiguousarray(read.image.rgb[::step, ::step])
+    shown = config.from_working(config.to_working(rgb, read.space), "sRGB")
     return (np.clip(np.nan_to_num(shown), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)

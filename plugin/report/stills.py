@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import images
 from engine.base.arrays import Floats
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
-from engine.images import movies
+from engine.shot.plate import PlateReader
 
 __all__ = ["Still", "Stills"]
 
@@ -40,8 +39,7 @@ class Stills:
 
     def __init__(self, path: SequencePath, colorspace: str | None, config: ColorConfig, width_px: int) -> None:
         """``colorspace`` is the one stated, None for each file's own; pictures are at most ``width_px`` wide."""
-        self._path = path
-        self._colorspace = colorspace
+        self._reader = PlateReader(path, colorspace, config)
         self._config = config
         self._width_px = width_px
 
@@ -52,18 +50,16 @@ class Stills:
             ImageError: missing or damaged.
             ColorError: its colorspace cannot be converted.
         """
-        source = self._path.path(frame)
-        movie = self._path.is_movie
-        image = movies.read_frame(source, frame, frame=frame) if movie else images.read(source, frame=frame)
+        read = self._reader.read(frame)
+        image = read.image
         height, width = image.rgb.shape[:2]
         rgb = image.rgb
         if width > self._width_px:
             size = (self._width_px, max(1, round(height * self._width_px / width)))
             rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32)
         config = self._config
-        space = config.resolve(self._colorspace) if self._colorspace else config.guess(image.header, source)
-        if space != config.resolve("sRGB"):
-            rgb = config.from_working(config.to_working(rgb, space), "sRGB")
+        if read.space != config.resolve("sRGB"):
+            rgb = config.from_working(config.to_working(rgb, read.space), "sRGB")
         shown = (np.clip(np.nan_to_num(rgb), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
         layer = image.header.parts[image.header.index].layers.get(_CARRIED)
         carried = None if layer is None else np.clip(np.nan_to_num(layer.astype(np.float32)), 0.0, 1.0)

@@ -18,12 +18,11 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.color.keys import find_key_transform, fit_to_data_window
-from engine.images import movies
 from engine.images.files import Image
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
-from engine.shot.plate import plate_sha256
+from engine.shot.plate import PlateReader, plate_sha256
 from engine.training.data.patches import MARGIN, Pair
 from engine.training.job.job import KeyframeJob, TrainingJob
 from engine.training.model.carry_graph import StoredExemplar
@@ -93,9 +92,8 @@ def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Float
         ImageError: a frame is missing, damaged, or its denoised one is not of this plate.
     """
     sequence = SequencePath.parse(job.plate)
-    path = sequence.path(frame)
-    image = movies.read_frame(path, frame, frame=frame) if sequence.is_movie else images.read(path, frame=frame)
-    space = config.resolve(job.plate_colorspace) if job.plate_colorspace else config.guess(image.header, path)
+    read = PlateReader(sequence, job.plate_colorspace, config).read(frame)
+    image, space = read.image, read.space
     if job.denoise is not None:
         files = denoised_frames(job.work, sequence, job.denoise)
         files.sha256(frame, plate_sha256(sequence, frame))
@@ -155,11 +153,7 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
         painting = transform.to_working(painted.rgb, config, plate=exported)
         paint_space = f"{transform.display} / {transform.view}"
     else:
-        paint_space = (
-            config.resolve(keyframe.colorspace)
-            if keyframe.colorspace
-            else config.guess(painted.header, keyframe.painting)
-        )
+        paint_space = config.stated_or_guessed(keyframe.colorspace, painted.header, keyframe.painting)
         painting = config.to_working(painted.rgb, paint_space)
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
     painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe.painting)

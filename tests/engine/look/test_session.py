@@ -22,7 +22,7 @@ from onnx import helper
 from engine.base.device import cuda_devices
 from engine.base.errors import DeviceError, ImageError, InputError, Interrupted, LookError
 from engine.look.card import weights_sha256
-from engine.look.footprint import bytes_per_pixel
+from engine.look.memory import bytes_per_pixel
 from engine.look.session import Look, read_card
 from tests.support import lookfactory
 
