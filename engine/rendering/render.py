@@ -117,8 +117,9 @@ def render(
             code 1; see :mod:`engine.preparation.hash_records`.
         workers: processes. One uses every core already; more are for several GPUs, or to survive crashes. 0 is one
             for each GPU, else as many as cores and memory serve.
-        timeout_s: seconds after which a frame fails, times the frames that its process has in flight, because they
-            share its threads; the process is ended, and another one goes on. None for no limit.
+        timeout_s: seconds after which a frame fails, where frames in flight share their process's time; see
+            :class:`engine.rendering.frame_clock.FrameClock`. The process is ended, and another one goes on. None for
+            no limit.
         overwrite: render again what is already right.
         progress: called with each event, from this thread.
         stop: asked often.

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +41,7 @@ from engine.base.machine import free_bytes
 from engine.look.card import open_look
 from engine.look.memory import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE
+from engine.rendering.frame_clock import FrameClock
 from engine.rendering.pipeline import FrameResult, Job, Pipeline
 
 __all__ = ["WorkerPool", "main", "workers_for"]
@@ -71,8 +71,8 @@ class _Worker:
         self, job: Job, threads: int, memory_bytes: int, inbox: queue.SimpleQueue[tuple[_Worker, str]]
     ) -> None:
         self.held: dict[int, None] = {}
-        self.began: dict[int, float] = {}
-        """Of the frames in flight, when their work began; a clock's seconds."""
+        self.clock = FrameClock()
+        """Of the frames whose work began."""
         self.depth = threads + 3
         self.process = subprocess.Popen(
             [sys.executable, "-c", _START, str(Path(__file__).resolve().parents[2])],
@@ -147,7 +147,9 @@ class WorkerPool:
                 self._feed()
                 if stop():
                     raise Interrupted("stopped on request")
-                self._end_late_frames(report)
+                # What is done and not heard of yet is not late.
+                if self._inbox.empty():
+                    self._end_late_frames(report)
                 try:
                     worker, line = self._inbox.get(timeout=0.1)
                 except queue.Empty:
@@ -195,27 +197,25 @@ class WorkerPool:
         elif "fatal" in message:
             raise _error(message["fatal"])
         elif "began" in message:
-            worker.began[message["began"]] = time.monotonic()
+            worker.clock.begin(message["began"])
         elif message["result"]["frame"] in worker.held:
             result = FrameResult(**{**message["result"], "warnings": tuple(message["result"]["warnings"])})
             worker.held.pop(result.frame)
-            worker.began.pop(result.frame, None)
+            worker.clock.end(result.frame)
             report(result)
 
     def _end_late_frames(self, report: Callable[[FrameResult], None]) -> None:
         """End the workers whose frames take too long; what else they held is given to others."""
         if self._timeout_s is None:
             return
-        now = time.monotonic()
         for worker in tuple(self._workers):
-            limit_s = self._timeout_s * len(worker.began)
-            late = [frame for frame, began in worker.began.items() if now - began > limit_s]
+            late = worker.clock.late(self._timeout_s)
             if not late:
                 continue
             self._workers.remove(worker)
             worker.kill()
-            for frame in late:
-                what = f"frame {frame}: not done within {limit_s:g} s, given up"
+            for frame, flight_s in late.items():
+                what = f"frame {frame}: not done within {flight_s:.3g} s, given up"
                 report(FrameResult(frame, "failed", f"{what}; give more --timeout, or look at this frame", 1))
             self._waiting.extendleft(frame for frame in reversed(tuple(worker.held)) if frame not in late)
             worker.held.clear()
