@@ -82,7 +82,6 @@ class Look:
         self._data = file.data
         self._device = device
         self._may_fall_back = may_fall_back
-        self._tensorrt_cache = tensorrt_cache
         self._session = _open_session(file.data, device, memory_bytes, tensorrt_cache)
         self._gate = _Gate(memory_bytes)
         self._budget = memory_bytes
@@ -91,7 +90,8 @@ class Look:
         self._cancelled = False
         self._told_tile = False
         self._buffers = threading.local()
-        self._pool = ThreadPoolExecutor(1 if device.cuda is not None else threads, thread_name_prefix="tile")
+        self._pools = [_tile_threads(1 if device.cuda is not None else threads)]
+        """The last one takes work; an earlier one ends what it has."""
 
     @classmethod
     def load(
@@ -215,7 +215,8 @@ class Look:
                 carried[piece.write.slices] = carried_out[piece.crop]
             return seconds
 
-        futures = [self._pool.submit(run, piece) for piece in self._plan(height, width, size)]
+        pool = self._pools[-1]
+        futures = [pool.submit(run, piece) for piece in self._plan(height, width, size)]
         try:
             seconds = sum(future.result() for future in futures)
         finally:
@@ -238,7 +239,8 @@ class Look:
     def close(self) -> None:
         """Cancel, and end the threads."""
         self.cancel()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in self._pools:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _plan(self, height: int, width: int, tile: int) -> tuple[Tile, ...]:
         return plan(height, width, tile=tile, halo=self.card.halo, multiple=self.card.multiple)
@@ -297,6 +299,7 @@ class Look:
                     self._device = on_cpu
                     free = int(_MEMORY_SHARE * free_bytes())
                     self.limit_memory(free, free)
+                    self._pools.append(_tile_threads(self.threads))
             return
         if any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
             smaller = max(MIN_TILE, (tile or 2 * DEFAULT_TILE) // 2)
@@ -336,6 +339,10 @@ class _Gate:
             with self._changed:
                 self._used -= need
                 self._changed.notify_all()
+
+
+def _tile_threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="tile")
 
 
 def _open_session(data: bytes, device: Device, memory_bytes: int, tensorrt_cache: Path | None) -> Any:
