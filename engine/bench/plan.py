@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.base.errors import InputError
 
-__all__ = ["PARTS", "REFERENCE", "SHARED", "Plan", "SequencePlan"]
+__all__ = ["PARTS", "REFERENCE", "SHARED", "BenchPlan", "SequencePlan"]
 
 PARTS = ("inference", "render", "training", "quality", "sequences")
 """In the order in which they run: what loads torch comes last."""
@@ -54,7 +54,7 @@ class SequencePlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """Settings of a run.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from engine.bench.timing import Samples
 
-__all__ = ["Cell", "Need", "Row", "Table"]
+__all__ = ["Cell", "Need", "Table", "TableRow"]
 
 Cell = Samples | float | str
 
@@ -34,7 +34,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of a table."""
 
     name: str
@@ -54,7 +54,7 @@ class Table:
     """Results of one part."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     notes: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, object]:

@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from engine import images
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError
 from engine.base.temporaries import replacing
 from engine.color.config import ColorConfig
@@ -37,7 +36,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-Mask = npt.NDArray[np.bool_]
 
 FORMAT_VERSION = 1
 SUFFIX = ".paintover.json"
@@ -128,10 +126,6 @@ class KeyTransform:
         untouched = np.abs(rgb - shown).max(axis=2) * _codes_of(rgb, self.bit_depth) <= _UNTOUCHED_CODES
         original = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
         return np.where(untouched[..., None], original, scene)
-
-    def reproducible(self, rgb: Floats, config: ColorConfig) -> Mask:
-        """(h, w): where the view shows a painting's inverse as it was painted, within ``ROUND_TRIP_TOLERANCE``."""
-        return self.round_trip_error(rgb, config) <= ROUND_TRIP_TOLERANCE
 
     def _forward(self, scene: Floats, config: ColorConfig) -> Floats:
         shown = config.view_forward(scene * np.float32(2.0**self.exposure), self.display, self.view)

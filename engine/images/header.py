@@ -109,11 +109,6 @@ class Header:
         return int(self.spec.get_int_attribute("oiio:BitsPerSample", 0))
 
     @property
-    def pixel_aspect(self) -> float:
-        """Width of a pixel over its height."""
-        return float(self.spec.get_float_attribute("PixelAspectRatio", 1.0))
-
-    @property
     def colorspace_hint(self) -> str | None:
         """The colorspace that the metadata names, unchecked."""
         for name in _HINTS:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.motion.flow import inside, pull
 from engine.motion.track import Track, View, flatness
 
@@ -47,8 +47,6 @@ _SMOOTH = 3.0
 """Sigma, pixels at that width, of the motion by which the surroundings are continued."""
 _SMALLEST = 8
 """Pixels, at the width of comparing, under which nothing is looked for."""
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
