@@ -1,4 +1,4 @@
-"""Atomic replacement of a file: a reader sees the whole new file or the old one, never a part.
+"""Temporary files, and atomic replacement: a reader sees the whole new file or the old one, never a part.
 
 A temporary is named ``.<stem>.<host>-<pid>-<random>.tmp<ext>`` and lies in the folder of the file it will become, so
 that the final rename stays on one file system. The host tag keeps one farm machine from judging another's process ids.

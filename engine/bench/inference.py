@@ -1,4 +1,4 @@
-"""Seconds per frame, work per pixel and memory of our look and of the reference's, alternating."""
+"""Inference: seconds per frame, work per pixel and memory of our look and of the reference's, alternating."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes the frames that the benchmark of sequences compares: one method, one folder of frames."""
+"""Methods that make the frames that the benchmark of sequences compares: one method, one folder of frames."""
 
 from __future__ import annotations
 

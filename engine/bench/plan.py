@@ -1,4 +1,4 @@
-"""What a run of the benchmark is asked to do."""
+"""Plan of a run of the benchmark: what it is asked to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a budget of seconds buys: both recipes trained as a user would, rendered, and scored against painted frames."""
+"""Quality that a budget buys: both recipes trained as a user would, rendered, and scored against painted frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole render against the inference of the same frames: how much of reading and writing stays visible."""
+"""Rendering against the inference of the same frames: how much of reading and writing stays visible."""
 
 from __future__ import annotations
 

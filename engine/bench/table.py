@@ -1,4 +1,4 @@
-"""A part's results, as text and as JSON."""
+"""Tables of a part's results, as text and as JSON."""
 
 from __future__ import annotations
 

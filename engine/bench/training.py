@@ -1,4 +1,4 @@
-"""Steps per second, and seconds until the keyframe is matched, of our recipe and of the reference; imports torch."""
+"""Training: steps per second, and seconds until the keyframe is matched, of our recipe and the reference's."""
 
 from __future__ import annotations
 

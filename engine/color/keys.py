@@ -1,4 +1,4 @@
-"""A plate frame out through a display view for painting, and the painting back as scene-linear.
+"""Keys: plate frames out through a display view for painting, and the paintings back as scene-linear.
 
 Three things make the way back exact. The view's inverse is OCIO's own. The export remembers its plate, so a pixel that
 the artist left alone returns the plate's value, highlights above the view's peak included. And what the view cannot

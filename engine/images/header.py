@@ -1,4 +1,4 @@
-"""Everything of an image file but its color: what is needed to write a rendered frame like its plate."""
+"""Header: everything of an image file but its color, as is needed to write a rendered frame like its plate."""
 
 from __future__ import annotations
 

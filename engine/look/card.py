@@ -1,4 +1,4 @@
-"""A look's card, and what is checked of a look before any of it runs.
+"""Card of a look, and what is checked of a look before any of it runs.
 
 A look is data: everything here reads the file with ``onnx`` alone, so a file that is truncated, points outside itself
 or asks for foreign code is refused before a session sees it.

@@ -1,4 +1,4 @@
-"""A loaded look: one call that stylizes one image.
+"""Session of a loaded look: one call that stylizes one image.
 
 The CPU gives the same bytes whatever the number of threads, because every tile runs on a single thread of onnxruntime
 and tiles run side by side. Onnxruntime's own threads do not give that: they cut element-wise operators in pieces, and

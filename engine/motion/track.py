@@ -1,4 +1,4 @@
-"""One keyframe followed through a shot: where each pixel of a frame was in the keyframe, and how sure that is.
+"""Track of one keyframe through a shot: where each pixel of a frame was in the keyframe, and how sure that is.
 
 A track is carried on frame by frame. Each frame starts from the chained flow and is then matched with the keyframe
 directly, which takes out the drift; pixel by pixel the better of the two goes on. Confidence has no memory: it judges

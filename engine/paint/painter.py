@@ -1,4 +1,4 @@
-"""A painterly brush-stroke renderer, for people who have no painting yet.
+"""Painter: a brush-stroke renderer, for people who have no painting yet.
 
 Coarse brushes first, then finer ones only where the canvas still differs from the plate, after Hertzmann, "Painterly
 rendering with curved brush strokes of multiple sizes" (1998). Added here: bristles, tapering and dry ends, an impasto

@@ -1,4 +1,4 @@
-"""The denoised plate on disk: ``work/denoised/NAME.####.exr``, scene-linear in the working colorspace, half floats.
+"""Denoised frames on disk: ``work/denoised/NAME.####.exr``, scene-linear in the working colorspace, half floats.
 
 A frame is a function of its neighbors on the plate within the filter's range and of nothing else, so any order, any
 number of threads and any stop give the same bytes. What is averaged is the working encoding, where equal steps look

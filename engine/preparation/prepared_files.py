@@ -1,4 +1,4 @@
-"""Files made from the plate, one for each frame: denoised frames and guide images, and how they are known to be right.
+"""Prepared files, one for each frame: denoised frames and guide images, and how they are known to be right.
 
 Each says in its header what it is, which plate frame it belongs to and, as one hash, what all it was made from::
 

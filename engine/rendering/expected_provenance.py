@@ -1,4 +1,4 @@
-"""What a rendered frame says of what it was made from, if it is the one that a job would write."""
+"""Expected provenance: what a rendered frame says of its making, if it is the one that a job would write."""
 
 from __future__ import annotations
 

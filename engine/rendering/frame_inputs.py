@@ -1,4 +1,4 @@
-"""What a look takes of a frame besides its plate: STMap sidecars, a guide image, a denoised frame; found and checked.
+"""Inputs of a frame besides its plate: STMap sidecars, a guide image, a denoised frame; found and checked.
 
 All of them are files of that one frame, so frames render in any order, anywhere.
 """

@@ -1,4 +1,4 @@
-"""Renders frames in this process, several in flight: while one is inferred, others are read, converted and written.
+"""Pipeline of frames in this process: while one is inferred, others are read, converted and written.
 
 Every frame runs from file to file in one thread; the look itself lets only so many tiles compute at once. So reading
 and writing hide behind inference without queues between stages, and a frame that fails fails alone.

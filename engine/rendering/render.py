@@ -1,4 +1,4 @@
-"""Frames in, frames out: render a plate through a look, skip what is already right, verify what is there.
+"""Render and verify: a plate through a look, frames in, frames out; what is already right is skipped.
 
 Neither the order of frames, nor the number of workers, threads or frames in flight changes a byte.
 """

@@ -1,4 +1,4 @@
-"""How frames are rendered, and the hash of it that every frame carries."""
+"""Settings of a render, and the hash of them that every frame carries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which frames to paint: how much of a shot each would carry, estimated at a small size, and the best few of them.
+"""Coverage: how much of a shot each frame would carry if it were painted, estimated small, and the best few of them.
 
 From every candidate the plate's flow is followed both ways. A pixel of another frame counts as carried as far as the
 steps in between are reliable and the plate still looks alike there. The choice is greedy maximum coverage: each frame

@@ -1,4 +1,4 @@
-"""Pictures for people: contact sheets and before-and-after strips, 8-bit sRGB."""
+"""Sheets for people: contact sheets and before-and-after strips, 8-bit sRGB."""
 
 from __future__ import annotations
 

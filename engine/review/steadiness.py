@@ -1,4 +1,4 @@
-"""How steady rendered frames are: the change from one frame to the next that the plate's motion does not explain."""
+"""Steadiness of rendered frames: the change from one to the next that the plate's motion does not explain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optical flow by RAFT (Teed and Deng 2020), an option beside OpenCV's DIS and never required.
+"""Motion vectors by RAFT (Teed and Deng 2020), an option beside OpenCV's DIS and never required.
 
 ``python -m engine.training.raft.vectors --weights W --plate P --frames R --out FOLDER`` writes ``forward.%04d.flo`` and
 ``backward.%04d.flo`` (or ``flow.%04d.exr`` with both layers), which ``engine.motion.flow_files`` reads; one JSON event

@@ -1,4 +1,4 @@
-"""The search's picture: loss against each parameter, as in figure 6 of Texler et al. 2020."""
+"""Plot of the search: loss against each parameter, as in figure 6 of Texler et al. 2020."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published hyper-parameter search: each setting trains for a fixed time and is scored on frames it has not seen.
+"""Hyper-parameter search as published: each setting trains for a fixed time and is scored on frames it has not seen.
 
 ``python -m engine.training.tune.search --job JOB.json --search SEARCH.json`` runs it: the job is one of
 ``engine.training.train``, whose budget is that of each setting. The frames of a reference sequence (the paper took
