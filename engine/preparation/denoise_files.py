@@ -26,7 +26,7 @@ from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.motion.flow import estimate, luma8, one_thread, reliability
 from engine.preparation.denoise import DenoiseSettings, filter_frame
-from engine.preparation.parallel import Prepared, Progress, Stop, for_each, stopped
+from engine.preparation.parallel import MadeFiles, Progress, Stop, for_each, stopped
 from engine.preparation.prepared_files import denoised_frames
 from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
@@ -53,7 +53,7 @@ def prepare_denoised(
     overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
-) -> Prepared:
+) -> MadeFiles:
     """Make the denoised frames that are missing or no longer right.
 
     Memory does not grow with the number of frames: it holds those within the range of the filter.
@@ -106,7 +106,7 @@ def prepare_denoised(
         progress(finished, len(wanted), "already there")
     with one_thread():
         for_each(missing, make, threads or cpu_count(), done=done, stop=stop)
-    return Prepared(len(missing), kept, foreign)
+    return MadeFiles(len(missing), kept, foreign)
 
 
 def _neighbors(plate: Plate, frame: int, reach: int) -> tuple[int, ...]:

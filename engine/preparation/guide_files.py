@@ -28,7 +28,7 @@ from engine.preparation import guides
 from engine.preparation import lattice as guide_grid
 from engine.preparation.guides import GuideSettings, Points
 from engine.preparation.lattice import Grid, GridSettings
-from engine.preparation.parallel import Prepared, Progress, Stop, for_each, stopped
+from engine.preparation.parallel import MadeFiles, Progress, Stop, for_each, stopped
 from engine.preparation.prepared_files import guide_images
 from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
@@ -128,7 +128,7 @@ def prepare_guides(
     overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
-) -> Prepared:
+) -> MadeFiles:
     """Make the guide images that are missing or no longer right.
 
     Memory does not grow with the number of frames. The guide covers the whole frame, whatever a keyframe's matte.
@@ -183,7 +183,7 @@ def prepare_guides(
     with one_thread():
         for_each((1, -1), chains.follow, 2, done=lambda _: None, stop=stop, poll=lambda: tell("following points"))
         for_each(missing, draw, threads or cpu_count(), done=done, stop=stop)
-    return Prepared(len(missing), kept, foreign)
+    return MadeFiles(len(missing), kept, foreign)
 
 
 class _Chains:

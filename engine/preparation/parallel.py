@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.base.errors import Interrupted
 
-__all__ = ["Prepared", "Progress", "Stop", "for_each", "stopped"]
+__all__ = ["MadeFiles", "Progress", "Stop", "for_each", "stopped"]
 
 Progress = Callable[[int, int, str], None]
 """Receives files done, all of them, and a text."""
@@ -19,7 +19,7 @@ Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
-class Prepared:
+class MadeFiles:
     """What became of the files."""
 
     made: int

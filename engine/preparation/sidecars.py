@@ -39,7 +39,7 @@ from engine.motion.flow import estimate, one_thread
 from engine.motion.lookalike import Lookalike, find_lookalike, no_lookalike
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
 from engine.motion.track import Track, View, advance, begin, view
-from engine.preparation.parallel import Prepared, Progress, Stop, stopped
+from engine.preparation.parallel import MadeFiles, Progress, Stop, stopped
 from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 
@@ -77,7 +77,7 @@ def prepare_sidecars(
     overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
-) -> Prepared:
+) -> MadeFiles:
     """Make the sidecars that are missing or no longer right.
 
     Memory does not grow with the number of frames, nor with that of keyframes beyond those that sweep together: a sweep
@@ -149,7 +149,7 @@ def prepare_sidecars(
                 failed.set()
             if error is not None:
                 raise error
-    return Prepared(made, kept, tuple(sorted(foreign)))
+    return MadeFiles(made, kept, tuple(sorted(foreign)))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from engine.images.files import Image
 from engine.images.provenance import file_sha256
 from engine.shot.shot import Plate
 
-__all__ = ["PlateFrame", "PlateReader", "plate_sha256"]
+__all__ = ["PlateFrame", "PlateReader", "plate_image", "plate_sha256"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +72,7 @@ class PlateReader:
             ImageError: missing or damaged.
             ColorError: the colorspace stated is not in the config.
         """
-        path = self.path.path(frame)
-        movie = self.path.is_movie
-        image = movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
+        path, image = self.path.path(frame), plate_image(self.path, frame)
         return PlateFrame(frame, path, image, self._config.stated_or_guessed(self.colorspace, image.header, path))
 
     def linear(self, frame: int) -> Floats:
@@ -144,6 +142,16 @@ class PlateReader:
             while len(self._kept) > self._keep:
                 self._kept.popitem(last=False)
         return made
+
+
+def plate_image(path: SequencePath, frame: int) -> Image:
+    """A frame as its file has it, without a word on its colorspace; for that there is :class:`PlateReader`.
+
+    Raises:
+        ImageError: missing or damaged.
+    """
+    file = path.path(frame)
+    return movies.read_frame(file, frame, frame=frame) if path.is_movie else images.read(file, frame=frame)
 
 
 def plate_sha256(path: SequencePath, frame: int) -> str:
