@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from engine.base.arrays import Floats, Mask
 from engine.motion.flow import inside, pull
-from engine.motion.track import Track, View, flatness
+from engine.motion.track import FrameFeatures, Track, flatness
 
 __all__ = ["LOST", "SURE", "Lookalike", "find_lookalike", "no_lookalike"]
 
@@ -74,7 +74,9 @@ def no_lookalike(height: int, width: int) -> Lookalike:
     return Lookalike(np.zeros((height, width, 2), np.float32), empty > 0, empty)
 
 
-def find_lookalike(previous: Lookalike, step_back: Floats, track: Track, frame: View, key: View) -> Lookalike:
+def find_lookalike(
+    previous: Lookalike, step_back: Floats, track: Track, frame: FrameFeatures, key: FrameFeatures
+) -> Lookalike:
     """The lookalike of one frame, from that of the neighbor nearer to the keyframe.
 
     Args:
@@ -108,7 +110,7 @@ def _moved(lookalike: Lookalike, step_back: Floats) -> tuple[Floats, Mask]:
 class _Places:
     """A frame and its keyframe, small, as places are compared."""
 
-    def __init__(self, frame: View, key: View, track: Track) -> None:
+    def __init__(self, frame: FrameFeatures, key: FrameFeatures, track: Track) -> None:
         self.height, self.width = track.confidence.shape
         scale = max(1, round(self.width / _WIDTH))
         self.rows, self.columns = max(1, self.height // scale), max(1, self.width // scale)
@@ -130,7 +132,7 @@ class _Places:
     def _small_flow(self, flow: Floats) -> Floats:
         return self._small(flow) * self.shrink
 
-    def _features(self, view: View) -> Floats:
+    def _features(self, view: FrameFeatures) -> Floats:
         """(h, w, 4): color and twice the contrast around."""
         small = self._small(np.dstack([view.color, 2 * view.contrast]).astype(np.float32))
         return np.asarray(cv2.GaussianBlur(small, (0, 0), 1.5), np.float32)

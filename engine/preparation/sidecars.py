@@ -38,7 +38,7 @@ from engine.color.config import ColorConfig
 from engine.motion.flow import estimate, one_thread
 from engine.motion.lookalike import Lookalike, find_lookalike, no_lookalike
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
-from engine.motion.track import Track, View, advance, begin, view
+from engine.motion.track import FrameFeatures, Track, advance, begin, frame_features
 from engine.preparation.parallel import MadeFiles, Progress, Stop, stopped
 from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
@@ -165,8 +165,8 @@ class _SidecarJob:
     overwrite: bool
     stop: Stop
 
-    def view(self, frame: int) -> View:
-        return view(self.reader.linear(frame))
+    def features(self, frame: int) -> FrameFeatures:
+        return frame_features(self.reader.linear(frame))
 
     def leave_if_asked(self, failed: threading.Event) -> None:
         if self.stop() or failed.is_set():
@@ -221,7 +221,7 @@ class _Sweep:
                 previous = None
                 continue
             self.job.leave_if_asked(failed)
-            current = self.job.view(frame)
+            current = self.job.features(frame)
             if passing and previous is not None:
                 self._check_size(frame, current, previous, passing[0].key)
                 back, forth = self._steps(before, frame, previous, current, flows)
@@ -235,7 +235,7 @@ class _Sweep:
                 chain.begin(current, results)
             before, previous = frame, current
 
-    def _check_size(self, frame: int, current: View, previous: View, key: int) -> None:
+    def _check_size(self, frame: int, current: FrameFeatures, previous: FrameFeatures, key: int) -> None:
         height, width = current.gray.shape
         if previous.gray.shape != (height, width):
             raise ImageError(
@@ -246,7 +246,7 @@ class _Sweep:
             )
 
     def _steps(
-        self, before: int, frame: int, previous: View, current: View, flows: ThreadPoolExecutor
+        self, before: int, frame: int, previous: FrameFeatures, current: FrameFeatures, flows: ThreadPoolExecutor
     ) -> tuple[Floats, Floats]:
         """Flow from the new frame to the previous one, and the other way."""
         vectors = self.job.vectors
@@ -281,7 +281,7 @@ class _Chain:
         self._digests: dict[int, str] = {}
         self._missing: frozenset[int] = frozenset()
         self._start, self._last = 0, -1
-        self._view: View | None = None
+        self._key_features: FrameFeatures | None = None
         self._track: Track | None = None
         self._lookalike: Lookalike | None = None
         self._reached: int | None = None
@@ -317,18 +317,19 @@ class _Chain:
         first, last = self.path[self._start], self.path[self._last]
         return (frame - first) * self.towards > 0 and (last - frame) * self.towards >= 0
 
-    def begin(self, current: View, results: queue.SimpleQueue[tuple[str, Path]]) -> None:
+    def begin(self, current: FrameFeatures, results: queue.SimpleQueue[tuple[str, Path]]) -> None:
         """Take the chain up, at the keyframe or where it was left."""
         self._saved_at = time.monotonic()
         if self._track is None:
-            self._view, self._track, self._lookalike = current, begin(current), no_lookalike(*current.gray.shape)
+            self._key_features, self._track = current, begin(current)
+            self._lookalike = no_lookalike(*current.gray.shape)
             if self.key in self._missing:
                 self._write(self.key)
                 results.put(("made", sidecar_path(self.job.work, self.key, self.key)))
             if self._last == self._start:
-                self._view = self._track = self._lookalike = None
+                self._key_features = self._track = self._lookalike = None
             return
-        self._view = self.job.view(self.key)
+        self._key_features = self.job.features(self.key)
         if self._track.to_key.shape[:2] != current.gray.shape:
             remedy = "delete it, and prepare again"
             raise ImageError("where the chain stands is of another size than the plate", path=self.state, remedy=remedy)
@@ -336,18 +337,18 @@ class _Chain:
     def advance(
         self,
         frame: int,
-        current: View,
+        current: FrameFeatures,
         back: Floats,
         forth: Floats,
         flows: ThreadPoolExecutor,
         results: queue.SimpleQueue[tuple[str, Path]],
     ) -> None:
         """Go on to the next frame, and write its sidecar if it is missing; lets go of everything behind the last."""
-        if self._track is None or self._lookalike is None or self._view is None:
+        if self._track is None or self._lookalike is None or self._key_features is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
         self._reached = None
-        self._track = advance(self._track, back, forth, current, self._view, flows)
-        self._lookalike = find_lookalike(self._lookalike, back, self._track, current, self._view)
+        self._track = advance(self._track, back, forth, current, self._key_features, flows)
+        self._lookalike = find_lookalike(self._lookalike, back, self._track, current, self._key_features)
         if frame in self._missing:
             self._write(frame)
             results.put(("made", sidecar_path(self.job.work, self.key, frame)))
@@ -356,7 +357,7 @@ class _Chain:
         if last or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
             self.save()
         if last:
-            self._view = self._track = self._lookalike = None
+            self._key_features = self._track = self._lookalike = None
 
     def save(self) -> None:
         """Write where the chain stands, unless that is on disk already."""

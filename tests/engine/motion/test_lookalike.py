@@ -16,7 +16,7 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.motion.flow import inside
 from engine.motion.lookalike import LOST, SURE, Lookalike, find_lookalike, no_lookalike
 from engine.motion.stmap import read_sidecars, sidecar_path, stmap_to_flow, write_sidecar
-from engine.motion.track import Track, view
+from engine.motion.track import Track, frame_features
 from engine.preparation.sidecars import prepare_sidecars
 from engine.shot.shot import Plate
 
@@ -38,7 +38,7 @@ def scene(frame: int, *, light: float = 1.0) -> Floats:
 
 def followed(frames: int, light: float = 1.0) -> tuple[list[Lookalike], list[Track]]:
     """Lookalikes and tracks from the keyframe 0 on; the tracks are the truth."""
-    views = [view(scene(frame, light=1.0 if frame == 0 else light)) for frame in range(frames)]
+    views = [frame_features(scene(frame, light=1.0 if frame == 0 else light)) for frame in range(frames)]
     back = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     back[..., 0] = PAN
     tracks, lookalikes = [], [no_lookalike(HEIGHT, WIDTH)]
@@ -146,7 +146,7 @@ def test_borrowed_coordinates_name_pixels_of_the_keyframe(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 17), (17, 3), (40, 900)])
 def test_any_size_can_borrow(size: tuple[int, int]) -> None:
-    frame, key = (view(np.full((*size, 3), value, np.float32)) for value in (0.2, 0.3))
+    frame, key = (frame_features(np.full((*size, 3), value, np.float32)) for value in (0.2, 0.3))
     still = np.zeros((*size, 2), np.float32)
     lost = Track(still, still, np.zeros(size, np.float32))
     lookalike = find_lookalike(no_lookalike(*size), still, lost, frame, key)
