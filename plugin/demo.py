@@ -24,10 +24,13 @@ import numpy.typing as npt
 
 from engine import images
 from engine.base.errors import InputError, PaintoverError
+from engine.base.frames import SequencePath
+from engine.color.config import ColorConfig
 from engine.images import movies
 from engine.images.provenance import file_sha256
-from engine.paint.painter import PRESETS, paint_file
+from engine.paint.painter import PRESETS, paint_frame
 from engine.review import sheets
+from engine.shot.plate import PlateReader
 
 __all__ = ["DemoSettings", "fetch_clip", "main"]
 
@@ -162,7 +165,8 @@ def _demo(options: argparse.Namespace) -> int:
         steps.skipped(f"Painting of frame {keyframe}")
     else:
         with steps.step(f"Paint frame {keyframe} in {settings.style}"):
-            paint_file(_numbered(plate, keyframe), painted, settings.style, 0, keyframe)
+            reader = PlateReader(SequencePath.parse(plate), None, ColorConfig.active())
+            paint_frame(reader, keyframe, painted, settings.style, 0)
 
     command = _run_command(plate, out, painted, settings, options.budget, folder / "work")
     made_from = f"{options.budget} {file_sha256(painted)}"

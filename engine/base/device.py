@@ -1,4 +1,4 @@
-"""Which device a look runs on: the CPU, or a CUDA device that is really there."""
+"""Devices that a look runs on: the CPU, or a CUDA device that is really there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine: how many cores this process may use, and how much memory it may still take."""
+"""Machine: how many cores this process may use, and how much memory it may still take."""
 
 from __future__ import annotations
 

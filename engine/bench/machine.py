@@ -1,4 +1,4 @@
-"""Where and with what a benchmark ran."""
+"""Machine and versions with which a benchmark ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How pixels and a plate's header become the parts of a file to write."""
+"""Encoding: how pixels and a plate's header become the parts of a file to write."""
 
 from __future__ import annotations
 

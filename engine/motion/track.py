@@ -1,4 +1,4 @@
-"""One keyframe followed through a shot: where each pixel of a frame was in the keyframe, and how sure that is.
+"""Track of one keyframe through a shot: where each pixel of a frame was in the keyframe, and how sure that is.
 
 A track is carried on frame by frame. Each frame starts from the chained flow and is then matched with the keyframe
 directly, which takes out the drift; pixel by pixel the better of the two goes on, and is registered with the keyframe
@@ -19,7 +19,7 @@ from engine.color import shaper
 from engine.motion.flow import compose, estimate, inside, luma8, pull
 from engine.motion.registration import Picture, picture, refined
 
-__all__ = ["Track", "View", "advance", "begin", "flatness", "view"]
+__all__ = ["FrameFeatures", "Track", "advance", "begin", "flatness", "frame_features"]
 
 _DETAIL = 1.5
 """Sigma, pixels, of the window in which a match is judged."""
@@ -36,7 +36,7 @@ _LIGHT_PX = 81
 
 
 @dataclass(frozen=True)
-class View:
+class FrameFeatures:
     """What a plate's frame is to the tracker."""
 
     gray: Bytes
@@ -65,16 +65,16 @@ class Track:
     """(H, W) in 0..1."""
 
 
-def view(linear: Floats) -> View:
+def frame_features(linear: Floats) -> FrameFeatures:
     """Prepare a plate's frame (H, W, 3), scene-linear working colorspace."""
     color = np.clip(shaper.encode(linear), 0.0, 1.0)
     detail = color - _blur(color, _SURROUND)
     contrast = np.sqrt(_blur(np.square(detail).mean(axis=2), 2 * _DETAIL))
     noise = min(float(np.percentile(contrast, _FLATTEST)), _NOISIEST)
-    return View(luma8(color), color, detail, contrast, noise, picture(color))
+    return FrameFeatures(luma8(color), color, detail, contrast, noise, picture(color))
 
 
-def begin(key: View) -> Track:
+def begin(key: FrameFeatures) -> Track:
     """The keyframe itself: every pixel at its place, fully sure."""
     height, width = key.gray.shape
     still = np.zeros((height, width, 2), np.float32)
@@ -82,7 +82,12 @@ def begin(key: View) -> Track:
 
 
 def advance(
-    previous: Track, step_back: Floats, step_forth: Floats, frame: View, key: View, pool: Executor | None = None
+    previous: Track,
+    step_back: Floats,
+    step_forth: Floats,
+    frame: FrameFeatures,
+    key: FrameFeatures,
+    pool: Executor | None = None,
 ) -> Track:
     """From one frame's track to its neighbor's.
 
@@ -100,14 +105,14 @@ def advance(
     return Track(to_key, from_key, _confidence(to_key, from_key, _mismatch(to_key, frame, key), frame, key))
 
 
-def _matched(chained: Floats, here: View, there: View) -> Floats:
+def _matched(chained: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
     """The chained flow or the direct match that starts from it, whichever is better, registered."""
     flow, mismatch = _better(chained, estimate(here.gray, there.gray, chained), here, there)
     trusted = np.exp(-np.square(mismatch / _MISMATCH)).astype(np.float32)
     return refined(flow, trusted, here.picture, there.picture)
 
 
-def _better(first: Floats, second: Floats, here: View, there: View) -> tuple[Floats, Floats]:
+def _better(first: Floats, second: Floats, here: FrameFeatures, there: FrameFeatures) -> tuple[Floats, Floats]:
     """Of two flows the one that matches better, pixel by pixel, and its mismatch."""
     one, two = _mismatch(first, here, there), _mismatch(second, here, there)
     # A narrow blend: where both fit alike, switching from pixel to pixel would tear.
@@ -116,7 +121,7 @@ def _better(first: Floats, second: Floats, here: View, there: View) -> tuple[Flo
     return flow, np.minimum(one, two)
 
 
-def _mismatch(flow: Floats, here: View, there: View) -> Floats:
+def _mismatch(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
     """(H, W): difference of detail after following ``flow``, relative to the contrast that there is."""
     difference = np.abs(here.detail - pull(there.detail, flow)).mean(axis=2)
     scale = _scale(np.maximum(here.contrast, pull(there.contrast, flow)))
@@ -128,7 +133,7 @@ def _scale(contrast: Floats) -> Floats:
     return 0.02 + 0.7 * contrast
 
 
-def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: View, key: View) -> Floats:
+def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
     noise = max(frame.noise, key.noise)
     contrast = np.maximum(frame.contrast, pull(key.contrast, to_key))
     # Grain is another one in every frame and says nothing against a track.
@@ -143,7 +148,7 @@ def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: View,
     return np.clip(_blur(sure.astype(np.float32), 1.0), 0, 1)
 
 
-def flatness(frame: View) -> Floats:
+def flatness(frame: FrameFeatures) -> Floats:
     """(H, W) in 0..1: 1 where the plate shows nothing but grain."""
     return _flat(frame.contrast, frame.noise)
 

@@ -1,4 +1,4 @@
-"""How frames are rendered, and the hash of it that every frame carries."""
+"""Settings of a render, and the hash of them that every frame carries."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class RenderSettings:
         if self.memory_gib is not None and self.memory_gib <= 0:
             raise InputError(f"{self.memory_gib} GiB of memory is too little")
 
-    def beside(self, denoise: str | None) -> RenderSettings:
-        """These settings without a way to denoise that the look itself, trained with ``denoise``, asks for."""
-        return replace(self, denoise=None) if self.denoise == denoise else self
+    def without_own_denoise(self, look_denoise: str | None) -> RenderSettings:
+        """These settings without a way to denoise that is the look's own: both ask for the same frames."""
+        return replace(self, denoise=None) if self.denoise == look_denoise else self
 
     def hash(self, *, plate_colorspace: str | None, config: str) -> str:
         """SHA-256 over what changes pixels, so neither device, threads nor memory.

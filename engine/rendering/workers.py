@@ -1,8 +1,8 @@
-"""Renders frames in several processes: one for each GPU, or for work that must survive a crash.
+"""Worker processes that render frames side by side: one for each GPU, or for work that must survive a crash.
 
-This module is both ends: :class:`Crew` starts Python processes that run :func:`main` and hands them frames, one JSON
-line each, through stdin; a child answers with one JSON line a frame. A child whose stdin closes without a farewell has
-lost its parent and ends.
+This module is both ends: :class:`WorkerPool` starts Python processes that run :func:`main` and hands them frames, one
+JSON line each, through stdin; a child answers with one JSON line a frame. A child whose stdin closes without an "end"
+has lost its parent and ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,11 +39,12 @@ from engine.base.errors import (
 )
 from engine.base.machine import free_bytes
 from engine.look.card import open_look
-from engine.look.footprint import bytes_per_pixel
+from engine.look.memory import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE
+from engine.rendering.frame_clock import FrameClock
 from engine.rendering.pipeline import FrameResult, Job, Pipeline
 
-__all__ = ["Crew", "main", "workers_for"]
+__all__ = ["WorkerPool", "main", "workers_for"]
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class _Worker:
         self, job: Job, threads: int, memory_bytes: int, inbox: queue.SimpleQueue[tuple[_Worker, str]]
     ) -> None:
         self.held: dict[int, None] = {}
-        self.began: dict[int, float] = {}
-        """Of the frames in flight, when their work began; a clock's seconds."""
+        self.clock = FrameClock()
+        """Of the frames whose work began."""
         self.depth = threads + 3
         self.process = subprocess.Popen(
             [sys.executable, "-c", _START, str(Path(__file__).resolve().parents[2])],
@@ -81,22 +81,22 @@ class _Worker:
             text=True,
             encoding="utf-8",
         )
-        self._say({"job": job.to_json(), "threads": threads, "memory_bytes": memory_bytes})
+        self._send({"job": job.to_json(), "threads": threads, "memory_bytes": memory_bytes})
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
 
     def give(self, frame: int) -> None:
         self.held[frame] = None
-        self._say({"frame": frame})
+        self._send({"frame": frame})
 
-    def dismiss(self) -> None:
+    def finish(self) -> None:
         """Nothing more will come; the child finishes what it holds and ends."""
-        self._say({"end": True})
+        self._send({"end": True})
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         stdin = self.process.stdin
         if stdin is not None:
             # Where it died, the reader finds out.
@@ -111,7 +111,7 @@ class _Worker:
         inbox.put((self, ""))
 
 
-class Crew:
+class WorkerPool:
     """Several workers on one job."""
 
     def __init__(self, job: Job, *, workers: int, threads: int, timeout_s: float | None = None) -> None:
@@ -147,7 +147,9 @@ class Crew:
                 self._feed()
                 if stop():
                     raise Interrupted("stopped on request")
-                self._end_late_frames(report)
+                # What is done and not heard of yet is not late.
+                if self._inbox.empty():
+                    self._end_late_frames(report)
                 try:
                     worker, line = self._inbox.get(timeout=0.1)
                 except queue.Empty:
@@ -155,9 +157,9 @@ class Crew:
                 if worker not in self._workers:
                     continue
                 if line:
-                    self._hear(worker, json.loads(line), report)
+                    self._handle(worker, json.loads(line), report)
                 else:
-                    self._bury(worker, report)
+                    self._replace_dead(worker, report)
         finally:
             for worker in self._workers:
                 worker.kill()
@@ -181,12 +183,12 @@ class Crew:
                 worker.give(self._waiting.popleft())
         if not self._waiting and not self._suspects and not any(worker.held for worker in self._workers):
             for worker in self._workers:
-                worker.dismiss()
+                worker.finish()
 
     def _holds_suspect(self, worker: _Worker) -> bool:
         return any(frame in self._tries for frame in worker.held)
 
-    def _hear(self, worker: _Worker, message: dict[str, Any], report: Callable[[FrameResult], None]) -> None:
+    def _handle(self, worker: _Worker, message: dict[str, Any], report: Callable[[FrameResult], None]) -> None:
         if "log" in message:
             level, text = message["log"]
             if text not in self._logged:
@@ -195,34 +197,32 @@ class Crew:
         elif "fatal" in message:
             raise _error(message["fatal"])
         elif "began" in message:
-            worker.began[message["began"]] = time.monotonic()
+            worker.clock.begin(message["began"])
         elif message["result"]["frame"] in worker.held:
             result = FrameResult(**{**message["result"], "warnings": tuple(message["result"]["warnings"])})
             worker.held.pop(result.frame)
-            worker.began.pop(result.frame, None)
+            worker.clock.end(result.frame)
             report(result)
 
     def _end_late_frames(self, report: Callable[[FrameResult], None]) -> None:
         """End the workers whose frames take too long; what else they held is given to others."""
         if self._timeout_s is None:
             return
-        now = time.monotonic()
         for worker in tuple(self._workers):
-            limit_s = self._timeout_s * len(worker.began)
-            late = [frame for frame, began in worker.began.items() if now - began > limit_s]
+            late = worker.clock.late(self._timeout_s)
             if not late:
                 continue
             self._workers.remove(worker)
             worker.kill()
-            for frame in late:
-                what = f"frame {frame}: not done within {limit_s:g} s, given up"
+            for frame, flight_s in late.items():
+                what = f"frame {frame}: not done within {flight_s:.3g} s, given up"
                 report(FrameResult(frame, "failed", f"{what}; give more --timeout, or look at this frame", 1))
             self._waiting.extendleft(frame for frame in reversed(tuple(worker.held)) if frame not in late)
             worker.held.clear()
             if self._waiting or self._suspects:
                 self._start()
 
-    def _bury(self, worker: _Worker, report: Callable[[FrameResult], None]) -> None:
+    def _replace_dead(self, worker: _Worker, report: Callable[[FrameResult], None]) -> None:
         code = worker.process.wait()
         self._workers.remove(worker)
         if code == 0 and not worker.held:

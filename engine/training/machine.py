@@ -1,4 +1,4 @@
-"""Where training runs and in which precision."""
+"""Machine that training runs on: its device, threads and precision."""
 
 from __future__ import annotations
 

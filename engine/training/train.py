@@ -32,7 +32,7 @@ from engine.base.temporaries import clean_temporaries
 from engine.color.config import ColorConfig
 from engine.motion.stmap import find_sidecars, read_sidecars
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
-from engine.training.data.keyframes import Keyframe, load_guide, load_keyframes, load_plate
+from engine.training.data.keyframes import LoadedKeyframe, load_guide, load_keyframes, load_plate
 from engine.training.events import Emit, open_events
 from engine.training.export.look import write_look
 from engine.training.job.job import RECIPES, Settings, TrainingJob
@@ -211,7 +211,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
 def build_recipe(
     job: TrainingJob,
     settings: Settings,
-    keyframes: list[Keyframe],
+    keyframes: list[LoadedKeyframe],
     machine: Machine,
     rng: np.random.Generator,
     emit: Emit,
@@ -232,7 +232,7 @@ def build_recipe(
     return TexlerRecipe(pairs, machine, rng, deep, full_frame=job.recipe.endswith("fullframe"))
 
 
-def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[Keyframe]) -> str:
+def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[LoadedKeyframe]) -> str:
     """SHA-256 over what makes two runs the same training, the length of the run aside."""
     digest = hashlib.sha256()
     facts = {"recipe": job.recipe, "seed": job.seed, "features": job.features, "settings": asdict(settings)}
@@ -256,7 +256,7 @@ def unpainted_frame(job: TrainingJob) -> int | None:
 
 
 def carried_to(
-    job: TrainingJob, keyframes: list[Keyframe], frame: int | None, size: tuple[int, ...]
+    job: TrainingJob, keyframes: list[LoadedKeyframe], frame: int | None, size: tuple[int, ...]
 ) -> np.ndarray | None:
     """The STMaps (H, W, 3K) of an unpainted frame, as rendering would read them; None where there are none."""
     if frame is None:
@@ -272,7 +272,7 @@ class _Run:
     job: TrainingJob
     recipe: Recipe
     machine: Machine
-    keyframes: list[Keyframe]
+    keyframes: list[LoadedKeyframe]
     probe: np.ndarray
     probe_stmap: np.ndarray | None
     probe_guide: np.ndarray | None

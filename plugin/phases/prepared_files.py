@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.preparation.prepare import MadeFiles, PrepareEvent, prepare
+from engine.preparation.parallel import MadeFiles
+from engine.preparation.prepare import PrepareEvent, prepare
 from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate, Shot

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from engine import images
 from engine.color.config import ColorConfig
 from engine.color.keys import check_key_output, export_key, is_untouched_export
 from plugin.arguments.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting
@@ -53,13 +52,12 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         stop.check()
         path = out.path(frame)
         with still(plate, frame) as source:
-            colorspace = options.colorspace or config.guess(images.read(source, frame=frame).header, source)
             key = export_key(
                 source,
                 frame,
                 path,
                 config,
-                colorspace,
+                options.colorspace,
                 display=options.display,
                 view=options.view,
                 exposure=exposure,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from engine.color.config import ColorConfig
-from engine.paint.painter import PRESETS, paint_file
+from engine.paint.painter import PRESETS, paint_frame
+from engine.shot.plate import PlateReader
 from plugin.arguments.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
-from plugin.arguments.request import out_from, plate_from, still
+from plugin.arguments.request import out_from, plate_from
 from plugin.arguments.verb_options import add_paint_style
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import Phase, Progress, counted_frames
@@ -37,19 +38,20 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Paint every frame of the range."""
     plate = plate_from(options, None)
     out = out_from(options, None)
-    check_spaces(ColorConfig.active(), [options.colorspace])
+    config = ColorConfig.active()
+    check_spaces(config, [options.colorspace])
     check_plate(plate)
     check_out(out, plate)
     if not options.overwrite:
         check_paintings_kept([out.path(frame) for frame in plate.frames])
     style = options.style or next(iter(PRESETS))
+    reader = PlateReader(plate.path, options.colorspace, config)
     progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, style {style}")])
     progress.begin("paint")
     for count, frame in enumerate(plate.frames, 1):
         stop.check()
         path = out.path(frame)
-        with still(plate, frame) as source:
-            paint_file(source, path, style, options.seed or 0, frame, options.colorspace)
+        paint_frame(reader, frame, path, style, options.seed or 0)
         progress.update(count / len(plate.frames), f"frame {frame}", {"frame": frame, "path": str(path)})
         progress.note(f"{path}: frame {frame} painted; train on it with --keyframe {frame}={path}")
     progress.finish()

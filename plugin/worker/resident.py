@@ -57,7 +57,8 @@ def render_resident(
         Interrupted: the worker was asked to stop.
         PaintoverError: what else the worker failed of, or there is none to be had.
     """
-    if settings.tensorrt or settings.threads is not None or settings.beside(card.denoise).denoise is not None:
+    other_denoise = settings.without_own_denoise(card.denoise).denoise is not None
+    if settings.tensorrt or settings.threads is not None or other_denoise:
         what = "a resident worker takes no --tensorrt, no --threads, and no --denoise but the look's own"
         raise InputError(what, remedy="leave them out, or render without --resident")
     started = time.monotonic()

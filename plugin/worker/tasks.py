@@ -124,7 +124,7 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
             look = _look(job, looks)
             inputs = FrameInputs.of(look.card, plate.path, work_of(job), Path(job.work), settings.denoise)
             facts = LookFacts(look.sha256, inputs)
-            settings = settings.beside(look.card.denoise)
+            settings = settings.without_own_denoise(look.card.denoise)
         except LookError as error:
             facts = error
         settings_hash = settings.hash(plate_colorspace=plate.colorspace, config=config.name)

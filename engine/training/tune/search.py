@@ -1,4 +1,4 @@
-"""The published hyper-parameter search: each setting trains for a fixed time and is scored on frames it has not seen.
+"""Hyper-parameter search as published: each setting trains for a fixed time and is scored on frames it has not seen.
 
 ``python -m engine.training.tune.search --job JOB.json --search SEARCH.json`` runs it: the job is one of
 ``engine.training.train``, whose budget is that of each setting. The frames of a reference sequence (the paper took
@@ -42,6 +42,7 @@ from engine.color.config import ColorConfig
 from engine.images.provenance import file_sha256
 from engine.motion.stmap import find_sidecars, sidecars_sha256
 from engine.rendering.render import RenderSettings, render
+from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 from engine.training.events import open_events
 from engine.training.job.job import Settings, TrainingJob
@@ -192,17 +193,15 @@ def _score(
     how = RenderSettings(device=job.device, out_colorspace=config.working, bit_depth="float", threads=job.threads)
     render(job.look, plate, out, how, work=sidecars)
     distance = _deep_distance(job.features) if job.features else None
+    reference = PlateReader(SequencePath.parse(search.reference), search.reference_colorspace, config)
     errors, distances = [], []
     for frame in frames:
-        path = SequencePath.parse(search.reference).path(frame)
-        read = images.read(path, frame=frame)
-        space = search.reference_colorspace or config.guess(read.header, path)
-        wanted = shaper.encode(config.to_working(read.rgb, space))
+        wanted = shaper.encode(reference.linear(frame))
         shown = shaper.encode(images.read(out.path(frame), frame=frame).rgb)
         if shown.shape != wanted.shape:
             sizes = f"{wanted.shape[1]}x{wanted.shape[0]}, the plate {shown.shape[1]}x{shown.shape[0]}"
             remedy = "render the reference at the plate's size"
-            raise ImageError(f"the reference is {sizes}", frame=frame, path=path, remedy=remedy)
+            raise ImageError(f"the reference is {sizes}", frame=frame, path=reference.path.path(frame), remedy=remedy)
         errors.append(float(np.abs(shown - wanted).mean()))
         if distance is not None:
             distances.append(distance(shown, wanted))

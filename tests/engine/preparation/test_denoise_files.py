@@ -20,7 +20,7 @@ from engine.preparation.denoise_files import prepare_denoised
 from engine.preparation.prepared_files import denoised_frames
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
-from tests.engine.motion.test_chains import draw, shot, write_exr
+from tests.engine.preparation.test_sidecars import draw, shot, write_exr
 
 NEAR = DenoiseSettings(range=2)
 

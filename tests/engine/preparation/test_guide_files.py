@@ -21,8 +21,8 @@ from engine.preparation.guides import GuideSettings, advance, draw, scatter
 from engine.preparation.prepared_files import guide_images
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
-from tests.engine.motion.test_chains import draw as draw_plate
-from tests.engine.motion.test_chains import shot, write_exr
+from tests.engine.preparation.test_sidecars import draw as draw_plate
+from tests.engine.preparation.test_sidecars import shot, write_exr
 
 
 def hashes(work: Path) -> dict[str, str]:

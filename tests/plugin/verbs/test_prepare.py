@@ -17,7 +17,7 @@ import pytest
 from engine import images
 from engine.motion.flow_files import write_flow
 from engine.motion.stmap import sidecar_path
-from tests.engine.motion.test_chains import STEP, shot, write_exr
+from tests.engine.preparation.test_sidecars import STEP, shot, write_exr
 from tests.plugin.test_cli import KEY, PLATE, RENDER, RUN, Cli, picture, posix
 from tests.plugin.test_cli import cli as cli
 from tests.support import ROOT

@@ -17,7 +17,7 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 from engine import images
 from engine.base.errors import ColorError, ImageError, InputError, PaintoverError
 from engine.color.config import ColorConfig
-from engine.training.data.keyframes import Keyframe, load_keyframes
+from engine.training.data.keyframes import LoadedKeyframe, load_keyframes
 from engine.training.job.job import TrainingJob
 from engine.training.train import train
 from tests.support.procedural import TINY, ProceduralShot, painting_of, plate
@@ -30,7 +30,7 @@ def shot(tmp_path: Path) -> ProceduralShot:
     return ProceduralShot.write(tmp_path)
 
 
-def load(job: TrainingJob) -> list[Keyframe]:
+def load(job: TrainingJob) -> list[LoadedKeyframe]:
     return load_keyframes(job, ColorConfig.active())
 
 
