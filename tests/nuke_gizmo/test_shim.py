@@ -19,10 +19,10 @@ from engine import images
 from plugin.client import errors as host_errors
 from plugin.client.errors import HostError, RequestCancelled, RequestFailed
 from plugin.hosts.install_nuke import install
-from tests.plugin.client.test_job import VERSIONS, interpreter
-from tests.plugin.test_cli import FAKE
 from tests.support import ROOT, SUPPORT
+from tests.support.command_line import FAKE
 from tests.support.host_contract import FRAMES, HostContract, Stage, Subject, training_length
+from tests.support.interpreters import VERSIONS, interpreter
 
 pytest.importorskip("tkinter", reason="the stand-in for Nuke reads node text with the Tcl of tkinter")
 from tests.support.nuke import stub as nuke_stub

@@ -13,8 +13,8 @@ from engine import images
 from engine.base.frames import FrameRange, SequencePath
 from engine.shot.shot import Plate
 from plugin.arguments.options import Options
-from tests.plugin.test_cli import Cli
-from tests.support import ROOT, lookfactory
+from tests.support import lookfactory
+from tests.support.command_line import Cli
 
 SLOW = (sys.executable, str(Path(__file__).with_name("slow_paintover.py")))
 """Calls ``paintover`` with frames that take their time; see slow_paintover.py."""

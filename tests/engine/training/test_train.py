@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.support import ROOT
+from tests.support.signals import posix
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
@@ -31,8 +32,6 @@ from engine.look.session import Look
 from engine.training.job.job import Settings, TrainingJob
 from engine.training.train import Trained, train
 from tests.support.procedural import TINY, ProceduralShot, hdr_plate, job_text, painting_of, plate
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
 DRIVER = textwrap.dedent(
     """
@@ -169,7 +168,7 @@ def test_a_preview_strip_shows_four_pictures(shot: ProceduralShot, monkeypatch: 
 
 
 def test_a_stopped_look_is_a_look(shot: ProceduralShot) -> None:
-    from tests.engine.training.test_checkpoint import StopAfter
+    from tests.support.interrupts import StopAfter
 
     job = shot.job(steps=50)
     done = train(job, lambda event: None, StopAfter(2), settings=TINY)
@@ -192,7 +191,7 @@ def test_a_budget_is_kept_within_a_tenth(shot: ProceduralShot) -> None:
 
 
 def test_a_resumed_budget_counts_what_was_spent(shot: ProceduralShot) -> None:
-    from tests.engine.training.test_checkpoint import StopAfter
+    from tests.support.interrupts import StopAfter
 
     job = shot.job(budget_s=5.0)
     first = train(job, lambda event: None, StopAfter(5), settings=TINY)
@@ -362,7 +361,7 @@ def test_kill_9_leaves_nothing_in_part(shot: ProceduralShot, kills: int) -> None
 
 
 def stopper(events: list[dict[str, object]]) -> object:
-    from tests.engine.training.test_checkpoint import StopAfter
+    from tests.support.interrupts import StopAfter
 
     return StopAfter(2)
 

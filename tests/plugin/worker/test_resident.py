@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,8 +27,7 @@ from plugin.client.worker_request import ask
 from plugin.phases import rendering
 from tests.support import ROOT
 from tests.support.farm_shot import Shot, make_shot
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+from tests.support.signals import posix
 
 
 @pytest.fixture
