@@ -1,4 +1,4 @@
-"""``python -m tests.support.fuse_knobs``: draws the Fuse's knobs, in both modes, from its own text, for docs/resolve.md."""
+"""The Fuse's knobs, drawn in both modes from its own text: ``python -m tests.support.fuse_knobs``, for docs/resolve.md."""
 
 from __future__ import annotations
 
