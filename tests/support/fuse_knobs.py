@@ -1,4 +1,4 @@
-"""The Fuse's knobs, drawn in both modes from its own text: ``python -m tests.support.fuse_knobs``, for docs/resolve.md."""
+"""The Fuse's knobs in both modes, from its own text, for docs/resolve.md: ``python -m tests.support.fuse_knobs``."""
 
 from __future__ import annotations
 
