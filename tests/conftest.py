@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+# Networks here are tiny: a second thread of torch mostly waits, and beside another worker it waits for a core. It is
+# read when torch is imported, here or in a process that a test starts; training sets its own number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from hypothesis import HealthCheck, settings
 
 # How long an example takes, by the wall clock, is the machine's affair; each test has many of them all the same.

@@ -26,6 +26,7 @@ SCORE = SHARED / "bench" / "score.py"
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(
         not (LYNX.is_dir() and SCORE.is_file()), reason="needs ../shared (real footage and its score, not in a clone)"
     ),

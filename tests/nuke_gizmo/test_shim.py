@@ -30,6 +30,8 @@ from tests.support.nuke_stage import Nuke, at, nuke_at, opened
 from tests.support.nuke_stage import nuke as nuke
 from tests.support.nuke_stage import shot as shot
 
+pytestmark = pytest.mark.host
+
 FAKE_TRAINING = f"training_process.COMMAND = (sys.executable, {str(FAKE)!r})"
 
 

@@ -210,6 +210,7 @@ def test_progress_for_machines(cli: Cli) -> None:
 # Stopping
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_render_leaves_whole_frames_and_goes_on(tmp_path: Path, signum: int, code: int) -> None:

@@ -26,6 +26,8 @@ from tests.support.fusion_model import Fuse, FuseError
 from tests.support.pictures import picture
 from tests.support.signals import posix
 
+pytestmark = pytest.mark.host
+
 pytest.importorskip("lupa.luajit21", reason="lupa, which brings LuaJIT, is not installed (pip install lupa)")
 
 FUSE = ROOT / "resolve_fuse" / "Paintover.fuse"

@@ -36,6 +36,8 @@ from paintover_resolve.resolve_host import ResolveHost, stop_file  # type: ignor
 from paintover_resolve.sources import source_of  # type: ignore[import-not-found]
 from paintover_resolve.timeline import chosen_clips, current_clip, playhead  # type: ignore[import-not-found]
 
+pytestmark = pytest.mark.host
+
 VERSIONS = ("18.6.6", "19.1.4", "21.0.0")
 HOUR = 86400
 """Frames of an hour at 24 a second, where timelines begin."""

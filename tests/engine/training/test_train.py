@@ -179,6 +179,7 @@ def test_a_stopped_look_is_a_look(shot: ProceduralShot) -> None:
 # Budgets
 
 
+@pytest.mark.alone
 def test_a_budget_is_kept_within_a_tenth(shot: ProceduralShot) -> None:
     began = time.perf_counter()
     done = run(shot.job(budget_s=5.0))
@@ -190,6 +191,7 @@ def test_a_budget_is_kept_within_a_tenth(shot: ProceduralShot) -> None:
     assert open_look(done.look).card.trained.seconds == pytest.approx(done.seconds, abs=0.5)
 
 
+@pytest.mark.alone
 def test_a_resumed_budget_counts_what_was_spent(shot: ProceduralShot) -> None:
     from tests.support.interrupts import StopAfter
 

@@ -26,6 +26,8 @@ from tests.support.host_contract import FRAMES, HostContract, SessionSubject, St
 from tests.support.pictures import picture
 from tests.support.signals import posix
 
+pytestmark = pytest.mark.host
+
 
 def never(title: str, fraction: float) -> bool:
     return False

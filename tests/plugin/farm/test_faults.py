@@ -28,6 +28,8 @@ from plugin.training.record import trained_look
 from tests.support import ROOT, lookfactory
 from tests.support.farm_shot import SLOW, Shot, make_shot
 
+pytestmark = pytest.mark.cluster
+
 PAINTOVER = (sys.executable, "-m", "plugin")
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX alone has these limits or signals")
 

@@ -20,6 +20,8 @@ from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli, make_program
 from tests.support.pictures import picture
 
+pytestmark = pytest.mark.cluster
+
 pytest.importorskip("openjd.cli", reason="needs openjd-cli; see the extra dev")
 
 SUBMIT = ("submit", "--engine", "openjd", "--plate", "plates/plate.%04d.png", "--frames", "0-10", "--work", "the work",

@@ -25,6 +25,8 @@ from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli
 from tests.support.pictures import picture
 
+pytestmark = pytest.mark.cluster
+
 REMEDY = "run paintover prepare again"
 OTHER = np.full((24, 32, 3), 0.25, np.float32)
 

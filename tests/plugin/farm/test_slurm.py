@@ -21,6 +21,8 @@ from tests.support.command_line import Cli
 from tests.support.farm_cluster import NODES, SlurmCluster
 from tests.support.farm_shot import make_cli, make_program
 
+pytestmark = pytest.mark.cluster
+
 ARRAY_SIZE = 4
 """MaxArraySize of the test cluster: six chunks need two arrays."""
 

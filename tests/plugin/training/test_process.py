@@ -171,6 +171,7 @@ class Driven:
         return [int(line) for line in self.log.read_text(encoding="utf-8").split()] if self.log.is_file() else []
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_one_signal_to_the_whole_group_reaches_the_child_once(tmp_path: Path, signum: int, code: int) -> None:
@@ -190,6 +191,7 @@ def test_one_signal_to_the_whole_group_reaches_the_child_once(tmp_path: Path, si
     assert seconds < 5
 
 
+@pytest.mark.alone
 @posix
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     driven = Driven(tmp_path, FAKE_TRAINING="slow", FAKE_TRAINING_EXPORT_S="30")
@@ -204,6 +206,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     assert "stopped" in stderr and seconds < 5
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize("behavior", ["deaf", "slow"])
 def test_sigterm_leaves_within_five_seconds_whatever_the_child_does(tmp_path: Path, behavior: str) -> None:

@@ -105,6 +105,7 @@ def test_what_fails_is_named_and_the_rest_is_done(
     assert tuple(shot.out.existing() or ()) == (1, 2, 3, 4, 6)
 
 
+@pytest.mark.alone
 @posix
 def test_a_stop_ends_the_worker_s_render_too(shot: Shot, address: Path) -> None:
     for frame in shot.frames:
