@@ -23,8 +23,8 @@ help:
 	@echo '                 $(BIN)/python -m pytest $(TOGETHER) && $(BIN)/python -m pytest $(ALONE)'
 	@echo 'make test-fast  the inner loop, under 90 seconds: no slow test, no farm, no host, nothing by the clock'
 	@echo '                 $(BIN)/python -m pytest $(FAST)'
-	@echo 'make check   lint, types, and which module may import which'
-	@echo '                 $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports'
+	@echo 'make check   lint, format, types, and which module may import which'
+	@echo '                 $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports'
 	@echo 'make bench   training and rendering times on this machine, beside the published configuration'
 	@echo '                 $(BIN)/python -m engine.bench'
 	@echo 'make clean   remove caches and the demo; $(VENV) stays'
@@ -51,6 +51,7 @@ test-fast: env
 
 check: env
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
