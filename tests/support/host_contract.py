@@ -35,7 +35,7 @@ FRAMES = range(4)
 def training_length() -> dict[str, Any]:
     """How long a session with real training trains: few steps, or PAINTOVER_SESSION_S seconds as an artist would."""
     seconds = os.environ.get("PAINTOVER_SESSION_S")
-    return {"budget_s": float(seconds)} if seconds else {"steps": 12}
+    return {"budget_s": float(seconds)} if seconds else {"steps": 3}
 
 
 class Stage:
