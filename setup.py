@@ -25,7 +25,10 @@ setup(
         "resolve_fuse.paintover_resolve",
     ],
     package_data={
+        "engine": ["py.typed"],
+        "plugin": ["py.typed"],
         "plugin.client": ["job.schema.json"],
+        "plugin.report": ["templates/*"],
         "nuke_gizmo": ["Paintover.gizmo"],
         "resolve_fuse": ["Paintover.fuse", "scripts/*.py"],
     },
@@ -43,6 +46,7 @@ setup(
         "psutil>=6.0",
         "rich>=13.7",
         "av>=13.0",
+        "jinja2>=3.1",
     ],
     extras_require={
         "farm": ["distributed>=2024.8"],

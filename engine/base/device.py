@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import onnxruntime as ort
-
 from engine.base.errors import DeviceError, InputError
+from engine.base.runtime import ort
 
 __all__ = ["CudaDevice", "Device", "cuda_devices", "cuda_free_bytes", "resolve_device"]
 

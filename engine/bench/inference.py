@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
+from engine.base.runtime import ort
 from engine.bench.memory import peak_gib
 from engine.bench.plan import REFERENCE, Plan
 from engine.bench.shots import texture

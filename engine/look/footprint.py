@@ -6,7 +6,8 @@ import logging
 
 import numpy as np
 import onnx
-import onnxruntime as ort
+
+from engine.base.runtime import ort
 
 __all__ = ["bytes_per_pixel"]
 

@@ -9,6 +9,7 @@ from engine.base.errors import ImageError
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.look.card import LookFile
+from engine.look.session import Look
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.settings import RenderSettings
 from engine.shot.plate import plate_sha256
@@ -31,7 +32,7 @@ class ExpectedFacts:
     @classmethod
     def of(
         cls,
-        look: LookFile,
+        look: LookFile | Look,
         settings: RenderSettings | None,
         plate: Plate | None,
         work: Path | None,

@@ -266,7 +266,7 @@ class Pipeline:
         stmap = read_sidecars(sidecars, height, width, frame=frame)
         read_s = time.perf_counter() - started
 
-        styled = self.look.stylize(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
+        styled = self.look.infer(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
         warnings = []
         if bad_pixels:
             warnings.append(f"frame {frame}: {bad_pixels} pixels of the plate are NaN or Inf; filled from neighbours")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from engine.base.choices import DENOISE_MODES
 from engine.base.errors import InputError
-from engine.look.tiling import MIN_TILE
+from engine.look.tiling import check_tile
 
 __all__ = ["RenderSettings"]
 
@@ -46,8 +46,8 @@ class RenderSettings:
     """Memory to stay under; None for what is free."""
 
     def __post_init__(self) -> None:
-        if self.tile is not None and self.tile != 0 and self.tile < MIN_TILE:
-            raise InputError(f"a tile of {self.tile} pixels is too small", remedy=f"use {MIN_TILE} or more, or 0")
+        if self.tile is not None:
+            check_tile(self.tile)
         if self.denoise is not None and self.denoise not in DENOISE_MODES:
             known = " or ".join(DENOISE_MODES)
             raise InputError(f"no way to denoise is called {self.denoise!r}", remedy=f"use {known}")

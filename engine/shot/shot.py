@@ -29,7 +29,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,9 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from engine.base.choices import DENOISE_MODES, GUIDE_KINDS
-from engine.base.errors import InputError, OutputError
+from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import FrameRange, SequencePath
+from engine.images import movies
 
 __all__ = ["Keyframe", "Plate", "Shot"]
 
@@ -55,6 +56,34 @@ class Plate:
     frames: FrameRange
     colorspace: str | None = None
     """OCIO name; None for what each file and the OCIO config say."""
+
+    @classmethod
+    def of(
+        cls,
+        path: SequencePath | str | Path,
+        frames: FrameRange | str | int | Iterable[int] | None = None,
+        colorspace: str | None = None,
+    ) -> Plate:
+        """A plate from a pattern and a range as people write them.
+
+        Args:
+            path: a pattern such as ``plate.%04d.exr``, or a movie.
+            frames: such as ``"1001-1100"``, a frame number, or several; None for every frame on disk or in the movie.
+            colorspace: OCIO name; None for what each file and the OCIO config say.
+
+        Raises:
+            InputError: no frame number in the pattern, or no frame range.
+            ImageError: ``frames`` is None, and nothing is on disk.
+        """
+        pattern = SequencePath.of(path)
+        if frames is not None:
+            return cls(pattern, FrameRange.of(frames), colorspace)
+        if pattern.is_movie:
+            return cls(pattern, FrameRange.of(range(movies.frame_count(pattern.path(0)))), colorspace)
+        found = pattern.existing()
+        if found is None:
+            raise ImageError("no frame of the plate is on disk", path=pattern.text, remedy="check the path")
+        return cls(pattern, found, colorspace)
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from engine import images
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
-from engine.images import movies
 from engine.review.sheets import Cell, Row, contact_sheet
 from engine.shot.shot import Keyframe, Plate
+from plugin.report.stills import Stills
 
 __all__ = ["chosen_frames", "write_sheet"]
 
 _COLUMNS = 5
-_WIDEST_PX = 1600
-
-Pixels8 = npt.NDArray[np.uint8]
+_WIDEST_PX = 800
 
 
 def chosen_frames(plate: Plate, keyframes: Sequence[Keyframe], count: int = _COLUMNS) -> list[int]:
@@ -60,24 +56,11 @@ def write_sheet(
         OutputError: the sheet cannot be written.
     """
     painted = {keyframe.frame for keyframe in keyframes}
+    plates = Stills(plate.path, plate.colorspace, config, _WIDEST_PX)
+    results = Stills(out, out_colorspace, config, _WIDEST_PX)
     above, below = [], []
     for frame in chosen_frames(plate, keyframes):
-        source = plate.path.path(frame)
-        movie = plate.path.is_movie
-        image = movies.read_frame(source, frame, frame=frame) if movie else images.read(source, frame=frame)
-        before = _srgb(image, source, plate.colorspace, config)
-        result = out.path(frame)
-        after = _srgb(images.read(result, frame=frame), result, out_colorspace, config)
         marked = frame in painted
-        above.append(Cell(before, str(frame), marked=marked))
-        below.append(Cell(after, str(frame), "painted" if marked else "", marked=marked))
+        above.append(Cell(plates(frame).rgb, f"frame {frame}", "painted" if marked else "", marked=marked))
+        below.append(Cell(results(frame).rgb, f"frame {frame}", marked=marked))
     contact_sheet([Row("Plate", above), Row("Result", below)], path, title=title)
-
-
-def _srgb(image: images.Image, path: Path, colorspace: str | None, config: ColorConfig) -> Pixels8:
-    """For eyes only: scaled down by dropping pixels, clipped, no view transform."""
-    space = config.resolve(colorspace) if colorspace else config.guess(image.header, path)
-    step = max(1, image.rgb.shape[1] // _WIDEST_PX)
-    rgb = np.ascontiguousarray(image.rgb[::step, ::step])
-    shown = config.from_working(config.to_working(rgb, space), "sRGB")
-    return (np.clip(np.nan_to_num(shown), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)

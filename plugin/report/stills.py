@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,10 +15,12 @@ from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.images import movies
 
-__all__ = ["Still", "Stills"]
+__all__ = ["STILL_PX", "Still", "Stills", "fit", "reduced", "shown"]
 
 Pixels8 = npt.NDArray[np.uint8]
 
+STILL_PX = 400
+"""Width at which plates and results are measured and compared."""
 _CARRIED = "paintover.carried"
 
 
@@ -33,6 +36,35 @@ class Still:
     """(H, W) in 0..1, the layer ``paintover.carried`` of a rendered frame that has it."""
     bad_pixels: int
     """How many pixels had NaN or Inf."""
+
+
+def shown(rgb: Floats, colorspace: str, config: ColorConfig) -> Pixels8:
+    """Pixels (h, w, 3) of ``colorspace`` as every picture for people shows them: (h, w, 3) sRGB, clipped.
+
+    Raises:
+        ColorError: the colorspace cannot be converted.
+    """
+    space = config.resolve(colorspace)
+    if space != config.resolve("sRGB"):
+        rgb = config.from_working(config.to_working(rgb, space), "sRGB")
+    return np.asarray(np.clip(np.nan_to_num(rgb), 0.0, 1.0) * 255.0 + 0.5, np.uint8)
+
+
+def reduced(rgb: npt.NDArray[Any], width_px: int) -> npt.NDArray[Any]:
+    """A picture (h, w, C) at no more than this width."""
+    height, width = rgb.shape[:2]
+    if width <= width_px:
+        return rgb
+    size = (width_px, max(1, round(height * width_px / width)))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), rgb.dtype)
+
+
+def fit(picture: Pixels8, like: Pixels8) -> Pixels8:
+    """``picture`` at the size of ``like``."""
+    if picture.shape == like.shape:
+        return picture
+    size = (like.shape[1], like.shape[0])
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class Stills:
@@ -56,15 +88,8 @@ class Stills:
         movie = self._path.is_movie
         image = movies.read_frame(source, frame, frame=frame) if movie else images.read(source, frame=frame)
         height, width = image.rgb.shape[:2]
-        rgb = image.rgb
-        if width > self._width_px:
-            size = (self._width_px, max(1, round(height * self._width_px / width)))
-            rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32)
-        config = self._config
-        space = config.resolve(self._colorspace) if self._colorspace else config.guess(image.header, source)
-        if space != config.resolve("sRGB"):
-            rgb = config.from_working(config.to_working(rgb, space), "sRGB")
-        shown = (np.clip(np.nan_to_num(rgb), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        space = self._colorspace or self._config.guess(image.header, source)
+        rgb = shown(reduced(image.rgb, self._width_px), space, self._config)
         layer = image.header.parts[image.header.index].layers.get(_CARRIED)
         carried = None if layer is None else np.clip(np.nan_to_num(layer.astype(np.float32)), 0.0, 1.0)
-        return Still(shown, (height, width), carried, image.bad_pixels)
+        return Still(rgb, (height, width), carried, image.bad_pixels)

@@ -214,28 +214,28 @@ def memory_limit_bytes() -> int | None:
 def _rendering() -> Iterator[Finding]:
     section = "Rendering"
     import onnx
-    import onnxruntime
     from onnx import TensorProto, helper
 
     from engine.base.device import cuda_devices, load_cuda_libraries
+    from engine.base.runtime import TELEMETRY_SWITCH, ort
 
     def value(name: str) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
 
     graph = helper.make_graph([helper.make_node("Identity", ["a"], ["b"])], "doctor", [value("a")], [value("b")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    available = onnxruntime.get_available_providers()
+    available = ort.get_available_providers()
 
     def works(provider: str) -> bool:
-        quiet = onnxruntime.SessionOptions()
+        quiet = ort.SessionOptions()
         quiet.log_severity_level = 4
         # Where a provider does not load, the runtime says so on stdout and goes on with the CPU.
         with contextlib.redirect_stdout(io.StringIO()):
-            session = onnxruntime.InferenceSession(model, quiet, providers=[provider])
+            session = ort.InferenceSession(model, quiet, providers=[provider])
         return provider in session.get_providers()
 
     yield Finding(section, "CPU", "ok" if works("CPUExecutionProvider") else "bad", "inference works")
-    onnxruntime.set_default_logger_severity(4)
+    ort.set_default_logger_severity(4)
     devices, reason = cuda_devices()
     for device in devices:
         yield Finding(section, f"cuda:{device.index}", "ok", f"{device.name}, {device.total_bytes / _GIB:.0f} GiB")
@@ -254,6 +254,8 @@ def _rendering() -> Iterator[Finding]:
         else:
             yield Finding(section, name, "missing", f"its libraries do not load ({lacking})")
     yield Finding(section, "providers", "fact", ", ".join(available))
+    off = os.environ.get(TELEMETRY_SWITCH) == "1"
+    yield Finding(section, "telemetry", "ok" if off else "bad", "switched off; nothing leaves this machine")
 
 
 def _training() -> Iterator[Finding]:

@@ -82,7 +82,7 @@ def render_frames(
 
         try:
             report = render(
-                look.path,
+                look,
                 plate,
                 out,
                 settings,
@@ -91,7 +91,6 @@ def render_frames(
                 overwrite=overwrite,
                 progress=progress,
                 stop=stop,
-                loaded=look,
             )
         finally:
             # What ends a job early cancels the look, and by now nothing runs in it any more.

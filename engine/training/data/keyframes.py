@@ -23,6 +23,7 @@ from engine.images.files import Image
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
+from engine.shot.paintings import PAINTED, painted_alpha
 from engine.shot.plate import plate_sha256
 from engine.training.data.patches import MARGIN, Pair
 from engine.training.job.job import KeyframeJob, TrainingJob
@@ -31,10 +32,6 @@ from engine.training.model.carry_graph import StoredExemplar
 __all__ = ["Keyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
 
 log = logging.getLogger(__name__)
-
-
-PAINTED = 0.5 / 255
-"""Coverage under half an 8-bit code counts as unpainted."""
 
 
 @dataclass(frozen=True)
@@ -164,10 +161,9 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
     painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe.painting)
     weight = covered.astype(np.float32)
-    # An alpha that is the same everywhere says nothing (some applications write 0), but an empty layer is no painting.
-    empty = painted.alpha is not None and not painted.alpha.any() and not painted.rgb.any()
-    if painted.alpha is not None and (empty or float(np.ptp(painted.alpha)) > 0):
-        weight *= _fit_coverage(painted.alpha, plate_image.header, job.fit_paintings)
+    alpha = painted_alpha(painted)
+    if alpha is not None:
+        weight *= _fit_coverage(alpha, plate_image.header, job.fit_paintings)
     if keyframe.matte is not None:
         matte = images.read_matte(keyframe.matte, frame=frame)
         wrong = f"frame {frame}: the matte is {matte.shape[1]}x{matte.shape[0]}"

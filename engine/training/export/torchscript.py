@@ -26,13 +26,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
 from engine.base.errors import ExportError, InputError, PaintoverError
+from engine.base.runtime import ort
 from engine.base.temporaries import replacing
 from engine.color import shaper
 from engine.look.card import LookFile, open_look
@@ -104,7 +104,7 @@ def _class(source: str) -> type[torch.nn.Module]:
 
 def differences(module: torch.jit.ScriptModule, look: LookFile, maps: int = MAPS) -> Differences:
     """Measure a module against the look in onnxruntime, on pictures with highlights, negatives and wandering STMaps."""
-    session = onnxruntime.InferenceSession(look.data, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(look.data, providers=["CPUExecutionProvider"])
     count = len(look.card.keyframes)
     used = min(maps, count)
     found = {"float32": 0.0, "half": 0.0}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,16 +21,18 @@ from engine import images
 from engine.base.errors import ImageError, Interrupted
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
-from engine.motion.stmap import sidecar_path
+from engine.motion.stmap import sidecar_path, write_sidecar
 from engine.shot.shot import Keyframe, Plate
 from plugin.cli import main
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import NoProgress
 from plugin.report.charts import Line, chart
 from plugin.report.page import Summary, write_report
+from plugin.report.stills import Stills, shown
 from tests.support import ROOT, lookfactory
 
 SIZE = (72, 128)
+TEMPLATES = ROOT / "plugin" / "report" / "templates"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -38,6 +43,8 @@ class Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.styles = ""
+        self.scripts: list[str] = []
         self.open: list[str] = []
         self.feed(text)
         self.close()
@@ -54,11 +61,21 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
+        inside = self.open[-1] if self.open else ""
+        if inside == "script":
+            self.scripts.append(data)
+        elif inside == "style":
+            self.styles += data
+        else:
             self.text += data + "\n"
 
     def every(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def reel(self) -> list[dict[str, Any]]:
+        """The frames that the player shows."""
+        return json.loads(self.scripts[0])["frames"]
 
 
 def texture(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -128,7 +145,14 @@ def alone(text: str) -> Page:
     """The page parses, closes its tags, and refers to nothing outside itself."""
     page = Page(text)
     assert page.open == [] and text.startswith("<!DOCTYPE html>")
-    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    assert not {"link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    # The only scripts are the player's data and the player, which stands in a file of its own.
+    assert page.every("script") == [{"type": "application/json", "id": "reel"}, {}]
+    assert page.scripts[1].strip() == (TEMPLATES / "player.js").read_text(encoding="utf-8").strip()
+    pictures = [one[kind] for one in page.reel for kind in ("plate", "result")]
+    assert all(uri is None or uri.startswith("data:image/jpeg;base64,") for uri in pictures)
+    policy = next(meta["content"] for meta in page.every("meta") if "http-equiv" in meta)
+    assert policy is not None and policy.startswith("default-src 'none'; img-src data:;")
     for _, attributes in page.tags:
         for name in ("src", "href", "srcset", "xlink:href", "action", "background"):
             value = attributes.get(name)
@@ -211,6 +235,63 @@ def test_the_next_painting_has_its_reason(shot: Shot) -> None:
     assert f"Paint frame {summary.advice.frame} next" in page.text and "41 % of frames 4-6" in page.text
 
 
+def test_suggest_gives_the_same_advice(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    """A painting of which the alpha covers the left half, and a matte that leaves out the upper half."""
+    alpha = np.zeros(SIZE, np.float32)
+    alpha[:, : SIZE[1] // 2] = 1.0
+    matte = np.ones((*SIZE, 3), np.float32)
+    matte[: SIZE[0] // 2] = 0.0
+    painted, matted = shot.folder / "painted.png", shot.folder / "matte.png"
+    images.write(painted, shot.picture, alpha=alpha, bit_depth="uint8")
+    images.write(matted, matte, bit_depth="uint8")
+    keyframe = ["--keyframe", f"1={painted},matte={matted}"]
+    plate = ["--plate", shot.plate.path.text, "--frames", "1-9", "--work", str(shot.work)]
+    for sidecars in (False, True):
+        if sidecars:
+            for frame in range(1, 10):
+                write_sidecar(
+                    sidecar_path(shot.work, 1, frame),
+                    np.zeros((*SIZE, 2), np.float32),
+                    np.full(SIZE, 1.0, np.float32),
+                    SIZE,
+                )
+        assert main(["suggest", *plate, *keyframe, "--count", "1", "--json"]) == 0
+        suggested = json.loads(capsys.readouterr().out)
+        assert main(["report", *plate, *keyframe, "--out", shot.out.text, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert suggested["painted"][0]["from_sidecars"] == sidecars
+        assert suggested["painted"][0]["alone"] == pytest.approx(0.25, abs=0.01)
+        assert told["advice"]["frame"] == suggested["suggested"][0]["frame"]
+        assert told["advice"]["gain"] == pytest.approx(suggested["suggested"][0]["gain"], abs=1e-4)
+        assert "75 % of frames 1-9 ride on no painting" in told["advice"]["reason"]
+    # What is measured counts no more than what is planned, and a painting that is partial by intent is no warning.
+    assert told["carried"] == pytest.approx(0.25, abs=0.01)
+    assert not any(row["warnings"] for row in told["rows"])
+    page = alone((shot.work / "report.html").read_text(encoding="utf-8"))
+    assert "1 (25 % of the frame)" in page.text
+
+
+def test_a_damaged_painting_is_named_and_counts_wholly(shot: Shot) -> None:
+    (shot.folder / "painted.png").write_bytes(b"broken")
+    shot.sidecars({frame: 1.0 for frame in range(1, 10)})
+    keys = [Keyframe(1, shot.folder / "painted.png")]
+    summary = write_report(
+        shot.folder / "r.html", shot.plate, shot.out, None, keys, shot.work, ColorConfig.active(), NoProgress()
+    )
+    assert summary.carried == 1.0 and len(summary.warnings) == 1
+    assert summary.warnings[0].startswith("keyframe 1 counts as painted wholly: frame 1: ")
+
+
+def test_the_next_painting_has_its_command(shot: Shot) -> None:
+    shot.sidecars({1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5, 5: 0.5, 6: 0.5, 7: 1.0, 8: 1.0, 9: 1.0})
+    summary, text = shot.report()
+    page, frame = alone(text), summary.advice.frame
+    command = f"paintover key --plate {shot.plate.path.text} --frames {frame} --out paint.%04d.png"
+    assert command in page.text.splitlines() and f"--keyframe {frame}=paint.{frame:04d}.png" in page.text
+    # What to do stands before everything else.
+    assert page.text.index("What to do next") < page.text.index("Plate and result")
+
+
 def test_a_shot_that_is_carried_needs_no_painting(shot: Shot) -> None:
     shot.sidecars({frame: 1.0 for frame in range(1, 10)})
     summary, _ = shot.report()
@@ -287,7 +368,51 @@ def test_the_page_stands_alone(shot: Shot) -> None:
     page = alone(text)
     assert len(page.every("svg")) == 2 and len(page.every("tr")) == 10
     assert all(image.get("alt") for image in page.every("img")) and len(page.every("img")) >= 12
-    assert "prefers-color-scheme:dark" in text and len(text) < 1_000_000
+    assert re.search(r"@media \(prefers-color-scheme:\s*dark\)", page.styles) and len(text) < 1_000_000
+
+
+def test_the_player_has_every_frame(shot: Shot) -> None:
+    shot.out.path(3).unlink()
+    _, text = shot.report()
+    page = alone(text)
+    assert [one["frame"] for one in page.reel] == list(range(1, 10)) and "All 9 frames." in page.text
+    assert [one["frame"] for one in page.reel if one["painted"]] == [1]
+    lost = page.reel[2]
+    assert (lost["result"], lost["state"], lost["why"]) == (None, "missing", "missing")
+    codes = np.frombuffer(base64.b64decode(page.reel[0]["plate"].split(",")[1]), np.uint8)
+    plate = cv2.imdecode(codes, cv2.IMREAD_COLOR)
+    # In gray: a JPEG has half of the colors' detail.
+    gray = cv2.cvtColor(plate, cv2.COLOR_BGR2GRAY)
+    truth = cv2.cvtColor(shot.picture, cv2.COLOR_RGB2GRAY)
+    assert plate.shape == (*SIZE, 3) and np.abs(gray - truth * 255).mean() < 3.0
+    kinds = [button.get("data-view") for button in page.every("button")]
+    assert kinds[:3] == ["plate", "result", "wipe"]
+
+
+def test_one_frame_has_a_page(shot: Shot) -> None:
+    plate = Plate(shot.plate.path, FrameRange.parse("1"))
+    summary, text = shot.report(plate=plate)
+    page = alone(text)
+    assert len(page.reel) == 1 and "One frame." in page.text and page.every("svg") == []
+    assert "1 of 1" in page.text and summary.error is None
+
+
+def test_two_keyframes_and_no_sidecars(shot: Shot) -> None:
+    """A static plate: each carries the other, so nothing is left to paint."""
+    keys = [Keyframe(1, Path("a.png")), Keyframe(9, Path("b.png"))]
+    path = shot.folder / "r.html"
+    summary = write_report(path, shot.plate, shot.out, None, keys, shot.work, ColorConfig.active(), NoProgress())
+    page = alone(path.read_text(encoding="utf-8"))
+    assert summary.advice.frame is None and [one["frame"] for one in page.reel if one["painted"]] == [1, 9]
+
+
+def test_a_linear_plate_looks_as_its_display_values(shot: Shot) -> None:
+    """Half of scene-linear light is code 188 of sRGB, and not 128; one conversion serves every picture."""
+    config = ColorConfig.active()
+    linear = SequencePath.parse(shot.folder / "linear.%04d.exr")
+    images.write(linear.path(1), np.full((*SIZE, 3), 0.5, np.float32))
+    assert Stills(linear, "lin_rec709", config, 64)(1).rgb.mean() == pytest.approx(188, abs=1)
+    assert shown(np.full((2, 2, 3), 0.5, np.float32), "sRGB", config).max() == 128
 
 
 def test_a_hostile_name_is_only_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +427,10 @@ def test_a_hostile_name_is_only_text(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sidecar(shot.work, 1, 3, 0.5, (10, 10))
     _, text = shot.report()
     page = alone(text)
-    assert "<script" not in text and '"><script>alert(1)<' in page.text
+    assert '"><script>alert(1)<' in page.text and "alert(1)" not in "".join(page.scripts)
+    assert page.every("script") == [{"type": "application/json", "id": "reel"}, {}]
+    heading = re.search(r"<h1>(.*)</h1>", text)
+    assert heading is not None and html.unescape(heading[1]) == folder.name
     assert "the STMap sidecar is 10x10 and the plate 128x72" in page.text
 
 

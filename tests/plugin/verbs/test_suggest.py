@@ -18,7 +18,7 @@ import pytest
 from engine import images
 from engine.motion.stmap import sidecar_path
 from plugin.cli import main
-from plugin.report.suggestion_sheet import percent
+from plugin.report.advice import percent
 from tests.support import ROOT
 from tests.support.signals import posix
 

@@ -298,8 +298,8 @@ def test_confidence_blends_in_the_working_encoding(one: Look, confidence: float)
 
 def test_confidence_is_held_in_its_range(one: Look) -> None:
     pixels, uv = plate(24, 32), identity_map(24, 32)
-    over = one.stylize(pixels, stmap=stmap((uv, 1.7)))
-    under = one.stylize(pixels, stmap=stmap((uv, -3.0)))
+    over = one.infer(pixels, stmap=stmap((uv, 1.7)))
+    under = one.infer(pixels, stmap=stmap((uv, -3.0)))
     assert (over.carried == 1).all() and (under.carried == 0).all()
     np.testing.assert_array_equal(over.rgb, one.stylize(pixels, stmap=stmap((uv, 1.0))).rgb)
     np.testing.assert_array_equal(under.rgb, one.stylize(pixels).rgb)
