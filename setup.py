@@ -54,6 +54,7 @@ setup(
         "train": ["torch>=2.4", "safetensors>=0.4"],
         "dev": [
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "ruff>=0.5",
             "mypy>=1.10",

@@ -19,7 +19,7 @@ __all__ = ["macs_per_pixel", "measure"]
 
 SIZES = ((960, 540, 5), (1920, 1080, 2), (3840, 2160, 3))
 """Width, height, rounds."""
-QUICK_SIZES = ((320, 180, 3),)
+QUICK_SIZES = ((160, 90, 3),)
 NEEDED = Need("times faster", 10.0, at_least=True)
 REFERENCE_LIMIT_S = 60.0
 """The reference is left out where one frame is forecast to take longer."""

@@ -21,7 +21,7 @@ from engine.shot.shot import Plate
 __all__ = ["measure"]
 
 SIZE, FRAMES, ROUNDS = (1920, 1080), 5, 3
-QUICK_SIZE, QUICK_FRAMES, QUICK_ROUNDS = (320, 180), 3, 2
+QUICK_SIZE, QUICK_FRAMES, QUICK_ROUNDS = (160, 90), 2, 2
 WAYS = (("1 worker", 1, None), ("2 workers", 2, None), ("tile 512", 1, 512), ("whole frame", 1, 0))
 """Name, workers, tile."""
 NEEDED = Need("over inference", 1.25, at_least=False)

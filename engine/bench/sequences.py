@@ -56,7 +56,7 @@ class Format:
 
 QUICK = Format(160, 96, 8, (0, 7), (3, 4))
 QUICK_FAMILY = "sky"
-QUICK_STEPS = 5
+QUICK_STEPS = 3
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ __all__ = ["TARGETS_L1", "measure"]
 TARGETS_L1 = (0.10, 0.075)
 """Masked L1 on the whole keyframe, working encoding: about a linear filter's, and what takes training."""
 CHECK_EVERY_S = 5.0
-LIMIT_S, QUICK_LIMIT_S = 30.0, 3.0
-BLOCK_S, QUICK_BLOCK_S = 2.0, 0.4
+LIMIT_S, QUICK_LIMIT_S = 30.0, 1.0
+BLOCK_S, QUICK_BLOCK_S = 2.0, 0.1
 """Seconds of steps that make one sample of steps per second."""
 ROUNDS, QUICK_ROUNDS = 5, 3
 RACES, QUICK_RACES = 2, 1

@@ -133,7 +133,7 @@ def test_the_picture_is_that_of_the_text(text: str) -> None:
     from tests.support.nuke_knobs_picture import PICTURE, draw
 
     drawn = draw(text)
-    assert PICTURE.read_text(encoding="utf-8") == drawn, "run python tests/nuke_knobs_picture.py"
+    assert PICTURE.read_text(encoding="utf-8") == drawn, "run python -m tests.support.nuke_knobs_picture"
     (group,) = nuke_stub.load_text(text)
     for name in ("Add keyframe", "Build .cat", "keyframes", "if a frame is missing"):
         assert f">{name}<" in drawn

@@ -16,8 +16,7 @@ import pytest
 from engine import images
 from engine.base import temporaries
 from engine.base.errors import ImageError, NoPermissionError, OutputError
-from tests.engine.images.test_files import multipart as multipart
-from tests.engine.images.test_files import noise
+from tests.support.pictures import noise
 
 
 @pytest.mark.parametrize("extension", ["exr", "png", "tif", "jpg", "dpx", "bmp", "sgi", "hdr", "webp", "jp2"])

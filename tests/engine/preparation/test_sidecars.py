@@ -13,88 +13,26 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import OpenImageIO as oiio
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from engine import images
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.frames import FrameRange, SequencePath
-from engine.motion.stmap import flow_to_stmap, read_sidecars, sidecar_path, stmap_to_flow, write_sidecar
+from engine.motion.stmap import read_sidecars, sidecar_path, stmap_to_flow
 from engine.preparation import sidecars
 from engine.preparation.sidecars import prepare_sidecars
 from engine.shot import plate as plates
 from engine.shot.shot import Plate
-from tests.engine.motion.test_track import HEIGHT, WIDTH, moved, shifted, texture
 from tests.support import ROOT
-
-STEP = (2.0, -1.0)
-"""What the drawn plate moves from frame to frame, pixels of the keyframe."""
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
-
-
-def draw(folder: Path, frame: int, seed: int = 3) -> None:
-    pixels = moved(texture(seed), shifted(STEP[0] * frame, STEP[1] * frame))
-    images.write(folder / f"plate.{frame:04d}.png", pixels.astype(np.float32), bit_depth="uint8")
-
-
-def shot(folder: Path, frames: int = 5) -> Plate:
-    folder.mkdir(exist_ok=True)
-    for frame in range(frames):
-        draw(folder, frame)
-    return Plate(SequencePath.parse(folder / "plate.%04d.png"), FrameRange.parse(f"0-{frames - 1}"))
+from tests.support.pictures import write_exr
+from tests.support.sidecar_shots import STEP, draw, shot
+from tests.support.signals import posix
+from tests.support.textures import HEIGHT, WIDTH
 
 
 def hashes(work: Path) -> dict[str, str]:
     found = sorted((work / "stmap").rglob("[!.]*.exr"))
     return {str(path.relative_to(work)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
-
-
-def write_exr(path: Path, channels: dict[str, np.ndarray]) -> Path:
-    height, width = next(iter(channels.values())).shape
-    spec = oiio.ImageSpec(width, height, len(channels), oiio.FLOAT)
-    spec.channelnames = list(channels)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer = oiio.ImageOutput.create(str(path))
-    assert writer.open(str(path), spec)
-    assert writer.write_image(np.ascontiguousarray(np.stack(list(channels.values()), axis=2), np.float32))
-    assert writer.close()
-    return path
-
-
-# The convention
-
-
-def test_a_pixel_by_hand(tmp_path: Path) -> None:
-    # Upper left pixel of a 4x2 frame, which shows the keyframe's pixel one to the right and one down.
-    flow = np.zeros((2, 4, 2), np.float32)
-    flow[0, 0] = (1, 1)
-    path = tmp_path / "stmap" / "0001.exr"
-    write_sidecar(path, flow, np.full((2, 4), 0.25, np.float32), (2, 4))
-    source = oiio.ImageInput.open(str(path))
-    names, pixels = list(source.spec().channelnames), np.asarray(source.read_image(oiio.FLOAT))
-    source.close()
-    assert names == ["R", "G", "B", "A"]
-    # u counts pixel centers from the left, v from the bottom: column 1 of 4, lower row of 2.
-    assert pixels[0, 0].tolist() == [1.5 / 4, 0.5 / 2, 0.0, 0.25]
-    # One that stays: column 0 of the lower row.
-    assert pixels[1, 0].tolist() == [0.5 / 4, 0.5 / 2, 0.0, 0.25]
-    assert pixels[0, 3].tolist() == [3.5 / 4, 1.5 / 2, 0.0, 0.25]
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    key=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
-    seed=st.integers(0, 99),
-)
-def test_flow_and_stmap_are_each_others_inverse(size: tuple[int, int], key: tuple[int, int], seed: int) -> None:
-    flow = np.random.default_rng(seed).uniform(-50, 50, (*size, 2)).astype(np.float32)
-    back = stmap_to_flow(*flow_to_stmap(flow, *key), *key)
-    # Coordinates of up to 3000 pixels in float32 keep a thousandth of one.
-    np.testing.assert_allclose(back, flow, atol=2e-3)
 
 
 # What a shot gets
@@ -403,44 +341,3 @@ def test_a_kill_leaves_no_partial_file(tmp_path: Path) -> None:
     assert prepared.kept == len(left)
     assert hashes(tmp_path / "w") == hashes(tmp_path / "whole")
     assert not list((tmp_path / "w").rglob(".*tmp*"))
-
-
-# Read for rendering
-
-
-def read(path: Path, height: int = 2, width: int = 3) -> np.ndarray:
-    maps = read_sidecars([path], height, width, frame=7)
-    assert maps is not None
-    return maps
-
-
-@pytest.mark.parametrize("names", ["RG", "rg", "uv", "UV", "GR"])
-def test_a_map_by_hand_is_sure_where_it_points_into_the_picture(tmp_path: Path, names: str) -> None:
-    u = np.array([[0.0, 0.5, 1.0], [-0.01, 1.01, np.nan]], np.float32)
-    v = np.array([[0.0, 0.5, 1.0], [0.5, 0.5, 0.5]], np.float32)
-    planes = {name: u if name.lower() in "ru" else v for name in names}
-    maps = read(write_exr(tmp_path / "a.exr", planes))
-    assert maps[..., 2].tolist() == [[1, 1, 1], [0, 0, 0]]
-    np.testing.assert_array_equal(maps[0, :, 0], u[0])
-    np.testing.assert_array_equal(maps[1, :2, 1], v[1, :2])
-    assert maps[1, 2].tolist() == [0, 0, 0]
-    # A v outside is as bad as a u outside.
-    planes = {name: v if name.lower() in "ru" else u for name in names}
-    assert read(write_exr(tmp_path / "b.exr", planes))[..., 2].tolist() == [[1, 1, 1], [0, 0, 0]]
-
-
-def test_confidence_is_clipped(tmp_path: Path) -> None:
-    half = np.full((2, 3), 0.5, np.float32)
-    alpha = np.array([[-1.0, 0.25, 7.0], [np.inf, np.nan, 1.0]], np.float32)
-    maps = read(write_exr(tmp_path / "a.exr", {"R": half, "G": half, "A": alpha}))
-    assert maps[..., 2].tolist() == [[0, 0.25, 1], [0, 0, 1]]
-
-
-def test_maps_that_cannot_be_used(tmp_path: Path) -> None:
-    half = np.full((2, 3), 0.5, np.float32)
-    write_exr(tmp_path / "z.exr", {"Z": half})
-    with pytest.raises(ImageError, match=r"frame 7: the STMap sidecar has neither R and G nor u and v, but Z"):
-        read(tmp_path / "z.exr")
-    write_exr(tmp_path / "small.exr", {"R": half, "G": half})
-    with pytest.raises(ImageError, match=r"frame 7: the STMap sidecar is 3x2 and the plate 6x4 .*small\.exr"):
-        read(tmp_path / "small.exr", 4, 6)

@@ -16,8 +16,8 @@ from engine.rendering.pipeline import Job
 from engine.rendering.render import RenderSettings, render, verify
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
-from tests.engine.rendering.test_render import digests, make_plate, outputs
 from tests.support import lookfactory
+from tests.support.rendering import digests, make_plate, outputs
 
 ON_CPU = RenderSettings(device="cpu")
 FRAMES = FrameRange((1, 2, 3))

@@ -17,19 +17,8 @@ from engine.base.errors import InputError, OutputError
 from engine.training import train as training
 from engine.training.job.job import TrainingJob
 from engine.training.train import StopFlag, Trained, train
+from tests.support.interrupts import StopAfter
 from tests.support.procedural import TINY, ProceduralShot
-
-
-class StopAfter(StopFlag):
-    """Ctrl-C after so many looks at the flag, of which there is one a step."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    @property  # type: ignore[override]
-    def exit_code(self) -> int:
-        self._left -= 1
-        return 130 if self._left < 0 else 0
 
 
 def run(job: TrainingJob, stop: StopFlag | None = None) -> Trained:

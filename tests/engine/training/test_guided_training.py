@@ -26,8 +26,8 @@ from engine.training.export.look import write_look
 from engine.training.job.job import TrainingJob
 from engine.training.model.network import Architecture
 from engine.training.train import train
-from tests.engine.training.data.test_patches import make_pair, sampler
-from tests.engine.training.export.test_look import card, lively, stored
+from tests.support.networks import card, lively, stored
+from tests.support.pairs import make_pair, sampler
 from tests.support.procedural import TINY, ProceduralShot, plate
 
 

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.support import ROOT
+from tests.support.signals import posix
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
@@ -30,9 +31,8 @@ from engine.look.card import open_look
 from engine.look.session import Look
 from engine.training.job.job import Settings, TrainingJob
 from engine.training.train import Trained, train
+from tests.support.interrupts import StopAfter
 from tests.support.procedural import TINY, ProceduralShot, hdr_plate, job_text, painting_of, plate
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
 DRIVER = textwrap.dedent(
     """
@@ -169,8 +169,6 @@ def test_a_preview_strip_shows_four_pictures(shot: ProceduralShot, monkeypatch: 
 
 
 def test_a_stopped_look_is_a_look(shot: ProceduralShot) -> None:
-    from tests.engine.training.test_checkpoint import StopAfter
-
     job = shot.job(steps=50)
     done = train(job, lambda event: None, StopAfter(2), settings=TINY)
     assert (done.stopped, done.steps) == ("interrupted", 2)
@@ -180,6 +178,7 @@ def test_a_stopped_look_is_a_look(shot: ProceduralShot) -> None:
 # Budgets
 
 
+@pytest.mark.alone
 def test_a_budget_is_kept_within_a_tenth(shot: ProceduralShot) -> None:
     began = time.perf_counter()
     done = run(shot.job(budget_s=5.0))
@@ -191,9 +190,8 @@ def test_a_budget_is_kept_within_a_tenth(shot: ProceduralShot) -> None:
     assert open_look(done.look).card.trained.seconds == pytest.approx(done.seconds, abs=0.5)
 
 
+@pytest.mark.alone
 def test_a_resumed_budget_counts_what_was_spent(shot: ProceduralShot) -> None:
-    from tests.engine.training.test_checkpoint import StopAfter
-
     job = shot.job(budget_s=5.0)
     first = train(job, lambda event: None, StopAfter(5), settings=TINY)
     assert first.seconds < 4.0
@@ -362,8 +360,6 @@ def test_kill_9_leaves_nothing_in_part(shot: ProceduralShot, kills: int) -> None
 
 
 def stopper(events: list[dict[str, object]]) -> object:
-    from tests.engine.training.test_checkpoint import StopAfter
-
     return StopAfter(2)
 
 
@@ -372,7 +368,7 @@ def stopper(events: list[dict[str, object]]) -> object:
 def test_kill_9_of_the_real_process_at_20_random_moments(shot: ProceduralShot) -> None:
     job = shot.job(preview=True, steps=10**6, resume=True)
     moments = random.Random(2)
-    for moment_s in [*(moments.uniform(0.5, 7.0) for _ in range(19)), None]:
+    for moment_s in [*(moments.uniform(0.5, 4.0) for _ in range(19)), None]:
         process = start(job, tiny=False)
         if moment_s is None:
             # The last moment lies beyond the first regular checkpoint, whenever a busy machine comes to it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -21,8 +20,9 @@ from plugin.client import job as job_module
 from plugin.client.command import CLIENT_FILES
 from plugin.client.errors import JobError
 from plugin.client.job import SCHEMA, Job, JobKeyframe, check, check_message, parse_line
-from tests.plugin.test_cli import picture
 from tests.support import ROOT, lookfactory
+from tests.support.interpreters import VERSIONS, interpreter
+from tests.support.pictures import picture
 
 jsonschema = pytest.importorskip("jsonschema", reason="compares with the jsonschema library")
 
@@ -197,19 +197,6 @@ def test_what_runs_in_hosts_is_python_3_9_and_standard_library() -> None:
             assert not (called == "zip" and "strict" in keywords), name
             assert not (called == "dataclass" and keywords & {"slots", "kw_only"}), name
         assert "from __future__ import annotations" in ast.unparse(tree), name
-
-
-VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
-"""Nuke 14 to 17 have 3.9 to 3.11; Resolve takes the system's."""
-
-
-def interpreter(version: str) -> str | None:
-    """A Python of this version: on the PATH, or of pyenv."""
-    found = shutil.which(f"python{version}")
-    if found is None or subprocess.run([found, "-V"], capture_output=True).returncode:
-        kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-        found = str(kept[-1]) if kept else None
-    return found
 
 
 @pytest.mark.parametrize("version", VERSIONS)

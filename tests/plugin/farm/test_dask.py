@@ -38,6 +38,8 @@ from plugin.farm.plan import FarmPlan, FarmStep, plan_from
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import NoProgress
 
+pytestmark = pytest.mark.cluster
+
 posix = pytest.mark.skipif(os.name != "posix", reason="kills process groups")
 
 
@@ -334,6 +336,7 @@ def test_a_killed_client_leaves_no_process_behind(shot: Shot) -> None:
         images.check(shot.out.path(frame))
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -16,7 +16,7 @@ import pytest
 
 from plugin.farm import plan
 from plugin.farm.plan import program
-from tests.plugin.test_cli import Cli
+from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli
 
 SHOT = ("--plate", "plate.%04d.png", "--work", "the work", "--out", "out.%04d.png", "--device", "cpu")

@@ -16,8 +16,11 @@ import psutil
 import pytest
 
 from plugin.farm import openjd, plan
-from tests.plugin.test_cli import Cli, picture
+from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli, make_program
+from tests.support.pictures import picture
+
+pytestmark = pytest.mark.cluster
 
 pytest.importorskip("openjd.cli", reason="needs openjd-cli; see the extra dev")
 

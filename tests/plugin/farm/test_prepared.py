@@ -20,9 +20,12 @@ from engine.shot.plate import plate_sha256
 from plugin.arguments.options import Options
 from plugin.cli import main
 from plugin.farm.plan import FarmPlan, plan_from
-from tests.plugin.test_cli import Cli, picture
 from tests.support import ROOT, lookfactory
+from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli
+from tests.support.pictures import picture
+
+pytestmark = pytest.mark.cluster
 
 REMEDY = "run paintover prepare again"
 OTHER = np.full((24, 32, 3), 0.25, np.float32)

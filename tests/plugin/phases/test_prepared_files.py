@@ -11,9 +11,9 @@ from engine import images
 from plugin.arguments.options import Options, Parser
 from plugin.arguments.prepare_options import add_denoise
 from plugin.farm.plan import plan_from
-from tests.plugin.test_cli import PLATE, RENDER, RUN, TRAIN, Cli, picture
-from tests.plugin.test_cli import cli as cli
 from tests.support import lookfactory
+from tests.support.command_line import PLATE, RENDER, RUN, TRAIN, Cli
+from tests.support.pictures import picture
 
 PREPARE = ("prepare", *PLATE, "--frames", "0-10", "--work", "work")
 FRAMES = [f"{frame:04d}" for frame in range(11)]

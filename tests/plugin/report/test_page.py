@@ -6,15 +6,10 @@ import base64
 import html
 import json
 import re
-import subprocess
-import sys
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import OpenImageIO as oiio
 import pytest
 
 from engine import images
@@ -27,139 +22,16 @@ from plugin.cli import main
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import NoProgress
 from plugin.report.charts import Line, chart
-from plugin.report.page import Summary, write_report
+from plugin.report.page import write_report
 from plugin.report.stills import Stills, shown
-from tests.support import ROOT, lookfactory
-
-SIZE = (72, 128)
-TEMPLATES = ROOT / "plugin" / "report" / "templates"
-VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """A page taken apart: text, tags with attributes, and whether every tag is closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.styles = ""
-        self.scripts: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        inside = self.open[-1] if self.open else ""
-        if inside == "script":
-            self.scripts.append(data)
-        elif inside == "style":
-            self.styles += data
-        else:
-            self.text += data + "\n"
-
-    def every(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    @property
-    def reel(self) -> list[dict[str, Any]]:
-        """The frames that the player shows."""
-        return json.loads(self.scripts[0])["frames"]
-
-
-def texture(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    layers = sum(
-        sigma * cv2.GaussianBlur(rng.standard_normal((*size, 3)).astype(np.float32), (0, 0), sigma)
-        for sigma in (1.5, 4, 9)
-    )
-    return cv2.normalize(layers, None, 0.05, 0.9, cv2.NORM_MINMAX).astype(np.float32)
-
-
-def sidecar(work: Path, key: int, frame: int, confidence: float, size: tuple[int, int] = SIZE) -> None:
-    path = sidecar_path(work, key, frame)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    spec = oiio.ImageSpec(size[1], size[0], 4, "float")
-    spec.channelnames = ("R", "G", "B", "A")
-    out = oiio.ImageOutput.create(str(path))
-    out.open(str(path), spec)
-    out.write_image(np.full((*size, 4), confidence, np.float32))
-    out.close()
-
-
-class Shot:
-    """Nine still plates and results that are half as bright; frame 5's result is brighter by 20 codes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.work = folder / "work"
-        self.work.mkdir()
-        self.plate = Plate(SequencePath.parse(folder / "plate.%04d.png"), FrameRange.parse("1-9"))
-        self.out = SequencePath.parse(folder / "out.%04d.png")
-        self.picture = texture(1)
-        for frame in range(1, 10):
-            images.write(self.plate.path.path(frame), self.picture, bit_depth="uint8")
-            lift = 20 / 255 if frame == 5 else 0.0
-            images.write(self.out.path(frame), self.picture * 0.5 + lift, bit_depth="uint8")
-
-    def sidecars(self, shares: dict[int, float]) -> None:
-        for frame, share in shares.items():
-            sidecar(self.work, 1, frame, share)
-
-    def report(self, look: Path | None = None, page: str = "report.html", **more: object) -> tuple[Summary, str]:
-        path = self.folder / page
-        keys = [Keyframe(1, Path("painted.png"))]
-        given = {"work": self.work, "out": self.out, "plate": self.plate, **more}
-        summary = write_report(
-            path,
-            given.pop("plate"),  # type: ignore[arg-type]
-            given.pop("out"),  # type: ignore[arg-type]
-            look,
-            keys,
-            given.pop("work"),  # type: ignore[arg-type]
-            ColorConfig.active(),
-            NoProgress(),
-            **given,  # type: ignore[arg-type]
-        )
-        return summary, path.read_text(encoding="utf-8")
+from tests.support import lookfactory
+from tests.support.report_shots import SIZE, Page, Shot, alone, sidecar
 
 
 @pytest.fixture
 def shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shot:
     monkeypatch.delenv("OCIO", raising=False)
     return Shot(tmp_path)
-
-
-def alone(text: str) -> Page:
-    """The page parses, closes its tags, and refers to nothing outside itself."""
-    page = Page(text)
-    assert page.open == [] and text.startswith("<!DOCTYPE html>")
-    assert not {"link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
-    # The only scripts are the player's data and the player, which stands in a file of its own.
-    assert page.every("script") == [{"type": "application/json", "id": "reel"}, {}]
-    assert page.scripts[1].strip() == (TEMPLATES / "player.js").read_text(encoding="utf-8").strip()
-    pictures = [one[kind] for one in page.reel for kind in ("plate", "result")]
-    assert all(uri is None or uri.startswith("data:image/jpeg;base64,") for uri in pictures)
-    policy = next(meta["content"] for meta in page.every("meta") if "http-equiv" in meta)
-    assert policy is not None and policy.startswith("default-src 'none'; img-src data:;")
-    for _, attributes in page.tags:
-        for name in ("src", "href", "srcset", "xlink:href", "action", "background"):
-            value = attributes.get(name)
-            assert value is None or value.startswith("data:image/jpeg;base64,"), value
-        assert not any(name.startswith("on") for name in attributes)
-    assert not re.search(r"url\(|@import|https?://", text)
-    return page
 
 
 # Numbers
@@ -459,53 +331,3 @@ def test_charts_keep_gaps_and_escape(shot: Shot) -> None:
     assert page.open == [] and "frame 1: <b> 50 %" in page.text and "frame 2: nothing measured" in page.text
     assert len(page.every("polyline")) == 1 and len(page.every("circle")) == 3
     assert page.every("svg")[0]["aria-label"] == '"t"'
-
-
-# The verb
-
-
-def report(shot: Shot, *more: str) -> list[str]:
-    return ["report", "--plate", shot.plate.path.text, "--frames", "1-9", "--work", str(shot.work),
-            "--out", shot.out.text, *more]  # fmt: skip
-
-
-def test_the_verb_writes_the_page_and_warns(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
-    shot.out.path(3).unlink()
-    shot.sidecars({1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5, 5: 0.5, 6: 0.5, 7: 1.0, 8: 1.0, 9: 1.0})
-    assert main(report(shot)) == 0
-    said = capsys.readouterr()
-    assert "paintover: warning: 1 of 9 frames is missing: 3" in said.err
-    assert re.search(r"paint frame [456] next: 50 % of frames 4-6 ride on no painting; ", said.out)
-    assert f"{shot.work / 'report.html'}: open it in a browser" in said.out
-    alone((shot.work / "report.html").read_text(encoding="utf-8"))
-
-
-def test_json_is_all_of_stdout(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(report(shot, "--json", "--page", str(shot.folder / "p.html"))) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["states"] == {"there": 9} and facts["page"] == str(shot.folder / "p.html")
-    assert [row["frame"] for row in facts["rows"]] == list(range(1, 10))
-    assert facts["source"] == "none" and (shot.folder / "p.html").is_file()
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--page", "p.txt"), '"p.txt" does not end in .html; write --page p.html'),
-        (("--out", "nothing.%04d.png"), "no rendered frame of 1-9 is on disk (nothing.0001.png)"),
-        (("--keyframe", "40=p.png"), "keyframe 40 is outside the frame range 1-9"),
-        (("--colorspace", "sRBG"), "unknown colorspace 'sRBG'"),
-        (("--look", "none.onnx"), "(none.onnx)"),
-    ],
-)
-def test_wrong_input_is_one_line(
-    shot: Shot, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(report(shot, *words, "--progress", "none")) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and message in lines[0]
-
-
-def test_it_never_loads_torch() -> None:
-    code = "import sys, plugin.verbs.report, plugin.verbs.suggest; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

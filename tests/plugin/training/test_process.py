@@ -20,12 +20,12 @@ from engine.base.errors import InputError, Interrupted
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import NoProgress
 from plugin.training import process as training_process
-from plugin.training.process import TrainingFailed, TrainingJob, TrainingKeyframe, train
+from plugin.training.process import TrainingFailed, train
 from tests.support import ROOT, SUPPORT
+from tests.support.signals import posix
+from tests.support.training_jobs import job
 
 FAKE = SUPPORT / "fake_training.py"
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
 
 class Recorder(NoProgress):
@@ -41,27 +41,6 @@ class Recorder(NoProgress):
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
-
-
-def job(folder: Path) -> TrainingJob:
-    return TrainingJob(
-        plate=str(folder / "plate.%04d.png"),
-        frames="0-3",
-        plate_colorspace=None,
-        keyframes=(TrainingKeyframe(0, str(folder / "painted.png"), None, "sRGB - Texture"),),
-        work=str(folder),
-        look=str(folder / "hero.onnx"),
-        budget_s=60.0,
-        steps=None,
-        seed=7,
-        device="cpu",
-        recipe="paintover",
-        features=None,
-        resume=False,
-        ocio=None,
-        threads=2,
-        preview=True,
-    )
 
 
 @pytest.fixture
@@ -140,7 +119,7 @@ DRIVER = textwrap.dedent(
     from plugin.training import process as training_process
     from plugin.arguments.options import Parser, add_reporting
     from plugin.progress.terminals import Phase
-    from tests.plugin.training.test_process import job
+    from tests.support.training_jobs import job
     from pathlib import Path
     training_process.COMMAND = (sys.executable, {fake!r})
 
@@ -192,6 +171,7 @@ class Driven:
         return [int(line) for line in self.log.read_text(encoding="utf-8").split()] if self.log.is_file() else []
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_one_signal_to_the_whole_group_reaches_the_child_once(tmp_path: Path, signum: int, code: int) -> None:
@@ -211,6 +191,7 @@ def test_one_signal_to_the_whole_group_reaches_the_child_once(tmp_path: Path, si
     assert seconds < 5
 
 
+@pytest.mark.alone
 @posix
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     driven = Driven(tmp_path, FAKE_TRAINING="slow", FAKE_TRAINING_EXPORT_S="30")
@@ -225,6 +206,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     assert "stopped" in stderr and seconds < 5
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize("behavior", ["deaf", "slow"])
 def test_sigterm_leaves_within_five_seconds_whatever_the_child_does(tmp_path: Path, behavior: str) -> None:

@@ -17,10 +17,11 @@ import pytest
 from engine import images
 from engine.motion.flow_files import write_flow
 from engine.motion.stmap import sidecar_path
-from tests.engine.preparation.test_sidecars import STEP, shot, write_exr
-from tests.plugin.test_cli import KEY, PLATE, RENDER, RUN, Cli, picture, posix
-from tests.plugin.test_cli import cli as cli
 from tests.support import ROOT
+from tests.support.command_line import KEY, PLATE, RENDER, RUN, Cli
+from tests.support.pictures import picture, write_exr
+from tests.support.sidecar_shots import STEP, shot
+from tests.support.signals import posix
 
 PREPARE = ("prepare", *PLATE, "--frames", "0-10", "--work", "work")
 

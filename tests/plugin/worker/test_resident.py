@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,8 +27,7 @@ from plugin.client.worker_request import ask
 from plugin.phases import rendering
 from tests.support import ROOT
 from tests.support.farm_shot import Shot, make_shot
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+from tests.support.signals import posix
 
 
 @pytest.fixture
@@ -107,6 +105,7 @@ def test_what_fails_is_named_and_the_rest_is_done(
     assert tuple(shot.out.existing() or ()) == (1, 2, 3, 4, 6)
 
 
+@pytest.mark.alone
 @posix
 def test_a_stop_ends_the_worker_s_render_too(shot: Shot, address: Path) -> None:
     for frame in shot.frames:

@@ -26,8 +26,9 @@ from plugin.client.errors import CommandMissing, HostError, JobError, RequestCan
 from plugin.client.job import PROTOCOL, Job
 from plugin.client.worker_client import WorkerClient
 from plugin.worker.looks import LoadedLooks
-from tests.plugin.test_cli import picture, posix
 from tests.support import ROOT, lookfactory
+from tests.support.pictures import picture
+from tests.support.signals import posix
 
 COMMAND = (sys.executable, "-m", "plugin")
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from tests.support import ROOT, SHARED
+from tests.support.signals import posix
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 
@@ -34,8 +35,6 @@ from engine.training.tune.search import MAX_SCORED, Search, run_setting, scored_
 from plugin.cli import main
 from plugin.verbs import tune as tune_verb
 from tests.support.procedural import LINEAR, TINY, ProceduralShot, job_text, painting_of
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
 SMALL = Setting(2, 64, 1, 1e-3)
 
