@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DENOISE_MODES", "GUIDE_CHANNELS", "GUIDE_KINDS"]
+__all__ = ["DENOISE_MODES", "EXR_COMPRESSIONS", "FLOAT_DEPTHS", "GUIDE_CHANNELS", "GUIDE_KINDS", "PAINT_STYLES"]
 
 DENOISE_MODES = ("aware", "published")
 """How to denoise: with a test for occlusion, or without one as published."""
@@ -12,3 +12,12 @@ GUIDE_KINDS = ("gaussian", "points", "grid")
 
 GUIDE_CHANNELS = 3
 """Of a guide image, 0..1."""
+
+FLOAT_DEPTHS = ("half", "float")
+"""The numbers that rendered frames may hold where their format has them: 16 bits of floating point, or 32."""
+
+EXR_COMPRESSIONS = ("none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab")
+"""Compressions of EXR that every OpenEXR 2 reads."""
+
+PAINT_STYLES = ("oil", "impressionist", "expressionist", "gouache", "pastel")
+"""How the painter paints."""

@@ -15,10 +15,12 @@ from engine.base.errors import InputError
 from engine.color.config import ColorConfig
 from engine.review.coverage import LEAST_GAIN, WORKING_WIDTH_PX, Plan, Suggestion, sidecar_maps, suggest
 from engine.shot.shot import Keyframe, Plate
-from plugin.arguments.options import Options, Parser, add_color, add_keyframes, add_plate, add_reporting, add_work
+from plugin.arguments.command_line import command_line
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_keyframes, check_plate, check_spaces, prepare_folder
 from plugin.arguments.request import painted_so_far, work_from
-from plugin.arguments.verb_options import add_suggestion
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import NoProgress, Phase, Progress, counted_frames
 from plugin.report.stills import Stills
@@ -35,24 +37,7 @@ _FOR_PEOPLE = ("auto", "bar", "lines", "none")
 
 def parser() -> Parser:
     """The options of ``paintover suggest``."""
-    made = Parser(
-        "suggest",
-        "Says which frames to paint: the few that together would carry most of the shot, by the plate's motion.\n"
-        "Frames that are painted already count. Ends with a picture and the command that exports the frames.",
-        examples=[
-            "paintover suggest --plate plate.%04d.exr --frames 1001-1100",
-            "paintover suggest --plate plate.%04d.jpg --keyframe 0=painted.0000.jpg --count 1",
-            "paintover suggest shot.toml --json",
-        ],
-        shot_file=True,
-    )
-    add_plate(made)
-    add_keyframes(made)
-    add_suggestion(made)
-    add_work(made)
-    add_color(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["suggest"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -155,12 +140,13 @@ def _command(plate: Plate, plan: Plan) -> str:
     """What to type next; nothing where no frame is worth painting."""
     if not plan.chosen:
         return ""
-    frames = ",".join(str(frame) for frame in sorted(one.frame for one in plan.chosen))
-    width = plate.path.width or 4
-    # A negative first frame would be taken for an option.
-    chosen = f"--frames={frames}" if frames.startswith("-") else f"--frames {frames}"
-    space = f" --colorspace {shlex.quote(plate.colorspace)}" if plate.colorspace else ""
-    return f"paintover key --plate {shlex.quote(plate.path.text)} {chosen}{space} --out paint.%0{width}d.png"
+    values = {
+        "plate": plate.path.text,
+        "frames": ",".join(str(frame) for frame in sorted(one.frame for one in plan.chosen)),
+        "out": f"paint.%0{plate.path.width or 4}d.png",
+        "colorspace": plate.colorspace,
+    }
+    return shlex.join(["paintover", *command_line("key", values)])
 
 
 def _facts(plan: Plan, measured: frozenset[int], picture: Path, command: str) -> dict[str, object]:

@@ -38,6 +38,8 @@ FULL = Job(
     out="/shots/a/out.%04d.exr",
     look="/looks/hero.onnx",
     out_colorspace="ACES2065-1",
+    depth="float",
+    compression="dwaa:45",
     ocio="/configs/studio.ocio",
     steps=20,
     seed=7,
@@ -163,13 +165,14 @@ def test_a_job_becomes_the_words_of_every_verb() -> None:
         seen[verb] = options
         assert (options.plate, options.frames, options.colorspace) == (FULL.plate, FULL.frames, "ACEScg")
         assert options.ocio == FULL.ocio
-    assert seen["train"].keyframes == ["1001=/p/1001.png,matte=/p/m.png,colorspace=sRGB", "1007=/p/1007.png"]
+    written = [keyframe.text for keyframe in seen["train"].keyframes]
+    assert written == ["1001=/p/1001.png,matte=/p/m.png,colorspace=sRGB", "1007=/p/1007.png"]
     assert (seen["train"].steps, seen["train"].seed, seen["train"].look) == (20, 7, "/looks/hero.onnx")
     for verb in ("render", "verify"):
-        assert (seen[verb].tile, seen[verb].carried, seen[verb].no_guides) == (512, True, False)
+        assert (seen[verb].tile, seen[verb].carried, seen[verb].no_stmaps) == (512, True, False)
         assert (seen[verb].out, seen[verb].work) == (FULL.out, FULL.work)
         assert seen[verb].out_colorspace == "ACES2065-1"
-    assert "--no-guides" in FULL.arguments("render")
+    assert "--no-stmaps" in FULL.arguments("render")
     negative = _verb("render").parser().read(replace(BARE, frames="-5--2", out="/o.%04d.exr").arguments("render")[1:])
     assert (negative.frames, negative.look) == ("-5--2", "/a/work/look.onnx")
     assert "90.000s" in replace(BARE, keyframes=FULL.keyframes, budget_s=90.0).arguments("train")

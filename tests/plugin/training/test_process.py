@@ -138,7 +138,8 @@ DRIVER = textwrap.dedent(
     sys.path.insert(0, {root!r})
     from plugin import cli
     from plugin.training import process as training_process
-    from plugin.arguments.options import Parser, add_reporting
+    from plugin.arguments.commands import COMMANDS
+    from plugin.arguments.parser import Parser
     from plugin.progress.terminals import Phase
     from tests.plugin.training.test_process import job
     from pathlib import Path
@@ -146,9 +147,7 @@ DRIVER = textwrap.dedent(
 
     class Fake:
         def parser(self):
-            parser = Parser("train", "")
-            add_reporting(parser)
-            return parser
+            return Parser(COMMANDS["train"])
         def run(self, options, progress, stop):
             progress.plan([Phase("train", "Training")])
             progress.begin("train")
