@@ -14,7 +14,6 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_spaces, prepare_folder
 from plugin.arguments.request import (
-    carried_from,
     denoise_from,
     encoding_from,
     look_from,
@@ -50,7 +49,6 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
         bit_depth=depth,
         compression=compression,
-        carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
         denoise=denoise_from(options, file),
     )

@@ -37,5 +37,5 @@ def test_other_paths() -> None:
 
 def test_a_number_alone_or_of_a_keyframe() -> None:
     assert [keyframe_number(text) for text in ("1001", "-5", "1001=p.png", "-5=p.png,matte=m.png")] == [1001, -5] * 2
-    with pytest.raises(InputError, match='"1.5" is not a keyframe; write a keyframe like'):
+    with pytest.raises(InputError, match=r'"1\.5" is not a keyframe; write a keyframe like'):
         keyframe_number("1.5")

@@ -77,7 +77,7 @@ def test_what_is_written_is_read_as_the_same_values(data: st.DataObject) -> None
     for option in command.options:
         wanted = values.get(option.field)
         default = getattr(Options, option.field)
-        assert getattr(read, option.field) == (wanted if wanted not in (None, []) else default), words
+        assert getattr(read, option.field) == (wanted if wanted is not None and wanted != [] else default), words
 
 
 @given(st.floats(min_value=5.0, max_value=1e12, allow_nan=False))

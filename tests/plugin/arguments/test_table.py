@@ -31,8 +31,8 @@ FLAGS = {
     "run": f"{_SHOT} --workers --engine",
     "prepare": "--plate --frames --frame --keyframe --overwrite --vectors --backward-vectors --denoise --guides --work "
     f"--colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
-    "train": f"--plate --frames --frame --keyframe --fit-paintings --look --work --budget --steps {_TRAINING} --denoise "
-    f"--guides --colorspace --paint-colorspace --ocio --device --threads {_TASK} {_REPORTING}",
+    "train": f"--plate --frames --frame --keyframe --fit-paintings --look --work --budget --steps {_TRAINING} "
+    f"--denoise --guides --colorspace --paint-colorspace --ocio --device --threads {_TASK} {_REPORTING}",
     "tune": "--plate --frames --frame --keyframe --fit-paintings --work --reference --reference-colorspace --seconds "
     "--settings --full-grid --features --seed --no-stmaps --colorspace --paint-colorspace --ocio --device --threads "
     f"{_REPORTING}",
