@@ -72,7 +72,7 @@ _VECTORS = (table.VECTORS, table.BACKWARD_VECTORS)
 _OUT_PAINTED = table.OVERWRITE.but(
     group="the result", help="replace images that are there, whatever was painted on them"
 )
-_LENGTH = (table.BUDGET_OPTION, table.STEPS)
+_LENGTH = (table.BUDGET, table.STEPS)
 _RECIPE = (
     table.SEED,
     table.RECIPE,
@@ -86,11 +86,11 @@ _RENDERED_WITH = (
     table.TENSORRT,
     table.OUT_COLORSPACE,
     table.DEPTH,
-    table.COMPRESSION_OPTION,
+    table.COMPRESSION,
     table.NO_STMAPS,
     table.CARRIED,
 )
-_MACHINE = (table.DEVICE_OPTION, table.THREADS.but(help="CPU threads; a rendered frame does not depend on it"))
+_MACHINE = (table.DEVICE, table.THREADS.but(help="CPU threads; a rendered frame does not depend on it"))
 _CALLED = (farm.FRAMES_DIALECT, farm.PATH_MAPPING)
 _REPORTING = (table.PROGRESS, table.DEBUG)
 
@@ -102,7 +102,7 @@ _WHOLE_SHOT_FIRST = (
     table.OUT,
     table.WORK,
     table.LOOK,
-    table.BUDGET_OPTION,
+    table.BUDGET,
     table.COLORSPACE,
 )
 _WHOLE_SHOT_THEN = (
@@ -125,9 +125,9 @@ _ALL = (
         "again after a stop: what is done stays done.",
         (
             table.SHOT,
-            *_under(_JOB, *_WHOLE_SHOT_FIRST, table.DEVICE_OPTION, table.PROGRESS),
+            *_under(_JOB, *_WHOLE_SHOT_FIRST, table.DEVICE, table.PROGRESS),
             *_WHOLE_SHOT_THEN,
-            table.WORKERS_OPTION,
+            table.WORKERS,
             farm.WORKERS_ENGINE,
             table.PAINT_COLORSPACE,
             table.OCIO,
@@ -159,7 +159,7 @@ _ALL = (
             table.WORK,
             *_COLOR,
             table.THREADS,
-            farm.SHARD_OPTION,
+            farm.SHARD,
             *_CALLED,
             *_REPORTING,
         ),
@@ -244,11 +244,11 @@ _ALL = (
             table.WORK,
             *_RENDERED_WITH,
             table.OVERWRITE,
-            table.WORKERS_OPTION,
+            table.WORKERS,
             _denoise("render the frames that prepare --denoise made; a look that was trained so does it by itself"),
             *_COLOR,
             *_MACHINE,
-            farm.SHARD_OPTION,
+            farm.SHARD,
             farm.TIMEOUT,
             *_CALLED,
             farm.EXPECT_LOOK,

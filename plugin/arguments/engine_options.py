@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from plugin.arguments import values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
-from plugin.arguments.table import WORKERS_OPTION
-from plugin.arguments.values import WHOLE_NUMBER, counted
+from plugin.arguments.table import WORKERS
 
 __all__ = ["ENGINE", "ENGINES", "OPTIONS_OF_ENGINE"]
 
@@ -26,7 +26,7 @@ _PROGRAM = Option(
 )
 _WRITE_ONLY = Option("write_only", ("--write-only",), SWITCH, "", "write the files, submit nothing")
 _TASK_MEMORY = Option("task_memory", ("--memory",), TEXT, "", "memory of every task", metavar="SIZE")
-_PRIORITY = Option("priority", ("--priority",), WHOLE_NUMBER, "", "the job's priority", metavar="N")
+_PRIORITY = Option("priority", ("--priority",), values.WHOLE_NUMBER, "", "the job's priority", metavar="N")
 
 _DASK = (
     Option(
@@ -38,7 +38,7 @@ _DASK = (
         metavar="URL",
         excludes="where",
     ),
-    WORKERS_OPTION.but(
+    WORKERS.but(
         group="dask",
         help="start that many on this machine, reachable from it alone; auto: one for each GPU",
         default="auto",
@@ -91,7 +91,7 @@ _SLURM = (
     Option(
         "cpus",
         ("--cpus",),
-        counted("--cpus", 1, "give 1 or more"),
+        values.counted("--cpus", 1, "give 1 or more"),
         "SLURM",
         "CPUs of every task",
         metavar="N",
@@ -101,7 +101,7 @@ _SLURM = (
     Option(
         "at_once",
         ("--at-once",),
-        counted("--at-once", 1, "give 1 or more"),
+        values.counted("--at-once", 1, "give 1 or more"),
         "SLURM",
         "render no more chunks at the same time",
         metavar="N",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from plugin.arguments import values
 from plugin.arguments.dialects import DIALECTS
 from plugin.arguments.option import SWITCH, TEXT, Option, one_of
-from plugin.arguments.values import SECONDS, SHARD, counted
 
 __all__ = [
     "CHUNK",
@@ -17,7 +17,7 @@ __all__ = [
     "PATH_MAPPING",
     "RESIDENT",
     "RETRIES",
-    "SHARD_OPTION",
+    "SHARD",
     "TIMEOUT",
     "WORKERS_ENGINE",
     "WORKERS_ENGINES",
@@ -28,10 +28,10 @@ WORKERS_ENGINES = ("crew", "dask")
 
 # What a verb that a farm calls takes beside its own
 
-SHARD_OPTION = Option(
+SHARD = Option(
     "shard",
     ("--shard",),
-    SHARD,
+    values.SHARD,
     "on a farm",
     "only the I-th of N equal parts, for farms with no engine",
     metavar="I/N",
@@ -39,7 +39,7 @@ SHARD_OPTION = Option(
 TIMEOUT = Option(
     "timeout",
     ("--timeout",),
-    SECONDS,
+    values.SECONDS,
     "on a farm",
     "a frame that takes longer fails, and the others go on",
     metavar="SECONDS",
@@ -102,7 +102,7 @@ RESIDENT = Option(
 CHUNK = Option(
     "chunk",
     ("--chunk",),
-    counted("--chunk", 1, "give 1 or more"),
+    values.counted("--chunk", 1, "give 1 or more"),
     "tasks",
     "frames in one task",
     metavar="N",
@@ -111,7 +111,7 @@ CHUNK = Option(
 FRAME_TIME = Option(
     "frame_time",
     ("--frame-time",),
-    SECONDS,
+    values.SECONDS,
     "tasks",
     "what a frame takes on one machine",
     metavar="SECONDS",
@@ -120,7 +120,7 @@ FRAME_TIME = Option(
 RETRIES = Option(
     "retries",
     ("--retries",),
-    counted("--retries", 0, "give 0 or more"),
+    values.counted("--retries", 0, "give 0 or more"),
     "tasks",
     "how often a task that may succeed later is tried again",
     metavar="N",

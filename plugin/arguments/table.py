@@ -7,31 +7,21 @@ Those of one verb alone are in :mod:`plugin.arguments.verb_options`, those of fa
 from __future__ import annotations
 
 from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS
+from plugin.arguments import values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
-from plugin.arguments.values import (
-    BUDGET,
-    COMPRESSION,
-    DEVICE,
-    KEYFRAME_NUMBERS,
-    KEYFRAMES,
-    PATH,
-    PATH_OR_NAME,
-    WORKERS,
-    counted,
-)
 from plugin.progress.terminals import MODES
 
 __all__ = [
     "BACKWARD_VECTORS",
-    "BUDGET_OPTION",
+    "BUDGET",
     "CARRIED",
     "COLORSPACE",
-    "COMPRESSION_OPTION",
+    "COMPRESSION",
     "CRISP",
     "DEBUG",
     "DENOISE",
     "DEPTH",
-    "DEVICE_OPTION",
+    "DEVICE",
     "FEATURES",
     "FIT_PAINTINGS",
     "FRAMES",
@@ -61,19 +51,19 @@ __all__ = [
     "TILE",
     "VECTORS",
     "WORK",
-    "WORKERS_OPTION",
+    "WORKERS",
 ]
 
 RECIPES = ("paintover", "texler2020", "texler2020-fullframe")
 
-SHOT = Option("shot", (), PATH, "", "the shot file", metavar="SHOT.toml", may_be_missing=True)
+SHOT = Option("shot", (), values.PATH, "", "the shot file", metavar="SHOT.toml", may_be_missing=True)
 
 # The plate
 
 PLATE = Option(
     "plate",
     ("--plate",),
-    PATH,
+    values.PATH,
     "the plate",
     "source frames: plate.%04d.exr, plate.####.exr, plate.$F4.exr, or a movie",
     metavar="P",
@@ -94,7 +84,7 @@ FRAMES = Option(
 KEYFRAME = Option(
     "keyframes",
     ("--keyframe",),
-    KEYFRAMES,
+    values.KEYFRAMES,
     "the paintings",
     "frame number and its painting; repeat for more. The matte says where the painting counts",
     metavar="F=PATH[,matte=PATH]",
@@ -103,7 +93,7 @@ KEYFRAME = Option(
 KEYFRAME_NUMBER = Option(
     "keyframe_numbers",
     ("--keyframe",),
-    KEYFRAME_NUMBERS,
+    values.KEYFRAME_NUMBERS,
     "the keyframes",
     "frame number of a painting, which need not exist yet; repeat for more",
     metavar="F[=PATH]",
@@ -122,7 +112,7 @@ FIT_PAINTINGS = Option(
 OUT = Option(
     "out",
     ("--out",),
-    PATH,
+    values.PATH,
     "the result",
     "rendered frames: out.%04d.exr, .png, .tif, .jpg or .dpx",
     metavar="P",
@@ -130,7 +120,7 @@ OUT = Option(
 WORK = Option(
     "work",
     ("--work",),
-    PATH,
+    values.PATH,
     "folders",
     "checkpoints, previews, and the look unless --look says otherwise",
     metavar="DIR",
@@ -139,7 +129,7 @@ WORK = Option(
 LOOK = Option(
     "look",
     ("--look",),
-    PATH,
+    values.PATH,
     "the look",
     "the .onnx file",
     metavar="PATH",
@@ -151,7 +141,7 @@ LOOK = Option(
 VECTORS = Option(
     "vectors",
     ("--vectors",),
-    PATH,
+    values.PATH,
     "motion",
     "motion vectors to follow instead of estimated flow: EXR with Nuke's layers forward and backward, or .flo",
     metavar="P",
@@ -159,7 +149,7 @@ VECTORS = Option(
 BACKWARD_VECTORS = Option(
     "backward_vectors",
     ("--backward-vectors",),
-    PATH,
+    values.PATH,
     "motion",
     "those to the previous frame, where they lie apart",
     metavar="P",
@@ -185,10 +175,10 @@ GUIDES = Option(
 
 # Training
 
-BUDGET_OPTION = Option(
+BUDGET = Option(
     "budget",
     ("--budget",),
-    BUDGET,
+    values.BUDGET,
     "training",
     "how long to train: 60s, 2m, 1h",
     metavar="TIME",
@@ -198,7 +188,7 @@ BUDGET_OPTION = Option(
 STEPS = Option(
     "steps",
     ("--steps",),
-    counted("--steps", 1, "a few hundred is a good start"),
+    values.counted("--steps", 1, "a few hundred is a good start"),
     "training",
     "train this many steps instead, however long they take",
     metavar="N",
@@ -207,7 +197,7 @@ STEPS = Option(
 SEED = Option(
     "seed",
     ("--seed",),
-    counted("--seed", 0, "give a number from 0 up"),
+    values.counted("--seed", 0, "give a number from 0 up"),
     "training",
     "same seed, steps and machine: same look",
     metavar="N",
@@ -225,7 +215,7 @@ RECIPE = Option(
 SETTINGS = Option(
     "settings",
     ("--settings",),
-    PATH,
+    values.PATH,
     "training",
     "recipe settings as tune writes them: work/tune/best.toml",
     metavar="FILE.toml",
@@ -241,7 +231,7 @@ CRISP = Option(
 FEATURES = Option(
     "features",
     ("--features",),
-    PATH_OR_NAME,
+    values.PATH_OR_NAME,
     "training",
     "deep features for the losses: VGG weights, vgg16 or vgg19",
     metavar="PATH",
@@ -255,7 +245,7 @@ FRESH = Option("fresh", ("--fresh",), SWITCH, "training", "train again even if n
 TILE = Option(
     "tile",
     ("--tile",),
-    counted("--tile", 0, "give 0 for whole frames, or a size in pixels"),
+    values.counted("--tile", 0, "give 0 for whole frames, or a size in pixels"),
     "rendering",
     "tile size in pixels, 0 for whole frames",
     metavar="N",
@@ -282,10 +272,10 @@ DEPTH = Option(
     metavar="NAME",
     default="half in EXR",
 )
-COMPRESSION_OPTION = Option(
+COMPRESSION = Option(
     "compression",
     ("--compression",),
-    COMPRESSION,
+    values.COMPRESSION,
     "rendering",
     "of EXR frames: zip, zips, piz, dwaa:45, none",
     metavar="NAME[:LEVEL]",
@@ -309,10 +299,10 @@ CARRIED = Option(
 OVERWRITE = Option(
     "overwrite", ("--overwrite",), SWITCH, "rendering", "render frames again that are already right", destroys=True
 )
-WORKERS_OPTION = Option(
+WORKERS = Option(
     "workers",
     ("--workers",),
-    WORKERS,
+    values.WORKERS,
     "rendering",
     "processes, or auto: one for each GPU, else as many as cores and memory serve; more than 1 also survive crashes",
     metavar="N",
@@ -342,7 +332,7 @@ PAINT_COLORSPACE = Option(
 OCIO = Option(
     "ocio",
     ("--ocio",),
-    PATH_OR_NAME,
+    values.PATH_OR_NAME,
     "color",
     "OCIO config",
     metavar="CONFIG",
@@ -351,10 +341,10 @@ OCIO = Option(
 
 # Machine and reporting
 
-DEVICE_OPTION = Option(
+DEVICE = Option(
     "device",
     ("--device",),
-    DEVICE,
+    values.DEVICE,
     "machine",
     "auto (a GPU if it works, else the CPU), cpu, or cuda:N",
     metavar="D",
@@ -363,7 +353,7 @@ DEVICE_OPTION = Option(
 THREADS = Option(
     "threads",
     ("--threads",),
-    counted("--threads", 1, "give 1 or more"),
+    values.counted("--threads", 1, "give 1 or more"),
     "machine",
     "CPU threads; the result does not depend on it",
     metavar="N",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.base.choices import PAINT_STYLES
+from plugin.arguments import values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
-from plugin.arguments.values import MINIMUM_BUDGET_S, NUMBER, counted, positive
 
 __all__ = [
     "ASK",
@@ -54,7 +54,7 @@ VIEW = Option(
 EXPOSURE = Option(
     "exposure",
     ("--exposure",),
-    NUMBER,
+    values.NUMBER,
     "view",
     "brighten for painting, undone on the way back",
     metavar="STOPS",
@@ -83,7 +83,7 @@ REFERENCE_COLORSPACE = Option(
 SECONDS_OF_SETTING = Option(
     "seconds",
     ("--seconds",),
-    counted("--seconds", round(MINIMUM_BUDGET_S), f"{TUNE_SECONDS} is a good start"),
+    values.counted("--seconds", round(values.MINIMUM_BUDGET_S), f"{TUNE_SECONDS} is a good start"),
     "the search",
     "training time of each setting",
     metavar="N",
@@ -112,7 +112,7 @@ FULL_GRID = Option(
 COUNT = Option(
     "count",
     ("--count",),
-    counted("--count", 1, "ask for 1 or more"),
+    values.counted("--count", 1, "ask for 1 or more"),
     "the suggestion",
     "how many frames to paint at most",
     metavar="K",
@@ -177,7 +177,7 @@ ASK = Option(
 IDLE = Option(
     "idle",
     ("--idle",),
-    positive("--idle"),
+    values.positive("--idle"),
     "serving",
     "end after so many without a request",
     metavar="SECONDS",
@@ -186,7 +186,7 @@ IDLE = Option(
 MEMORY = Option(
     "memory",
     ("--memory",),
-    positive("--memory"),
+    values.positive("--memory"),
     "serving",
     "for the looks kept loaded",
     metavar="GIB",

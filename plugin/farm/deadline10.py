@@ -21,7 +21,7 @@ from engine.base.errors import InputError, PaintoverError
 from engine.base.frames import FrameRange
 from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_deadline
-from plugin.arguments.farm_options import SHARD_OPTION
+from plugin.arguments.farm_options import SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.table import FRAMES
 from plugin.farm.plan import FarmPlan, FarmStep
@@ -119,7 +119,7 @@ def plugin_info(step: FarmStep, calls: Sequence[str]) -> str:
     else:
         words.append(FRAMES.word(step.frames))
         if step.shards > 1:
-            words.append(SHARD_OPTION.word(f"<STARTFRAME>/{step.shards}"))
+            words.append(SHARD.word(f"<STARTFRAME>/{step.shards}"))
     for word in (*calls, *step.command):
         if '"' in word or re.search(r"<[A-Z]+[%\d]*>", word):
             raise InputError(f"Deadline's files cannot hold {word}", remedy="rename the file")

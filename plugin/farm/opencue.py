@@ -20,7 +20,7 @@ from engine.base.errors import InputError
 from engine.base.frames import FrameRange
 from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_opencue
-from plugin.arguments.farm_options import FRAMES_DIALECT, SHARD_OPTION
+from plugin.arguments.farm_options import FRAMES_DIALECT, SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.table import FRAMES
 from plugin.farm.plan import FarmPlan, FarmStep
@@ -115,7 +115,7 @@ def _layer(layers: ElementTree.Element, step: FarmStep, options: Options, calls:
         command += f" {shlex.quote(FRAMES.word(step.frames))}"
         if step.shards > 1:
             frames = f"1-{step.shards}"
-            command += f" {SHARD_OPTION.word(f'#IFRAME#/{step.shards}')}"
+            command += f" {SHARD.word(f'#IFRAME#/{step.shards}')}"
     layer = ElementTree.SubElement(layers, "layer", name=step.name, type="Render" if step.name == "render" else "Util")
     _add(layer, "cmd", command)
     _add(layer, "range", frames)

@@ -24,7 +24,7 @@ from engine.base.temporaries import replacing
 from plugin.arguments.command_line import command_line
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.dialects import format_openjd
-from plugin.arguments.farm_options import FRAMES_DIALECT, RESIDENT, SHARD_OPTION
+from plugin.arguments.farm_options import FRAMES_DIALECT, RESIDENT, SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.table import BACKWARD_VECTORS, FEATURES, FRAMES, OCIO, PROGRESS, SETTINGS, VECTORS
@@ -242,7 +242,7 @@ def _step(
         # Training and preparing see the whole shot, whatever of it is rendered.
         words.append(FRAMES.word(step.frames))
     if step.shards > 1:
-        words.append(SHARD_OPTION.word(f"{{{{Task.Param.Shard}}}}/{step.shards}"))
+        words.append(SHARD.word(f"{{{{Task.Param.Shard}}}}/{step.shards}"))
         made["parameterSpace"] = {
             "taskParameterDefinitions": [{"name": "Shard", "type": "INT", "range": f"1-{step.shards}"}]
         }

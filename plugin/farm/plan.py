@@ -21,7 +21,7 @@ from engine.images.provenance import file_sha256
 from engine.rendering.render import read_card
 from engine.shot.shot import Shot
 from plugin.arguments.command_line import command_line
-from plugin.arguments.farm_options import SHARD_OPTION
+from plugin.arguments.farm_options import SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
     check_keyframes,
@@ -118,7 +118,7 @@ class FarmStep:
             raise IndexError(f"step {self.name} has {self.tasks} tasks, no task {task}")
         if self.chunks:
             return (*self.command, FRAMES.word(self.chunks[task]))
-        shard = (SHARD_OPTION.word(f"{task + 1}/{self.shards}"),) if self.shards > 1 else ()
+        shard = (SHARD.word(f"{task + 1}/{self.shards}"),) if self.shards > 1 else ()
         return (*self.command, FRAMES.word(self.frames), *shard)
 
 

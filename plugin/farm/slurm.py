@@ -30,7 +30,7 @@ from engine.base.errors import InputError, PaintoverError
 from engine.base.frames import FrameRange
 from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_slurm
-from plugin.arguments.farm_options import SHARD_OPTION
+from plugin.arguments.farm_options import SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.table import FRAMES
 from plugin.farm.plan import FarmPlan, FarmStep
@@ -196,7 +196,7 @@ def script(plan: FarmPlan, job: SlurmJob, calls: Sequence[str]) -> str:
     else:
         words.append(shlex.quote(FRAMES.word(step.frames)))
         if step.shards > 1:
-            words.append(f'"{SHARD_OPTION.word(f"$((${{{_TASK}:-0}} + {job.first + 1}))/{step.shards}")}"')
+            words.append(f'"{SHARD.word(f"$((${{{_TASK}:-0}} + {job.first + 1}))/{step.shards}")}"')
     lines += [
         f'echo "paintover: {step.name} on $(hostname), start ${{SLURM_RESTART_COUNT:-0}}"',
         " ".join(words),

@@ -78,7 +78,7 @@ def make_cli(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 
 def make_program(path: Path) -> str:
     """``paintover`` with a stand-in for training, as a shell script."""
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests" / "farm_paintover.py"}" "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests" / "support" / "farm_paintover.py"}" "$@"\n')
     path.chmod(0o755)
     return str(path)
 
