@@ -30,7 +30,10 @@ from engine.images import movies
 from engine.images.provenance import file_sha256
 from engine.paint.painter import PRESETS, paint_frame
 from engine.review import sheets
+from engine.shot.keyframes import Keyframe
 from engine.shot.plate import PlateReader
+from plugin.arguments.command_line import command_line
+from plugin.arguments.values import parse_budget
 
 __all__ = ["DemoSettings", "fetch_clip", "main"]
 
@@ -259,9 +262,15 @@ def _write_plate(clip: Path, plate: Path, settings: DemoSettings) -> None:
 
 def _run_command(plate: Path, out: Path, painted: Path, settings: DemoSettings, budget: str, work: Path) -> list[str]:
     frames = f"{settings.frames[0]}-{settings.frames[-1]}"
-    command = ["-m", "plugin", "run", "--plate", str(plate), "--frames", frames]
-    command += ["--keyframe", f"{settings.keyframe}={painted}", "--budget", budget]
-    return [*command, "--work", str(work), "--out", str(out)]
+    values = {
+        "plate": str(plate),
+        "frames": frames,
+        "keyframes": [Keyframe(settings.keyframe, painted)],
+        "budget": parse_budget(budget),
+        "work": str(work),
+        "out": str(out),
+    }
+    return ["-m", "plugin", *command_line("run", values)]
 
 
 def _shown(command: Sequence[str]) -> str:

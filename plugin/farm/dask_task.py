@@ -1,6 +1,6 @@
 """One task on a Dask worker: a command as a process of its own, so that its crash is not the worker's.
 
-Workers import this module and nothing else of Paintover; the command itself imports what it needs. The process is in
+Workers import this module and, of Paintover, little else; the command itself imports what it needs. The process is in
 the worker's process group, so that what ends the one ends the other.
 """
 
@@ -128,10 +128,12 @@ def perform(task: Task, emit: Callable[[Mapping[str, Any]], None], *, threads: i
         emit: receives every frame's event, and other progress once a second.
         threads: for the command, where it is not told another number.
     """
+    from plugin.arguments.table import PROGRESS, THREADS
+
     program = task.program or (sys.executable, "-m", "plugin")
-    words = [*program, *task.words, "--progress", "json"]
-    if threads is not None and task.step != "verify" and not any(word.startswith("--threads") for word in task.words):
-        words += ["--threads", str(threads)]
+    words = [*program, *task.words, *PROGRESS.words("json")]
+    if task.step != "verify" and not any(word.startswith(THREADS.flag) for word in task.words):
+        words += THREADS.words(threads)
     started = time.monotonic()
     with _lock:
         if task.job in _stopped:

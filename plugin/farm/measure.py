@@ -37,12 +37,13 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.look.session import Look
 from engine.rendering.render import RenderSettings, render
 from engine.shot.shot import Plate
+from plugin.arguments.command_line import command_line
 from plugin.arguments.options import Options
 from plugin.client.job import Job
 from plugin.client.worker_client import WorkerClient
 from plugin.farm import dask as dask_engine
 from plugin.farm.dask_run import run_plan
-from plugin.farm.plan import FarmPlan, FarmStep, chunked, frames_per_chunk
+from plugin.farm.plan import FarmPlan, FarmStep, chunked, frames_per_chunk, program
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import NoProgress
 
@@ -204,7 +205,7 @@ def measure_engines(
     with TemporaryDirectory(prefix="paintover-measure-") as name:
         folder = Path(name)
         out = SequencePath.parse(folder / "out.%04d.exr")
-        words = ("render", *_words(look, plate, folder), "--progress", "none")
+        words = tuple(_words(look, plate, folder, progress="none"))
         step = FarmStep("render", words, str(frames), (str(frames),))
         plan = FarmPlan("measure", (step,), frames, folder / "work", look, out, ())
         for _ in range(rounds):
@@ -238,13 +239,13 @@ def measure_chunk(look: Path, plate: SequencePath, frames: FrameRange, *, rounds
             out=str(folder / "out.%04d.exr"),
             device="cpu",
         )
-        words = [sys.executable, "-m", "plugin", "render", *_words(look, plate, folder), f"--frames={frames}"]
+        words = [*program(), *_words(look, plate, folder, frames=str(frames), progress="none")]
         with WorkerClient([sys.executable, "-m", "plugin"], environment=dict(os.environ)) as client:
             # The first one loads the look.
             client.render(job, overwrite=True)
             for _ in range(rounds):
                 started = time.monotonic()
-                subprocess.run([*words, "--progress", "none"], check=True)
+                subprocess.run(words, check=True)
                 process.append(time.monotonic() - started)
                 started = time.monotonic()
                 client.render(job, overwrite=True)
@@ -255,18 +256,23 @@ def measure_chunk(look: Path, plate: SequencePath, frames: FrameRange, *, rounds
     return Chunk(len(frames), tuple(process), tuple(resident), tuple(loading))
 
 
-def _words(look: Path, plate: SequencePath, folder: Path) -> list[str]:
-    words = ["--look", str(look.absolute()), "--plate", os.path.abspath(plate.text)]  # noqa: PTH100
-    words += ["--out", str(folder / "out.%04d.exr"), "--work", str(folder / "work")]
-    return [*words, "--device", "cpu", "--overwrite"]
+def _words(look: Path, plate: SequencePath, folder: Path, **more: object) -> list[str]:
+    values = {
+        "look": str(look.absolute()),
+        "plate": os.path.abspath(plate.text),  # noqa: PTH100
+        "out": str(folder / "out.%04d.exr"),
+        "work": str(folder / "work"),
+        "device": "cpu",
+        "overwrite": True,
+    }
+    return command_line("render", {**values, **more})
 
 
 def _throughput(look: Path, plate: SequencePath, frames: FrameRange, folder: Path, workers: int) -> float:
     """Frames a second between the first finished frame and the last."""
-    command = [sys.executable, "-m", "plugin", "render", *_words(look, plate, folder), f"--frames={frames}"]
-    command += ["--workers", str(workers), "--threads", str(workers)]
+    words = _words(look, plate, folder, frames=str(frames), workers=workers, threads=workers, progress="json")
     times: list[float] = []
-    with subprocess.Popen([*command, "--progress", "json"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*program(), *words], stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             if json.loads(line).get("state") == "done":
                 times.append(time.monotonic())

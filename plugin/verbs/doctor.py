@@ -21,7 +21,9 @@ import psutil
 
 from engine import __version__
 from engine.base.errors import PaintoverError
-from plugin.arguments.options import Options, Parser, add_color_config, add_reporting
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import Progress, quiet_errors
 
@@ -63,18 +65,8 @@ class Finding:
 
 
 def parser() -> Parser:
-    """``paintover doctor``."""
-    made = Parser(
-        "doctor",
-        "Checks this machine: versions, CPU, memory, GPU, color configuration, codecs and paths.\n"
-        "Send its output with every bug report. Exit code 1 if something needed is broken.",
-        examples=["paintover doctor", "paintover doctor --json > doctor.json"],
-    )
-    add_color_config(made)
-    group = made.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="print JSON")
-    add_reporting(made, progress=False)
-    return made
+    """The options of ``paintover doctor``."""
+    return Parser(COMMANDS["doctor"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.base.errors import InputError, NoPermissionError
-from plugin.arguments.options import Options, Parser, add_reporting
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.client.command import config_file, write_config
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import Phase, Progress
 
-__all__ = ["HOSTS", "Installer", "add_host", "chosen", "load_installer", "own_command", "parser", "run"]
+__all__ = ["HOSTS", "Installer", "chosen", "load_installer", "own_command", "parser", "run"]
 
 HOSTS = ("nuke", "resolve")
 
@@ -41,15 +43,7 @@ class Installer(Protocol):
 
 def parser() -> Parser:
     """The options of ``paintover install``."""
-    made = Parser(
-        "install",
-        "Puts Paintover's part of a host where the host looks for it, and remembers where this paintover is, for\n"
-        "hosts that do not see the PATH. Doing it again updates it.",
-        usage="paintover install nuke|resolve [--to DIR] [options]",
-        examples=["paintover install nuke", "paintover install nuke --to /studio/nuke", "paintover install resolve"],
-    )
-    add_host(made, "where to (default: the host's folder for this user)")
-    return made
+    return Parser(COMMANDS["install"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -71,14 +65,6 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     progress.note(f"{config}: how {name} finds this paintover", {"path": str(config)})
     progress.finish()
     return 0
-
-
-def add_host(parser: Parser, to_help: str) -> None:
-    """The options that installing and removing share."""
-    group = parser.add_argument_group("which host, and where")
-    group.add_argument("path", metavar="HOST", nargs="?", help="nuke or resolve")
-    group.add_argument("--to", dest="place", metavar="DIR", help=to_help)
-    add_reporting(parser)
 
 
 def chosen(options: Options) -> tuple[str, Path | None]:

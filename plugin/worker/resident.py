@@ -86,6 +86,8 @@ def render_resident(
             look=_absolute(str(look)),
             out_colorspace=settings.out_colorspace,
             ocio=ocio if ocio is None or "://" in ocio else _absolute(ocio),
+            depth=settings.bit_depth,
+            compression=settings.compression,
             device=settings.device,
             tile=settings.tile,
             carried=settings.carried_layer,

@@ -117,7 +117,8 @@ DRIVER = textwrap.dedent(
     sys.path.insert(0, {root!r})
     from plugin import cli
     from plugin.training import process as training_process
-    from plugin.arguments.options import Parser, add_reporting
+    from plugin.arguments.commands import COMMANDS
+    from plugin.arguments.parser import Parser
     from plugin.progress.terminals import Phase
     from tests.support.training_jobs import job
     from pathlib import Path
@@ -125,9 +126,7 @@ DRIVER = textwrap.dedent(
 
     class Fake:
         def parser(self):
-            parser = Parser("train", "")
-            add_reporting(parser)
-            return parser
+            return Parser(COMMANDS["train"])
         def run(self, options, progress, stop):
             progress.plan([Phase("train", "Training")])
             progress.begin("train")
