@@ -22,8 +22,8 @@ from engine.base.errors import FrameFailures, InputError, Interrupted, Paintover
 from plugin.arguments.farm_options import settle
 from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.options import Options, Parser
+from plugin.progress.protocol import NoProgress, Progress, open_progress, quiet_errors
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Progress, open_progress, quiet_errors
 
 __all__ = ["VERBS", "main"]
 

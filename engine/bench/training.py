@@ -15,9 +15,9 @@ from engine.bench.shots import BenchShot
 from engine.bench.table import Cell, Row, Table
 from engine.bench.timing import Samples, alternate
 from engine.color.config import ColorConfig
-from engine.training.data.keyframes import Keyframe, load_keyframes
+from engine.training.data.keyframes import LoadedKeyframe, load_keyframes
 from engine.training.data.patches import Pair
-from engine.training.job.job import KeyframeJob, Settings, TrainingJob
+from engine.training.job.job import PaintedFrame, Settings, TrainingJob
 from engine.training.machine import Machine
 from engine.training.model.losses import masked_l1
 from engine.training.recipes import PaintoverRecipe, Recipe, TexlerRecipe
@@ -94,7 +94,7 @@ def _throughput(plan: Plan, machine: Machine, begin: Callable[[str, int], Recipe
 
 
 def _races(
-    plan: Plan, machine: Machine, keyframes: list[Keyframe], begin: Callable[[str, int], Recipe], facts: str
+    plan: Plan, machine: Machine, keyframes: list[LoadedKeyframe], begin: Callable[[str, int], Recipe], facts: str
 ) -> Table:
     pair = keyframes[0].pair(machine.device, 8)
     limit_s = QUICK_LIMIT_S if plan.quick else LIMIT_S
@@ -162,7 +162,7 @@ def _pixels(recipe: Recipe) -> int:
 
 
 def _job(plan: Plan, shot: BenchShot, folder: Path, recipe: str) -> TrainingJob:
-    keyframe = KeyframeJob(shot.keyframe, shot.paintings[shot.keyframe], None, None)
+    keyframe = PaintedFrame(shot.keyframe, shot.paintings[shot.keyframe], None, None)
     return TrainingJob(
         plate=shot.plate.path.text,
         frames=str(shot.plate.frames),

@@ -38,7 +38,7 @@ from engine.rendering.verify import is_whole
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
 
-__all__ = ["FrameResult", "Job", "Pipeline"]
+__all__ = ["FrameResult", "Pipeline", "RenderJob"]
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _COLOR_CLAIMS = "chromaticities|oiio:ColorSpace|colorspace|ColorSpace|nuke/input
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """What to render and how; paths are absolute."""
 
     look: Path
@@ -87,7 +87,7 @@ class Job:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Job:
+    def from_json(cls, text: str) -> RenderJob:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
         path, frames, colorspace = data["plate"]
@@ -139,7 +139,9 @@ class Pipeline:
         InputError: the look needs files of a work folder, and the job names none.
     """
 
-    def __init__(self, job: Job, *, threads: int, memory_bytes: int | None = None, look: Look | None = None) -> None:
+    def __init__(
+        self, job: RenderJob, *, threads: int, memory_bytes: int | None = None, look: Look | None = None
+    ) -> None:
         self.job = job
         self._stamp = _stamp(job.look)
         self._owns_look = look is None

@@ -10,12 +10,12 @@ from typing import NoReturn
 
 from engine.base.choices import DENOISE_MODES
 from engine.base.errors import InputError
+from engine.training.job.limits import MINIMUM_BUDGET_S, RECIPES
 from plugin.arguments.shard import Shard
-from plugin.progress.terminals import MODES
+from plugin.progress.protocol import MODES
 
 __all__ = [
     "DEFAULT_BUDGET_S",
-    "MINIMUM_BUDGET_S",
     "Options",
     "Parser",
     "add_color",
@@ -41,9 +41,6 @@ __all__ = [
 ]
 
 DEFAULT_BUDGET_S = 60.0
-MINIMUM_BUDGET_S = 5.0
-
-RECIPES = ("paintover", "texler2020", "texler2020-fullframe")
 
 NO_STMAPS = ("--no-stmaps", "--no-guides")
 """Two names of one option; the second is from before there were guide images, with which it has nothing to do."""

@@ -12,7 +12,8 @@ from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.images import movies
 from engine.shot.shot import Keyframe, Plate, Shot
-from plugin.arguments.options import DEFAULT_BUDGET_S, MINIMUM_BUDGET_S, Options
+from engine.training.job.limits import MINIMUM_BUDGET_S
+from plugin.arguments.options import DEFAULT_BUDGET_S, Options
 
 __all__ = [
     "carried_from",

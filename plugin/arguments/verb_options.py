@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plugin.arguments.options import MINIMUM_BUDGET_S, NO_STMAPS, NO_STMAPS_HELP, Parser, add_seed, counted
+from engine.training.job.limits import MINIMUM_BUDGET_S
+from plugin.arguments.options import NO_STMAPS, NO_STMAPS_HELP, Parser, add_seed, counted
 
 __all__ = ["add_inspected", "add_paint_style", "add_report", "add_suggestion", "add_tuning", "add_view"]
 

@@ -19,8 +19,8 @@ from engine.base.machine import cpu_count, free_bytes
 from plugin.arguments.options import Options, Parser, parse_workers
 from plugin.farm.dask_run import RunReport, render_plan, run_plan
 from plugin.farm.plan import FarmPlan
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 if TYPE_CHECKING:
     from distributed import Client, Security, SpecCluster

@@ -24,8 +24,8 @@ from plugin.arguments.dialects import format_deadline
 from plugin.arguments.options import Options, Parser
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import add_program, program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["MAX_CHUNKS", "SUMMARY", "add_arguments", "job_info", "plugin_info", "submit"]
 

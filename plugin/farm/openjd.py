@@ -25,8 +25,8 @@ from plugin.arguments.dialects import format_openjd
 from plugin.arguments.options import Options, Parser
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import add_program, program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["MAX_CHUNKS", "SUMMARY", "Folder", "add_arguments", "asset_references", "folders", "submit", "template"]
 

@@ -19,8 +19,8 @@ from engine.preparation.hash_records import record
 from engine.shot.shot import Plate
 from plugin.arguments.options import Options
 from plugin.phases.prepared_files import summary
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["FileVectors", "chains", "prepare_frames", "prepare_phase", "vectors_from"]
 

@@ -23,8 +23,8 @@ from engine.motion.flow import one_thread
 from engine.rendering.settings import RenderSettings
 from engine.review.coverage import LEAST_GAIN, Neighborhood, next_painting
 from engine.shot.shot import Keyframe, Plate
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 from plugin.report.charts import Line, chart
 from plugin.report.contact_sheet import chosen_frames
 from plugin.report.frames import (

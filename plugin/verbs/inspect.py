@@ -12,8 +12,8 @@ from engine.images.provenance import read_provenance
 from engine.look.session import Card, read_card
 from plugin.arguments.options import Options, Parser, add_reporting
 from plugin.arguments.verb_options import add_inspected
+from plugin.progress.protocol import Progress, duration
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress, duration
 
 __all__ = ["parser", "run"]
 

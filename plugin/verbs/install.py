@@ -15,8 +15,8 @@ from typing import Protocol
 from engine.base.errors import InputError, NoPermissionError
 from plugin.arguments.options import Options, Parser, add_reporting
 from plugin.client.command import config_file, write_config
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
 
 __all__ = ["HOSTS", "Installer", "add_host", "chosen", "load_installer", "own_command", "parser", "run"]
 

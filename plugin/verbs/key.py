@@ -9,8 +9,8 @@ from plugin.arguments.options import Options, Parser, add_color, add_painting_ou
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces, check_view
 from plugin.arguments.request import out_from, plate_from, still
 from plugin.arguments.verb_options import add_view
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["parser", "run"]
 

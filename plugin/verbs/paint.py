@@ -8,8 +8,8 @@ from plugin.arguments.options import Options, Parser, add_color, add_painting_ou
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.arguments.request import out_from, plate_from, still
 from plugin.arguments.verb_options import add_paint_style
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["parser", "run"]
 

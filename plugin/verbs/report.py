@@ -25,8 +25,8 @@ from plugin.arguments.preflight import check_spaces, prepare_folder
 from plugin.arguments.prepare_options import add_denoise
 from plugin.arguments.request import denoise_from, look_from, out_from, painted_so_far, sidecars_from, work_from
 from plugin.arguments.verb_options import add_report
+from plugin.progress.protocol import NoProgress, Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Phase, Progress
 from plugin.report.page import write_report
 
 __all__ = ["REPORT_PHASE", "parser", "run"]

@@ -12,8 +12,8 @@ from plugin.arguments.farm_options import add_planning
 from plugin.arguments.options import Options, Parser, add_color, add_machine, add_reporting, add_submission
 from plugin.arguments.shot_options import add_whole_shot
 from plugin.farm.plan import FarmPlan, plan_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["ENGINES", "Engine", "load_engine", "parser", "run"]
 

@@ -19,8 +19,8 @@ from plugin.arguments.options import Options, Parser, add_color, add_keyframes, 
 from plugin.arguments.preflight import check_keyframes, check_plate, check_spaces, prepare_folder
 from plugin.arguments.request import painted_so_far, work_from
 from plugin.arguments.verb_options import add_suggestion
+from plugin.progress.protocol import NoProgress, Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Phase, Progress, counted_frames
 from plugin.report.stills import Stills
 from plugin.report.suggestion_sheet import draw_plan, percent
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from plugin.arguments.options import Options, Parser
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
 from plugin.verbs.install import add_host, chosen, load_installer
 
 __all__ = ["parser", "run"]

@@ -25,10 +25,10 @@ from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.shot.plate import plate_sha256
 from engine.training.data.patches import MARGIN, Pair
-from engine.training.job.job import KeyframeJob, TrainingJob
+from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.model.carry_graph import StoredExemplar
 
-__all__ = ["Keyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
+__all__ = ["LoadedKeyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ PAINTED = 0.5 / 255
 
 
 @dataclass(frozen=True)
-class Keyframe:
+class LoadedKeyframe:
     """A keyframe in the working colorspace."""
 
     frame: int
@@ -116,7 +116,7 @@ def load_guide(job: TrainingJob, frame: int, size: tuple[int, ...]) -> Floats | 
     return files.read(frame, size[0], size[1])
 
 
-def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[Keyframe]:
+def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[LoadedKeyframe]:
     """Read and check every keyframe of a job.
 
     Raises:
@@ -141,7 +141,7 @@ def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[Keyframe]:
     return loaded
 
 
-def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyframe:
+def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> LoadedKeyframe:
     frame = keyframe.frame
     plate, plate_space, plate_image = load_plate(job, frame, config)
     if not keyframe.painting.is_file():
@@ -192,7 +192,7 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     painting = np.where(weight[..., None] > 0, painting, np.float32(0))
     digest = file_sha256(keyframe.painting)
     guide = load_guide(job, frame, plate.shape[:2])
-    return Keyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
+    return LoadedKeyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
 
 
 def _fit(pixels: Floats, header: Header, resample: bool, wrong: str, path: Path) -> tuple[Floats, NDArray[np.bool_]]:

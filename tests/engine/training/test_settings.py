@@ -103,13 +103,13 @@ def test_a_farm_trains_with_the_file(cli: Cli) -> None:
 
 
 def test_the_trainer_checks_and_uses_them(tmp_path: Path) -> None:
-    from engine.training.job.job import KeyframeJob, Settings, TrainingJob
+    from engine.training.job.job import PaintedFrame, Settings, TrainingJob
 
     changed = asdict(Settings().with_values({"patch": 128, "blocks": 9}))
     assert changed == {**asdict(Settings()), "crop": 128, "blocks": 9}
     with pytest.raises(InputError, match="blocks is 0"):
         Settings().with_values({"blocks": 0})
-    key = KeyframeJob(0, tmp_path / "p.png", None, None)
+    key = PaintedFrame(0, tmp_path / "p.png", None, None)
 
     def job(settings: dict[str, float], recipe: str = "paintover") -> TrainingJob:
         return TrainingJob(

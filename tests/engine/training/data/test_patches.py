@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
 
-from engine.training.data.keyframes import Keyframe
+from engine.training.data.keyframes import LoadedKeyframe
 from engine.training.data.patches import CELL, MARGIN, Pair, PatchSampler
 from engine.training.model.network import Architecture, Translator
 from engine.training.model.texler import TexlerSampler
@@ -25,7 +25,7 @@ def make_pair(height: int, width: int, weight: np.ndarray | None = None, frame: 
     pixels = plate(height, width, seed=frame)
     covered = np.ones((height, width), np.float32) if weight is None else weight
     painting = np.where(covered[..., None] > 0, painting_of(pixels), np.float32(0))
-    return Keyframe(frame, pixels, painting, covered, "", "", "").pair(torch.device("cpu"), 8)
+    return LoadedKeyframe(frame, pixels, painting, covered, "", "", "").pair(torch.device("cpu"), 8)
 
 
 class Recording(PatchSampler):
