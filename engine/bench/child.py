@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.base.errors import PaintoverError
 from engine.base.events import parse_event
+from engine.base.temporaries import replacing
 
 __all__ = ["train_look"]
 
@@ -26,7 +27,8 @@ def train_look(job: Mapping[str, object], folder: Path) -> dict[str, Any]:
         PaintoverError: the training failed; the message names the recipe.
     """
     path = folder / "job.json"
-    path.write_text(json.dumps(job))
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(job), encoding="utf-8")
     command = [sys.executable, "-m", "engine.training.train", "--job", str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
     events = [event for event in map(parse_event, done.stdout.splitlines()) if event is not None]
