@@ -310,7 +310,7 @@ sys.exit(tune.main(["--job", {str(job_path)!r}, "--search", {str(search_path)!r}
     )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:
-        if json.loads(line).get("progress") == pytest.approx(4.45 / 5):
+        if json.loads(line).get("fraction") == pytest.approx(4.45 / 5):
             break
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
