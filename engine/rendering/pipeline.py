@@ -37,7 +37,7 @@ from engine.rendering.verify import is_whole
 from engine.shot.plate import PlateReader, plate_sha256
 from engine.shot.shot import Plate
 
-__all__ = ["FrameResult", "Job", "Pipeline"]
+__all__ = ["FrameResult", "Pipeline", "RenderJob"]
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _COLOR_CLAIMS = "chromaticities|oiio:ColorSpace|colorspace|ColorSpace|nuke/input
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """What to render and how; paths are absolute."""
 
     look: Path
@@ -86,7 +86,7 @@ class Job:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Job:
+    def from_json(cls, text: str) -> RenderJob:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
         path, frames, colorspace = data["plate"]
@@ -138,7 +138,9 @@ class Pipeline:
         InputError: the look needs files of a work folder, and the job names none.
     """
 
-    def __init__(self, job: Job, *, threads: int, memory_bytes: int | None = None, look: Look | None = None) -> None:
+    def __init__(
+        self, job: RenderJob, *, threads: int, memory_bytes: int | None = None, look: Look | None = None
+    ) -> None:
         self.job = job
         self._stamp = _stamp(job.look)
         self._owns_look = look is None

@@ -25,7 +25,7 @@ from engine.look.session import Look, read_card
 from engine.motion.stmap import sidecar_path
 from engine.rendering.expected_provenance import ExpectedProvenance
 from engine.rendering.frame_inputs import FrameInputs
-from engine.rendering.pipeline import FrameResult, Job, Pipeline
+from engine.rendering.pipeline import FrameResult, Pipeline, RenderJob
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import VerifyReport, verify_frames
 from engine.rendering.workers import WorkerPool, workers_for
@@ -218,7 +218,7 @@ def verify(
 class _Tally:
     """Counts what happened and passes it on."""
 
-    def __init__(self, report: RenderReport, job: Job, progress: Callable[[RenderEvent], None] | None) -> None:
+    def __init__(self, report: RenderReport, job: RenderJob, progress: Callable[[RenderEvent], None] | None) -> None:
         self.report = report
         self._job = job
         self._progress = progress
@@ -269,7 +269,7 @@ def _job(
     recorded: bool,
     overwrite: bool,
     loaded: Look | None,
-) -> Job:
+) -> RenderJob:
     file = loaded or open_look(look)
     config = ColorConfig.active()
     try:
@@ -282,7 +282,7 @@ def _job(
         ) from error
     FrameInputs.of(file.card, plate.path, work, prepared, settings.denoise).require_any(plate.frames)
     settings = settings.without_own_denoise(file.card.denoise)
-    return Job(
+    return RenderJob(
         look=look.absolute(),
         look_sha256=file.sha256,
         plate=Plate(_absolute(plate.path), plate.frames, plate.colorspace),
@@ -317,7 +317,7 @@ def _folder(path: str | Path | None) -> Path | None:
 
 
 def _in_this_process(
-    job: Job, threads: int, report: Callable[[FrameResult], None], stop: Callable[[], bool], loaded: Look | None
+    job: RenderJob, threads: int, report: Callable[[FrameResult], None], stop: Callable[[], bool], loaded: Look | None
 ) -> None:
     pipeline = Pipeline(job, threads=threads, look=loaded)
     frames: queue.SimpleQueue[int | None] = queue.SimpleQueue()

@@ -1,8 +1,8 @@
 """Worker processes that render frames side by side: one for each GPU, or for work that must survive a crash.
 
 This module is both ends: :class:`WorkerPool` starts Python processes that run :func:`main` and hands them frames, one
-JSON line each, through stdin; a child answers with one JSON line a frame. A child whose stdin closes without an "end"
-has lost its parent and ends.
+JSON line each, through stdin; a child answers in events (:mod:`engine.base.events`). A child whose stdin closes without
+a farewell has lost its parent and ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -37,12 +37,13 @@ from engine.base.errors import (
     OutputError,
     PaintoverError,
 )
+from engine.base.events import event_line, failure_facts, parse_event
 from engine.base.machine import free_bytes
 from engine.look.card import open_look
 from engine.look.memory import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE
 from engine.rendering.frame_clock import FrameClock
-from engine.rendering.pipeline import FrameResult, Job, Pipeline
+from engine.rendering.pipeline import FrameResult, Pipeline, RenderJob
 
 __all__ = ["WorkerPool", "main", "workers_for"]
 
@@ -68,7 +69,7 @@ class _Worker:
     """One child process and the frames that it holds."""
 
     def __init__(
-        self, job: Job, threads: int, memory_bytes: int, inbox: queue.SimpleQueue[tuple[_Worker, str]]
+        self, job: RenderJob, threads: int, memory_bytes: int, inbox: queue.SimpleQueue[tuple[_Worker, str]]
     ) -> None:
         self.held: dict[int, None] = {}
         self.clock = FrameClock()
@@ -114,7 +115,7 @@ class _Worker:
 class WorkerPool:
     """Several workers on one job."""
 
-    def __init__(self, job: Job, *, workers: int, threads: int, timeout_s: float | None = None) -> None:
+    def __init__(self, job: RenderJob, *, workers: int, threads: int, timeout_s: float | None = None) -> None:
         self._job = job
         self._timeout_s = timeout_s
         self._count = workers
@@ -156,10 +157,12 @@ class WorkerPool:
                     continue
                 if worker not in self._workers:
                     continue
-                if line:
-                    self._handle(worker, json.loads(line), report)
-                else:
+                if not line:
                     self._replace_dead(worker, report)
+                    continue
+                event = parse_event(line)
+                if event is not None:
+                    self._hear(worker, event, report)
         finally:
             for worker in self._workers:
                 worker.kill()
@@ -188,18 +191,18 @@ class WorkerPool:
     def _holds_suspect(self, worker: _Worker) -> bool:
         return any(frame in self._tries for frame in worker.held)
 
-    def _handle(self, worker: _Worker, message: dict[str, Any], report: Callable[[FrameResult], None]) -> None:
-        if "log" in message:
-            level, text = message["log"]
-            if text not in self._logged:
-                self._logged.add(text)
-                log.log(level, "%s", text)
-        elif "fatal" in message:
-            raise _error(message["fatal"])
-        elif "began" in message:
-            worker.clock.begin(message["began"])
-        elif message["result"]["frame"] in worker.held:
-            result = FrameResult(**{**message["result"], "warnings": tuple(message["result"]["warnings"])})
+    def _hear(self, worker: _Worker, event: dict[str, Any], report: Callable[[FrameResult], None]) -> None:
+        kind = event.pop("event")
+        if kind == "warning":
+            if event["text"] not in self._logged:
+                self._logged.add(event["text"])
+                log.log(event["level"], "%s", event["text"])
+        elif kind == "failed":
+            raise _error(event)
+        elif event["state"] == "began":
+            worker.clock.begin(event["frame"])
+        elif event["frame"] in worker.held:
+            result = FrameResult(**{**event, "warnings": tuple(event["warnings"])})
             worker.held.pop(result.frame)
             worker.clock.end(result.frame)
             report(result)
@@ -244,7 +247,7 @@ class WorkerPool:
             self._start()
 
 
-def workers_for(job: Job, threads: int) -> int:
+def workers_for(job: RenderJob, threads: int) -> int:
     """How many processes serve: one for each GPU, else one for every ``_THREADS_EACH`` threads that memory allows.
 
     Raises:
@@ -263,7 +266,7 @@ def workers_for(job: Job, threads: int) -> int:
     return max(1, min(threads // _THREADS_EACH, free // each))
 
 
-def _devices(job: Job) -> int:
+def _devices(job: RenderJob) -> int:
     return len(cuda_devices()[0]) if job.settings.device in ("auto", "cuda") else 0
 
 
@@ -276,10 +279,10 @@ def main() -> int:
     lock = threading.Lock()
     orphaned = threading.Event()
 
-    def say(message: dict[str, Any]) -> None:
+    def say(event: str, facts: Mapping[str, object]) -> None:
         with lock:
             try:
-                answers.write(json.dumps(message) + "\n")
+                answers.write(event_line(event, facts) + "\n")
             except OSError:
                 # The parent is gone. What is still buffered must not complain when Python shuts down.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
@@ -293,31 +296,24 @@ def main() -> int:
     frames: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     threading.Thread(target=_read_frames, args=(frames, orphaned), daemon=True).start()
     try:
-        pipeline = Pipeline(Job.from_json(setup["job"]), threads=setup["threads"], memory_bytes=setup["memory_bytes"])
+        pipeline = Pipeline(
+            RenderJob.from_json(setup["job"]), threads=setup["threads"], memory_bytes=setup["memory_bytes"]
+        )
         try:
             pipeline.run(
                 frames,
-                lambda result: say({"result": dataclasses.asdict(result)}),
+                lambda result: say("progress", dataclasses.asdict(result)),
                 orphaned.is_set,
-                lambda frame: say({"began": frame}),
+                lambda frame: say("progress", {"frame": frame, "state": "began"}),
             )
         finally:
             pipeline.close()
     except Interrupted:
         return 1
     except PaintoverError as error:
-        say(
-            {
-                "fatal": {
-                    "kind": "LookError" if isinstance(error, LookError) else type(error).__name__,
-                    "message": error.message,
-                    "remedy": error.remedy,
-                    "frame": error.frame,
-                    "path": None if error.path is None else str(error.path),
-                    "exit_code": error.exit_code,
-                }
-            }
-        )
+        # In parts as well: the parent raises it once more.
+        kind = "LookError" if isinstance(error, LookError) else type(error).__name__
+        say("failed", {**failure_facts(error), "kind": kind, "what": error.message, "remedy": error.remedy})
         return 1
     return 0
 
@@ -325,12 +321,12 @@ def main() -> int:
 class _Relay(logging.Handler):
     """Passes warnings on to the parent."""
 
-    def __init__(self, say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, say: Callable[[str, Mapping[str, object]], None]) -> None:
         super().__init__(logging.WARNING)
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say({"log": [record.levelno, record.getMessage()]})
+        self._say("warning", {"level": record.levelno, "text": record.getMessage()})
 
 
 def _read_frames(frames: queue.SimpleQueue[int | None], orphaned: threading.Event) -> None:
@@ -350,6 +346,6 @@ def _error(facts: dict[str, Any]) -> PaintoverError:
         for cls in (ColorError, DeviceError, ImageError, InputError, LookError, NoPermissionError, OutputError)
     }
     cls = named.get(facts["kind"], PaintoverError)
-    error = cls(facts["message"], remedy=facts["remedy"], frame=facts["frame"], path=facts["path"])
+    error = cls(facts["what"], remedy=facts["remedy"], frame=facts["frame"], path=facts["path"])
     error.exit_code = facts["exit_code"]
     return error

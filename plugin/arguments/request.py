@@ -13,8 +13,9 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.images import movies
 from engine.images.encoding import check_encoding
 from engine.shot.shot import Keyframe, Plate, Shot
+from engine.training.job.limits import MINIMUM_BUDGET_S
 from plugin.arguments.options import Options
-from plugin.arguments.values import DEFAULT_BUDGET_S, MINIMUM_BUDGET_S
+from plugin.arguments.values import DEFAULT_BUDGET_S
 
 __all__ = [
     "carried_from",

@@ -7,9 +7,10 @@ Those of one verb alone are in :mod:`plugin.arguments.verb_options`, those of fa
 from __future__ import annotations
 
 from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS
+from engine.training.job.limits import RECIPES
 from plugin.arguments import values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
-from plugin.progress.terminals import MODES
+from plugin.progress.protocol import MODES
 
 __all__ = [
     "BACKWARD_VECTORS",
@@ -40,7 +41,6 @@ __all__ = [
     "PLATE",
     "PROGRESS",
     "RECIPE",
-    "RECIPES",
     "RESUME",
     "SEED",
     "SETTINGS",
@@ -54,7 +54,6 @@ __all__ = [
     "WORKERS",
 ]
 
-RECIPES = ("paintover", "texler2020", "texler2020-fullframe")
 
 SHOT = Option("shot", (), values.PATH, "", "the shot file", metavar="SHOT.toml", may_be_missing=True)
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from engine.base.compression import read_compression
 from engine.base.errors import InputError
 from engine.shot.keyframes import Keyframe, keyframe_number
+from engine.training.job.limits import MINIMUM_BUDGET_S
 from plugin.arguments.option import Kind, Move
 from plugin.arguments.shard import Shard
 
@@ -19,7 +20,6 @@ __all__ = [
     "DEVICE",
     "KEYFRAMES",
     "KEYFRAME_NUMBERS",
-    "MINIMUM_BUDGET_S",
     "NUMBER",
     "PATH",
     "PATH_OR_NAME",
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 DEFAULT_BUDGET_S = 60.0
-MINIMUM_BUDGET_S = 5.0
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.base.choices import PAINT_STYLES
+from engine.training.job.limits import MINIMUM_BUDGET_S
 from plugin.arguments import values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
 
@@ -83,7 +84,7 @@ REFERENCE_COLORSPACE = Option(
 SECONDS_OF_SETTING = Option(
     "seconds",
     ("--seconds",),
-    values.counted("--seconds", round(values.MINIMUM_BUDGET_S), f"{TUNE_SECONDS} is a good start"),
+    values.counted("--seconds", round(MINIMUM_BUDGET_S), f"{TUNE_SECONDS} is a good start"),
     "the search",
     "training time of each setting",
     metavar="N",

@@ -20,8 +20,8 @@ from plugin.arguments.farm_options import PATH_MAPPING
 from plugin.arguments.options import Options
 from plugin.farm.dask_run import RunReport, render_plan, run_plan
 from plugin.farm.plan import FarmPlan
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 if TYPE_CHECKING:
     from distributed import Client, Security, SpecCluster

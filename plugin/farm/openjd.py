@@ -30,8 +30,8 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.table import BACKWARD_VECTORS, FEATURES, FRAMES, OCIO, PROGRESS, SETTINGS, VECTORS
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["MAX_CHUNKS", "SUMMARY", "Folder", "asset_references", "folders", "submit", "template"]
 

@@ -42,7 +42,7 @@ from plugin.arguments.request import (
 )
 from plugin.arguments.table import FRAMES
 from plugin.phases.sidecars import chains
-from plugin.phases.training import check_recipe, job_from
+from plugin.phases.training import check_asked_recipe, job_from
 from plugin.training.record import fingerprint, is_current
 
 __all__ = ["DEFAULT_FRAME_S", "START_S", "FarmPlan", "FarmStep", "chunked", "frames_per_chunk", "plan_from", "program"]
@@ -220,7 +220,7 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
         remedy = "add --keyframe FRAME=PAINTING, as the look was trained, or drop --guides"
         raise InputError("guide images follow keyframes, and no keyframe is given", remedy=remedy)
     if painted:
-        check_recipe(shot, options)
+        check_asked_recipe(shot, options)
         inputs += [_absolute(path) for key in shot.keyframes for path in (key.painting, key.matte) if path]
         job = job_from(shot, options)
         if options.fresh or options.resume or not is_current(job, fingerprint(job)):

@@ -35,8 +35,8 @@ from plugin.arguments.options import Options
 from plugin.arguments.table import FRAMES
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = [
     "DEFAULT_ARRAY_SIZE",

@@ -14,8 +14,8 @@ from engine.shot.shot import Plate, Shot
 from plugin.arguments.options import Options
 from plugin.arguments.request import denoise_from, guides_from
 from plugin.arguments.shard import Shard
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["Extras", "begun", "check_prepared", "extra_phases", "prepare_extras", "tell"]
 

@@ -14,8 +14,8 @@ from plugin.arguments.options import (
     Options,
 )
 from plugin.arguments.request import carried_from, encoding_from, look_from, out_from, sidecars_from, work_from
+from plugin.progress.protocol import Phase, Progress, counted_frames, duration
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames, duration
 from plugin.worker.resident import render_resident
 
 __all__ = ["render_frames", "render_phase", "settings_of"]

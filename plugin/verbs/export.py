@@ -20,9 +20,10 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import prepare_folder
 from plugin.hosts.flame_model import flame_json, flame_model
 from plugin.hosts.nuke_script import MAPS, NukePlate, cat_json, nuke_script
+from plugin.progress.child import follow
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
-from plugin.training.process import follow, require_training
+from plugin.training.process import require_training
 
 __all__ = ["parser", "run"]
 

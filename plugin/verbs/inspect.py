@@ -13,8 +13,8 @@ from engine.look.session import Card, read_card
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
+from plugin.progress.protocol import Progress, duration
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress, duration
 
 __all__ = ["parser", "run"]
 

@@ -16,9 +16,10 @@ from engine.base.errors import InputError, NoPermissionError
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
-from plugin.client.command import config_file, write_config
+from plugin.client.command import config_file
+from plugin.hosts.host_config import remember_place
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
 
 __all__ = ["HOSTS", "Installer", "chosen", "load_installer", "own_command", "parser", "run"]
 
@@ -26,7 +27,10 @@ HOSTS = ("nuke", "resolve")
 
 
 class Installer(Protocol):
-    """What a module ``plugin.hosts.install_NAME`` offers. Both are idempotent and leave what is not ours alone."""
+    """What a module ``plugin.hosts.install_NAME`` offers. All is idempotent and leaves what is not ours alone."""
+
+    def default_folder(self) -> Path:
+        """Where the host looks for it."""
 
     def install(self, to: Path | None) -> list[Path]:
         """Put the host's part into ``to``, or where the host looks for it; returns every file that is ours or was
@@ -55,7 +59,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     for path in installer.install(place):
         progress.note(str(path), {"path": str(path)})
     try:
-        config = write_config(own_command())
+        config = remember_place(own_command(), name, place or installer.default_folder())
     except OSError as error:
         raise NoPermissionError(
             f"everything is installed, but where this paintover is cannot be written down: {error.strerror or error}",

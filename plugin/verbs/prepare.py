@@ -17,8 +17,8 @@ from plugin.arguments.preflight import check_plate, check_spaces, prepare_folder
 from plugin.arguments.request import plate_from, work_from
 from plugin.phases.prepared_files import Extras, extra_phases, prepare_extras
 from plugin.phases.sidecars import chains, prepare_frames, prepare_phase, vectors_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["parser", "run"]
 

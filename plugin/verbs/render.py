@@ -18,8 +18,8 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_device, check_out, check_spaces
 from plugin.arguments.request import look_from, out_from, shot_from, sidecars_from, work_from
 from plugin.phases.rendering import render_frames, render_phase, settings_of
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 from plugin.training.record import trained_look
 
 __all__ = ["parser", "run"]

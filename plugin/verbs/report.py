@@ -22,8 +22,8 @@ from plugin.arguments.request import (
     sidecars_from,
     work_from,
 )
+from plugin.progress.protocol import NoProgress, Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Phase, Progress
 from plugin.report.page import write_report
 
 __all__ = ["REPORT_PHASE", "parser", "run"]

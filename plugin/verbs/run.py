@@ -17,8 +17,8 @@ from plugin.phases.rendering import render_frames, render_phase, settings_of
 from plugin.phases.sidecars import prepare_frames, prepare_phase, vectors_from
 from plugin.phases.training import check_training, job_from, make_look, training_phase
 from plugin.phases.verification import VERIFY_PHASE, verify_frames
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
 from plugin.report.contact_sheet import write_sheet
 from plugin.report.page import write_report
 from plugin.training.record import fingerprint, is_current

@@ -13,8 +13,8 @@ from plugin.arguments.engine_options import ENGINES
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.farm.plan import FarmPlan, plan_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["ENGINES", "Engine", "load_engine", "parser", "run"]
 

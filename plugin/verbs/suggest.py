@@ -19,8 +19,8 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_keyframes, check_plate, check_spaces, prepare_folder
 from plugin.arguments.request import painted_so_far, work_from
+from plugin.progress.protocol import NoProgress, Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Phase, Progress, counted_frames
 from plugin.report.advice import key_command, luma_of, percent, plan_paintings
 from plugin.report.stills import STILL_PX, Stills
 from plugin.report.suggestion_sheet import draw_plan

@@ -8,8 +8,8 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.request import shot_from, work_from
 from plugin.phases.prepared_files import Extras, check_prepared
 from plugin.phases.training import check_training, job_from, make_look, training_phase
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["parser", "run"]
 

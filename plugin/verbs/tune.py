@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -11,9 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.base.errors import InputError, Interrupted
 from engine.base.frames import SequencePath
-from engine.base.temporaries import replacing
+from engine.training.job.job import TrainingJob
+from engine.training.job.search import Search
 from plugin.arguments.command_line import command_line
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
@@ -22,9 +24,9 @@ from plugin.arguments.preflight import prepare_folder
 from plugin.arguments.request import shot_from, work_from
 from plugin.arguments.verb_options import TUNE_SECONDS
 from plugin.phases.training import check_training, job_from
+from plugin.progress.child import follow
+from plugin.progress.protocol import Phase, Progress, counted_frames, duration
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames, duration
-from plugin.training.process import TrainingJob, follow
 
 __all__ = ["COMMAND", "parser", "run"]
 
@@ -58,14 +60,14 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     seconds = float(options.seconds or TUNE_SECONDS)
     # Settings are compared on the plate alone, whatever the shot file says of denoising and guides.
     plain = replace(shot, denoise=None, guides=None)
-    job = replace(job_from(plain, options), budget_s=seconds, steps=None, preview=False, resume=False)
-    search = {
-        "reference": os.path.abspath(reference.text),  # noqa: PTH100
-        "reference_colorspace": options.reference_colorspace,
-        "grid": None if options.grid is None else os.path.abspath(options.grid),  # noqa: PTH100
-        "full": options.full_grid,
-        "guides": shot.stmaps,
-    }
+    job = msgspec.structs.replace(job_from(plain, options), budget_s=seconds, steps=None, preview=False, resume=False)
+    search = Search(
+        reference=os.path.abspath(reference.text),  # noqa: PTH100
+        reference_colorspace=options.reference_colorspace,
+        grid=None if options.grid is None else os.path.abspath(options.grid),  # noqa: PTH100
+        full=options.full_grid,
+        guides=shot.stmaps,
+    )
     progress.plan([Phase("tune", f"Searching, {duration(seconds)} a setting")])
     done = _search(job, search, progress, stop, debug=options.debug)
     best = done["best"]
@@ -105,41 +107,39 @@ def _training(options: Options, settings: str) -> list[str]:
 
 
 def _search(
-    job: TrainingJob, search: Mapping[str, object], progress: Progress, stop: StopRequest, *, debug: bool
+    job: TrainingJob, search: Search, progress: Progress, stop: StopRequest, *, debug: bool
 ) -> Mapping[str, Any]:
     """Run the search's process to its end; returns its last event.
 
     Raises:
-        TrainingFailed: it reported an error, crashed, or could not be started.
+        ChildFailed: it reported an error, crashed, or could not be started.
         Interrupted: it was stopped; finished settings are kept.
     """
-    folder = Path(job.work) / "tune"
+    folder = job.work / "tune"
     prepare_folder(folder)
     job_path, search_path = folder / "job.json", folder / "search.json"
-    for path, text in ((job_path, job.to_json()), (search_path, json.dumps(search, indent=2) + "\n")):
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    job.save(job_path)
+    search.save(search_path)
     progress.begin("tune")
     finished, total, name = 0, 0, ""
 
     def on_event(event: Mapping[str, Any]) -> None:
         nonlocal finished, total, name
-        kind = event.get("event")
-        if kind == "start":
+        if event["event"] == "phase":
             total = int(event["settings"])
             progress.note(f"{total} settings, scored on {counted_frames(len(event['frames']))} of the reference")
-        elif kind == "setting":
-            finished, name = int(event["index"]), str(event["name"])
+        elif "state" in event:
+            finished, name = int(event["index"]), str(event["setting"])
             if event["state"] != "started":
                 finished += 1
                 known = ", kept from before" if event["state"] == "kept" else ""
                 progress.note(f"{finished} of {total}: {name}, loss {event['loss']:.4f}{known}", event)
                 progress.update(finished / total, f"{finished} of {total}")
-        elif kind == "progress":
-            progress.update(float(event["progress"]), f"{finished + 1} of {total}, {name}", {"setting": name})
+        elif event["event"] == "progress":
+            progress.update(float(event["fraction"]), f"{finished + 1} of {total}, {name}", {"setting": name})
 
     command = [*COMMAND, "--job", str(job_path), "--search", str(search_path)]
-    done = follow(command, progress, stop, on_event, debug=debug)
+    done = follow(command, progress, stop, on_event, called="the search", debug=debug)
     if stop():
         kept = f"{finished} of {total} settings are done and kept" if total else "nothing was trained yet"
         remedy = "run the same command again to continue"

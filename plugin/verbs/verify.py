@@ -20,8 +20,8 @@ from plugin.arguments.request import (
     work_from,
 )
 from plugin.phases.verification import VERIFY_PHASE, verify_frames
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["parser", "run"]
 

@@ -14,9 +14,9 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.client.errors import HostError
 from plugin.client.worker_request import ask
+from plugin.progress.child import child_environment
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
-from plugin.training.process import training_environment
 
 __all__ = ["parser", "run"]
 
@@ -58,7 +58,7 @@ def _ask(options: Options) -> int:
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot read the request: {why}", path=path, remedy="write op and job as JSON") from error
     command = [sys.executable, "-m", "plugin"]
-    environment = training_environment(debug=False)
+    environment = child_environment()
     try:
         address = Path(options.socket).expanduser()
         answer = ask(address, request, on_event=_print, command=command, environment=environment)

@@ -23,7 +23,7 @@ from engine.shot.shot import Plate
 from plugin.client.errors import HostError, RequestCancelled, RequestFailed
 from plugin.client.job import Job
 from plugin.client.worker_request import ask
-from plugin.training.process import training_environment
+from plugin.progress.child import child_environment
 
 __all__ = ["render_resident"]
 
@@ -111,7 +111,7 @@ def _asked(
     """The frames that failed, and why, with the exit code; the report is filled in."""
     command = [sys.executable, "-m", "plugin"]
     try:
-        answer = ask(address, request, on_event=hear, command=command, environment=training_environment(debug=False))
+        answer = ask(address, request, on_event=hear, command=command, environment=child_environment())
     except RequestFailed as error:
         if error.frames:
             return {frame: (why, error.exit_code) for frame, why in error.frames.items()}

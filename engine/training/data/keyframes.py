@@ -25,7 +25,7 @@ from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.shot.paintings import PAINTED, painted_alpha
 from engine.shot.plate import PlateReader, plate_sha256
 from engine.training.data.patches import MARGIN, Pair
-from engine.training.job.job import KeyframeJob, TrainingJob
+from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.model.carry_graph import StoredExemplar
 
 __all__ = ["LoadedKeyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
@@ -136,7 +136,7 @@ def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[LoadedKeyframe
     return loaded
 
 
-def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> LoadedKeyframe:
+def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> LoadedKeyframe:
     frame = keyframe.frame
     plate, plate_space, plate_image = load_plate(job, frame, config)
     if not keyframe.painting.is_file():

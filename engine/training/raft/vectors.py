@@ -12,7 +12,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ import numpy as np
 
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted, PaintoverError
+from engine.base.events import Emit, failed_event, open_events
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.color.config import ColorConfig
 from engine.motion.flow_files import Direction, read_flow, write_flow
 from engine.shot.plate import PlateReader
-from engine.training.events import open_events
 from engine.training.machine import Machine
 from engine.training.raft.network import ITERATIONS, LEAST_SIDE, LONGEST_SIDE, Raft, load_raft
 from engine.training.train import StopFlag
@@ -110,7 +110,7 @@ def _tasks(frames: FrameRange) -> Iterator[list[_Task]]:
             yield tasks
 
 
-def _estimate_all(options: argparse.Namespace, emit: Callable[[dict[str, Any]], None], stop: StopFlag) -> None:
+def _estimate_all(options: argparse.Namespace, emit: Emit, stop: StopFlag) -> None:
     frames = FrameRange.parse(options.frames)
     work = list(_tasks(frames))
     if not work:
@@ -126,7 +126,15 @@ def _estimate_all(options: argparse.Namespace, emit: Callable[[dict[str, Any]], 
         "colorspace": options.colorspace,
     }
     writer = _Writer(options, record)
-    emit({"event": "start", "frames": len(work), "device": str(machine.device), "out": str(options.out)})
+    emit(
+        {
+            "event": "phase",
+            "phase": "vectors",
+            "frames": len(work),
+            "device": str(machine.device),
+            "out": str(options.out),
+        }
+    )
     written = 0
     for count, tasks in enumerate(work, 1):
         if stop.exit_code:
@@ -147,8 +155,9 @@ def _estimate_all(options: argparse.Namespace, emit: Callable[[dict[str, Any]], 
                 write_flow(writer.path(tasks[0]), flows.get("forward"), flows.get("backward"))
             written += 1
         state = "skipped" if skipped else "done"
-        emit({"event": "frame", "frame": tasks[0].frame, "state": state, "progress": round(count / len(work), 4)})
-    emit({"event": "done", "written": written, "skipped": len(work) - written})
+        fraction = round(count / len(work), 4)
+        emit({"event": "progress", "frame": tasks[0].frame, "state": state, "fraction": fraction})
+    emit({"event": "finished", "written": written, "skipped": len(work) - written})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -176,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         return error.exit_code
     except PaintoverError as error:
-        emit({"event": "error", "message": str(error), "exit_code": error.exit_code})
+        emit(failed_event(error))
         return error.exit_code
     return 0
 

@@ -36,8 +36,8 @@ from plugin.farm import dask_run
 from plugin.farm.dask_run import RunReport, run_plan
 from plugin.farm.dask_task import Outcome, Task, TaskFailed, perform
 from plugin.farm.plan import FarmPlan, FarmStep, plan_from
+from plugin.progress.protocol import NoProgress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress
 
 pytestmark = pytest.mark.cluster
 

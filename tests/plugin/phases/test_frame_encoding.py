@@ -20,8 +20,7 @@ from plugin.arguments.options import Options
 from plugin.client.job import Job
 from plugin.farm.plan import plan_from
 from plugin.worker.tasks import out_of, settings_of
-from tests.plugin.test_cli import PLATE, RENDER, Cli
-from tests.plugin.test_cli import cli as cli
+from tests.support.command_line import PLATE, RENDER, Cli
 
 EXR = ("--look", "hero.onnx", *PLATE, "--frames", "0-1", "--work", "work", "--out", "out.%04d.exr")
 ASKED = ("--depth", "float", "--compression", "zip:6")

@@ -325,6 +325,10 @@ def test_what_is_no_worker_is_refused(tmp_path: Path, job: Job, body: str, said:
 # The socket
 
 
+NOT_ASCII = {"op": "ping", "token": "p\u00e4\u00df" * 20}
+SURROGATE = {"op": "ping", "token": "\udcff"}
+
+
 def test_the_socket_wants_its_token(tmp_path: Path, job: Job) -> None:
     address_file = tmp_path / "private" / "worker.json"
     process = subprocess.Popen(
@@ -354,7 +358,7 @@ def test_the_socket_wants_its_token(tmp_path: Path, job: Job) -> None:
                         break
                 return heard
 
-        for wrong in ({"op": "ping"}, {"op": "shutdown"}, {"op": "ping", "token": "0" * 64}):
+        for wrong in ({"op": "ping"}, {"op": "shutdown"}, {"op": "ping", "token": "0" * 64}, NOT_ASCII, SURROGATE):
             heard = talk(wrong, {"op": "shutdown"})
             assert [event["event"] for event in heard] == ["ready", "failed"]
             assert heard[1]["message"].startswith("the token is wrong")
