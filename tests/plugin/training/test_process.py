@@ -131,7 +131,7 @@ DRIVER = textwrap.dedent(
     from tests.support.training_jobs import job
     from plugin.arguments.options import Parser, add_reporting
     from plugin.progress.protocol import Phase
-    from tests.plugin.training.test_process import job
+    from tests.support.training_jobs import job
     from pathlib import Path
     training_process.COMMAND = (sys.executable, {fake!r})
 
