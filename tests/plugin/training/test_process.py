@@ -129,9 +129,6 @@ DRIVER = textwrap.dedent(
     from plugin.arguments.parser import Parser
     from plugin.progress.protocol import Phase
     from tests.support.training_jobs import job
-    from plugin.arguments.options import Parser, add_reporting
-    from plugin.progress.protocol import Phase
-    from tests.support.training_jobs import job
     from pathlib import Path
     training_process.COMMAND = (sys.executable, {fake!r})
 
