@@ -43,10 +43,12 @@ setup(
         "opencv-python-headless>=4.10",
         "fileseq>=2.1",
         "tomlkit>=0.13",
+        "msgspec>=0.19",
         "psutil>=6.0",
         "rich>=13.7",
         "av>=13.0",
         "jinja2>=3.1",
+        "numba>=0.61",
     ],
     extras_require={
         "farm": ["distributed>=2024.8"],

@@ -51,7 +51,7 @@ def test_one_keyframe_of_lynx_in_twenty_seconds(tmp_path: Path, record_property:
     out = tmp_path / "out.%04d.png"
     began = time.monotonic()
     done = subprocess.run(
-        command("run", tmp_path / "work", "--budget", "20s", "--no-guides", "--out", str(out)),
+        command("run", tmp_path / "work", "--budget", "20s", "--no-stmaps", "--out", str(out)),
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

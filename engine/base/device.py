@@ -1,4 +1,4 @@
-"""Which device a look runs on: the CPU, or a CUDA device that is really there."""
+"""Devices that a look runs on: the CPU, or a CUDA device that is really there."""
 
 from __future__ import annotations
 
@@ -112,7 +112,11 @@ def load_cuda_libraries() -> None:
 
 @cache
 def _driver() -> Any | None:
-    """The CUDA driver's library, initialized, or None where there is no driver that works."""
+    """The CUDA driver's library, initialized, or None where there is no driver that works.
+
+    The driver itself rather than NVML (nvidia-ml-py): NVML ignores CUDA_VISIBLE_DEVICES and numbers devices by their
+    slots, where ``cuda:1`` means the second of those that CUDA shows this process, in CUDA's order.
+    """
     library: Any
     try:
         if sys.platform == "win32":

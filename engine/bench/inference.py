@@ -1,4 +1,4 @@
-"""Seconds per frame, work per pixel and memory of our look and of the reference's, alternating."""
+"""Inference: seconds per frame, work per pixel and memory of our look and of the reference's, alternating."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import onnx
 
 from engine.base.runtime import ort
 from engine.bench.memory import peak_gib
-from engine.bench.plan import REFERENCE, Plan
+from engine.bench.plan import REFERENCE, BenchPlan
 from engine.bench.shots import texture
-from engine.bench.table import Cell, Need, Row, Table
+from engine.bench.table import Cell, Need, Table, TableRow
 from engine.bench.timing import alternate, seconds_of
 from engine.look.session import Look
 
@@ -26,7 +26,7 @@ REFERENCE_LIMIT_S = 60.0
 _PROBE = 64
 
 
-def measure(plan: Plan, looks: dict[str, Path]) -> list[Table]:
+def measure(plan: BenchPlan, looks: dict[str, Path]) -> list[Table]:
     """Time both looks at each size through :class:`engine.look.session.Look`."""
     loaded = {name: Look.load(path, device=plan.device) for name, path in looks.items()}
     macs = {name: macs_per_pixel(path) for name, path in looks.items()}
@@ -50,7 +50,7 @@ def measure(plan: Plan, looks: dict[str, Path]) -> list[Table]:
                 need = NEEDED if (width, height) == SIZES[0][:2] else None
             for name in names:
                 cells[f"{name} peak GiB"] = peak_gib(looks[name], width, height, plan.device)
-            rows.append(Row(f"{width}x{height}", cells, need))
+            rows.append(TableRow(f"{width}x{height}", cells, need))
     finally:
         for look in loaded.values():
             look.close()

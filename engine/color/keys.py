@@ -1,4 +1,4 @@
-"""A plate frame out through a display view for painting, and the painting back as scene-linear.
+"""Keys: plate frames out through a display view for painting, and the paintings back as scene-linear.
 
 Three things make the way back exact. The view's inverse is OCIO's own. The export remembers its plate, so a pixel that
 the artist left alone returns the plate's value, highlights above the view's peak included. And what the view cannot
@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from engine import images
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError
 from engine.base.temporaries import replacing
 from engine.color.config import ColorConfig
@@ -37,7 +36,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-Mask = npt.NDArray[np.bool_]
 
 FORMAT_VERSION = 1
 SUFFIX = ".paintover.json"
@@ -129,10 +127,6 @@ class KeyTransform:
         original = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
         return np.where(untouched[..., None], original, scene)
 
-    def reproducible(self, rgb: Floats, config: ColorConfig) -> Mask:
-        """(h, w): where the view shows a painting's inverse as it was painted, within ``ROUND_TRIP_TOLERANCE``."""
-        return self.round_trip_error(rgb, config) <= ROUND_TRIP_TOLERANCE
-
     def _forward(self, scene: Floats, config: ColorConfig) -> Floats:
         shown = config.view_forward(scene * np.float32(2.0**self.exposure), self.display, self.view)
         return np.clip(np.nan_to_num(shown, nan=0.0), 0.0, 1.0)
@@ -149,7 +143,7 @@ def export_key(
     frame: int,
     out_path: Path | str,
     config: ColorConfig,
-    colorspace: str,
+    colorspace: str | None,
     *,
     display: str | None = None,
     view: str | None = None,
@@ -164,7 +158,7 @@ def export_key(
     Args:
         plate_path: the frame's file.
         out_path: .png or .tif for 16 bits, .jpg for 8 (whose losses hide which pixels were left alone).
-        colorspace: the plate's.
+        colorspace: the plate's; None for what the file and the config say.
         display: OCIO display; the config's default where None.
         view: one of its views; the default one where None.
         exposure: stops to brighten by, to paint in a dark frame.
@@ -183,7 +177,7 @@ def export_key(
     transform = KeyTransform(
         display=display,
         view=view or default_view,
-        colorspace=config.resolve(colorspace),
+        colorspace=config.stated_or_guessed(colorspace, plate.header, plate_path),
         config=config.name,
         exposure=exposure,
         frame=frame,

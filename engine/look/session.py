@@ -1,4 +1,4 @@
-"""A loaded look: one call that stylizes one image.
+"""Session of a loaded look: one call that stylizes one image.
 
 The CPU gives the same bytes whatever the number of threads, because every tile runs on a single thread of onnxruntime
 and tiles run side by side. Onnxruntime's own threads do not give that: they cut element-wise operators in pieces, and
@@ -28,8 +28,8 @@ from engine.base.errors import DeviceError, ImageError, InputError, Interrupted,
 from engine.base.machine import cpu_count, free_bytes
 from engine.base.runtime import ort
 from engine.look.card import Card, LookFile, open_look, read_card
-from engine.look.footprint import bytes_per_pixel
 from engine.look.inputs import checked_guide, checked_image, checked_stmap
+from engine.look.memory import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE, MIN_TILE, Tile, Window, check_tile, choose_tile, plan
 
 __all__ = ["Card", "Look", "Styled", "read_card"]
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 _ALIGNMENT = 64
 """Bytes. Vector code treats unaligned ends apart, so buffers that start anywhere would not give the same bits."""
-_SHARE = 0.6
+_MEMORY_SHARE = 0.6
 """Of the free memory, for the tiles in flight, where a caller sets no limit."""
 _OUT_OF_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation", "cudnn_status_alloc_failed")
 
@@ -101,7 +101,6 @@ class Look:
         self._data = file.data
         self._device = device
         self._may_fall_back = may_fall_back
-        self._tensorrt_cache = tensorrt_cache
         self._session = _open_session(file.data, device, memory_bytes, tensorrt_cache)
         self._gate = _Gate(memory_bytes)
         self._budget = memory_bytes
@@ -111,7 +110,8 @@ class Look:
         self._closed = False
         self._told_tile = False
         self._buffers = threading.local()
-        self._pool = ThreadPoolExecutor(1 if device.cuda is not None else threads, thread_name_prefix="tile")
+        self._pools = [_tile_threads(1 if device.cuda is not None else threads)]
+        """The last one takes work; an earlier one ends what it has."""
 
     @classmethod
     def load(
@@ -158,7 +158,7 @@ class Look:
                 on,
                 threads=threads or cpu_count(),
                 pixel_bytes=pixel_bytes,
-                memory_bytes=memory_bytes if memory_bytes is not None and on.cuda is None else int(_SHARE * free),
+                memory_bytes=int(_MEMORY_SHARE * free) if memory_bytes is None or on.cuda is not None else memory_bytes,
                 tensorrt_cache=cache,
                 may_fall_back=device == "auto",
             )
@@ -276,9 +276,10 @@ class Look:
                 carried[piece.write.slices] = carried_out[piece.crop]
             return seconds
 
+        pool = self._pools[-1]
         futures: list[Future[float]] = []
         try:
-            futures += [self._pool.submit(run, piece) for piece in self._plan(height, width, size)]
+            futures += [pool.submit(run, piece) for piece in self._plan(height, width, size)]
             seconds = sum(future.result() for future in futures)
         except (CancelledError, RuntimeError) as error:
             if not self._closed:
@@ -305,7 +306,8 @@ class Look:
         """Cancel, end the threads and give the memory back; a closed look stylizes no more. Again is no error."""
         self._closed = True
         self.cancel()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in self._pools:
+            pool.shutdown(wait=True, cancel_futures=True)
         self._session = None
 
     def __enter__(self) -> Look:
@@ -375,8 +377,9 @@ class Look:
                     on_cpu = Device(None, message)
                     self._session = _open_session(self._data, on_cpu, 0, None)
                     self._device = on_cpu
-                    free = int(_SHARE * free_bytes())
+                    free = int(_MEMORY_SHARE * free_bytes())
                     self.limit_memory(free, free)
+                    self._pools.append(_tile_threads(self.threads))
             return
         if any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
             smaller = max(MIN_TILE, (tile or 2 * DEFAULT_TILE) // 2)
@@ -416,6 +419,10 @@ class _Gate:
             with self._changed:
                 self._used -= need
                 self._changed.notify_all()
+
+
+def _tile_threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="tile")
 
 
 def _open_session(data: bytes, device: Device, memory_bytes: int, tensorrt_cache: Path | None) -> Any:

@@ -230,8 +230,8 @@ def write_sidecar(
         OutputError: it cannot be written.
     """
     u, v = flow_to_stmap(flow, *size)
-    lent = np.zeros_like(u) if borrowed is None else borrowed.astype(np.float32)
-    _write(path, np.stack([u, v, lent, confidence], axis=2), digest)
+    elsewhere = np.zeros_like(u) if borrowed is None else borrowed.astype(np.float32)
+    _write(path, np.stack([u, v, elsewhere, confidence], axis=2), digest)
 
 
 def _write(path: Path, pixels: Floats, digest: str) -> None:

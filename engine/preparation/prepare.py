@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.base.errors import InputError
-from engine.motion.chains import Vectors, prepare_sidecars
 from engine.motion.stmap import sidecar_path
 from engine.preparation.denoise_files import prepare_denoised
 from engine.preparation.guide_files import prepare_guides
 from engine.preparation.hash_records import record
+from engine.preparation.parallel import MadeFiles, Progress, Stop
 from engine.preparation.prepared_files import denoised_frames, guide_images
+from engine.preparation.sidecars import Vectors, prepare_sidecars
 from engine.shot.shot import Keyframe, Plate
 
-__all__ = ["MadeFiles", "PrepareEvent", "PrepareReport", "prepare"]
+__all__ = ["PrepareEvent", "PrepareReport", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,6 @@ class PrepareEvent:
     """Files of this part; for guide images also the steps by which points are followed."""
     text: str
     """Such as ``frame 1001``."""
-
-
-@dataclass(frozen=True)
-class MadeFiles:
-    """What became of the files of one part."""
-
-    made: int
-    kept: int
-    """Were right already."""
-    foreign: tuple[Path, ...]
-    """Put there by somebody else, and left alone."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ def prepare(
     threads: int | None = None,
     overwrite: bool = False,
     progress: Callable[[PrepareEvent], None] | None = None,
-    stop: Callable[[], bool] | None = None,
+    stop: Stop | None = None,
 ) -> PrepareReport:
     """Make what rendering needs to know of a frame's neighbors: files that are missing or no longer right.
 
@@ -109,7 +99,7 @@ def prepare(
         raise InputError("no keyframe given", remedy="say which frames are painted")
     wanted = plate.frames.frames if frames is None else frames
 
-    def telling(part: str) -> Callable[[int, int, str], None]:
+    def telling(part: str) -> Progress:
         def tell(done: int, total: int, text: str) -> None:
             if progress is not None:
                 progress(PrepareEvent(part, done, total, text))
@@ -118,24 +108,21 @@ def prepare(
 
     maps = clean = drawn = None
     if stmaps:
-        found = prepare_sidecars(
+        maps = prepare_sidecars(
             plate, keys, folder,
             vectors=vectors, threads=threads, overwrite=overwrite, progress=telling("stmaps"), stop=stop,
         )  # fmt: skip
-        maps = MadeFiles(found.made, found.kept, found.foreign)
         record(sidecar_path(folder, key, frame) for key in keys for frame in plate.frames)
     if denoise is not None:
-        made = prepare_denoised(
+        clean = prepare_denoised(
             plate, folder, denoise,
             frames=frames, threads=threads, overwrite=overwrite, progress=telling("denoised"), stop=stop,
         )  # fmt: skip
-        clean = MadeFiles(made.made, made.kept, made.foreign)
         record(map(denoised_frames(folder, plate.path, denoise).path, wanted))
     if guides is not None:
-        made = prepare_guides(
+        drawn = prepare_guides(
             plate, keys, folder, guides,
             frames=frames, threads=threads, overwrite=overwrite, progress=telling("guides"), stop=stop,
         )  # fmt: skip
-        drawn = MadeFiles(made.made, made.kept, made.foreign)
         record(map(guide_images(folder, guides, keys).path, wanted))
     return PrepareReport(maps, clean, drawn)

@@ -1,4 +1,4 @@
-"""Renders frames in this process, several in flight: while one is inferred, others are read, converted and written.
+"""Pipeline of frames in this process: while one is inferred, others are read, converted and written.
 
 Every frame runs from file to file in one thread; the look itself lets only so many tiles compute at once. So reading
 and writing hide behind inference without queues between stages, and a frame that fails fails alone.
@@ -26,7 +26,6 @@ from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, 
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
 from engine.color.config import ColorConfig
-from engine.images import movies
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.look.session import Look
@@ -35,16 +34,16 @@ from engine.motion.stmap import read_sidecars
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
-from engine.shot.plate import plate_sha256
+from engine.shot.plate import PlateReader, plate_sha256
 from engine.shot.shot import Plate
 
-__all__ = ["FrameResult", "Job", "Pipeline"]
+__all__ = ["FrameResult", "Pipeline", "RenderJob"]
 
 log = logging.getLogger(__name__)
 
 FLOAT_SUFFIXES = {".exr", ".hdr"}
 _FLOAT_DEPTHS = {"half", "float"}
-_SHARE = 0.8
+_MEMORY_SHARE = 0.8
 """Of the free memory, for everything that renders."""
 _FRAME_BYTES = 64
 """Per pixel of a frame in flight: five float copies of RGB at most, alpha, carried, and the encoder's."""
@@ -53,7 +52,7 @@ _COLOR_CLAIMS = "chromaticities|oiio:ColorSpace|colorspace|ColorSpace|nuke/input
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """What to render and how; paths are absolute."""
 
     look: Path
@@ -87,7 +86,7 @@ class Job:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Job:
+    def from_json(cls, text: str) -> RenderJob:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
         path, frames, colorspace = data["plate"]
@@ -139,7 +138,9 @@ class Pipeline:
         InputError: the look needs files of a work folder, and the job names none.
     """
 
-    def __init__(self, job: Job, *, threads: int, memory_bytes: int | None = None, look: Look | None = None) -> None:
+    def __init__(
+        self, job: RenderJob, *, threads: int, memory_bytes: int | None = None, look: Look | None = None
+    ) -> None:
         self.job = job
         self._stamp = _stamp(job.look)
         self._owns_look = look is None
@@ -153,6 +154,7 @@ class Pipeline:
         for name in (job.plate.colorspace, job.settings.out_colorspace):
             if name is not None:
                 self._config.resolve(name)
+        self._plate = PlateReader.of(job.plate, self._config)
         self._inputs = FrameInputs.of(
             self.look.card,
             job.plate.path,
@@ -241,21 +243,13 @@ class Pipeline:
         }
         if not job.overwrite and is_whole(target, facts):
             return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
-        image = (
-            movies.read_frame(source, frame, frame=frame)
-            if job.plate.path.is_movie
-            else images.read(source, frame=frame)
-        )
+        read = self._plate.read(frame)
         if _stamp(source) != stamp:
             raise ImageError("the plate changed while it was read", frame=frame, path=source, remedy="run again")
-        header, bad_pixels = image.header, image.bad_pixels
-        height, width = image.rgb.shape[:2]
+        header, bad_pixels, space, rgb = read.image.header, read.image.bad_pixels, read.space, read.image.rgb
+        del read
+        height, width = rgb.shape[:2]
         self._fit_memory(height, width)
-        space = (
-            self._config.resolve(job.plate.colorspace) if job.plate.colorspace else self._config.guess(header, source)
-        )
-        rgb = image.rgb
-        del image
         inputs = self._inputs
         if inputs.denoised is None:
             self._to_look(rgb, space)
@@ -386,7 +380,7 @@ def _changed(path: Path) -> _LookChanged:
 
 def _memory(settings: RenderSettings) -> int:
     if settings.memory_gib is None:
-        return int(_SHARE * free_bytes())
+        return int(_MEMORY_SHARE * free_bytes())
     return int(settings.memory_gib * 2**30) - int(psutil.Process().memory_info().rss)
 
 

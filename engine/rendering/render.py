@@ -1,4 +1,4 @@
-"""Frames in, frames out: render a plate through a look, skip what is already right, verify what is there.
+"""Render and verify: a plate through a look, frames in, frames out; what is already right is skipped.
 
 Neither the order of frames, nor the number of workers, threads or frames in flight changes a byte.
 """
@@ -23,12 +23,12 @@ from engine.color.config import ColorConfig
 from engine.look.card import open_look
 from engine.look.session import Look, read_card
 from engine.motion.stmap import sidecar_path
-from engine.rendering.expected_facts import ExpectedFacts
+from engine.rendering.expected_provenance import ExpectedProvenance
 from engine.rendering.frame_inputs import FrameInputs
-from engine.rendering.pipeline import FrameResult, Job, Pipeline
+from engine.rendering.pipeline import FrameResult, Pipeline, RenderJob
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import VerifyReport, verify_frames
-from engine.rendering.workers import Crew, workers_for
+from engine.rendering.workers import WorkerPool, workers_for
 from engine.shot.shot import Plate, refuse_overwriting
 
 __all__ = [
@@ -117,8 +117,9 @@ def render(
             code 1; see :mod:`engine.preparation.hash_records`.
         workers: processes. One uses every core already; more are for several GPUs, or to survive crashes. 0 is one
             for each GPU, else as many as cores and memory serve.
-        timeout_s: seconds after which a frame fails, times the frames that its process has in flight, because they
-            share its threads; the process is ended, and another one goes on. None for no limit.
+        timeout_s: seconds after which a frame fails, where frames in flight share their process's time; see
+            :class:`engine.rendering.frame_clock.FrameClock`. The process is ended, and another one goes on. None for
+            no limit.
         overwrite: render again what is already right.
         progress: called with each event, from this thread.
         stop: asked often.
@@ -158,7 +159,7 @@ def render(
     workers = min(workers or workers_for(job, threads), len(plate.frames))
     try:
         if workers > 1 or timeout_s is not None:
-            Crew(job, workers=workers, threads=threads, timeout_s=timeout_s).run(tally.add, asked)
+            WorkerPool(job, workers=workers, threads=threads, timeout_s=timeout_s).run(tally.add, asked)
         else:
             _in_this_process(job, threads, tally.add, asked, loaded)
     except Interrupted as error:
@@ -209,7 +210,7 @@ def verify(
     _check_kinds(look, plate, settings, plate_needed=False)
     file = look if isinstance(look, Look) else open_look(look)
     wanted = FrameRange.of(frames)
-    expected = ExpectedFacts.of(file, settings, plate, _folder(work), _folder(prepared), ColorConfig.active())
+    expected = ExpectedProvenance.of(file, settings, plate, _folder(work), _folder(prepared), ColorConfig.active())
     verify_frames(SequencePath.of(out), wanted, expected, progress=progress, stop=_asking(stop))
     return VerifyReport(wanted, file.sha256, expected.common.get("settings"))
 
@@ -217,7 +218,7 @@ def verify(
 class _Tally:
     """Counts what happened and passes it on."""
 
-    def __init__(self, report: RenderReport, job: Job, progress: Callable[[RenderEvent], None] | None) -> None:
+    def __init__(self, report: RenderReport, job: RenderJob, progress: Callable[[RenderEvent], None] | None) -> None:
         self.report = report
         self._job = job
         self._progress = progress
@@ -268,7 +269,7 @@ def _job(
     recorded: bool,
     overwrite: bool,
     loaded: Look | None,
-) -> Job:
+) -> RenderJob:
     file = loaded or open_look(look)
     config = ColorConfig.active()
     try:
@@ -280,8 +281,8 @@ def _job(
             remedy=f"set $OCIO to the config it was trained with ({file.card.ocio_config or 'not recorded'})",
         ) from error
     FrameInputs.of(file.card, plate.path, work, prepared, settings.denoise).require_any(plate.frames)
-    settings = settings.beside(file.card.denoise)
-    return Job(
+    settings = settings.without_own_denoise(file.card.denoise)
+    return RenderJob(
         look=look.absolute(),
         look_sha256=file.sha256,
         plate=Plate(_absolute(plate.path), plate.frames, plate.colorspace),
@@ -316,7 +317,7 @@ def _folder(path: str | Path | None) -> Path | None:
 
 
 def _in_this_process(
-    job: Job, threads: int, report: Callable[[FrameResult], None], stop: Callable[[], bool], loaded: Look | None
+    job: RenderJob, threads: int, report: Callable[[FrameResult], None], stop: Callable[[], bool], loaded: Look | None
 ) -> None:
     pipeline = Pipeline(job, threads=threads, look=loaded)
     frames: queue.SimpleQueue[int | None] = queue.SimpleQueue()

@@ -1,4 +1,4 @@
-"""Which frames to paint: how much of a shot each would carry, estimated at a small size, and the best few of them.
+"""Coverage: how much of a shot each frame would carry if it were painted, estimated small, and the best few of them.
 
 From every candidate the plate's flow is followed both ways. A pixel of another frame counts as carried as far as the
 steps in between are reliable and the plate still looks alike there. The choice is greedy maximum coverage: each frame
@@ -242,8 +242,8 @@ def _suggest(
     height, width = _map_size(small[0].shape, len(frames), spacing)
     estimated = [frame for frame, maps in painted.items() if maps is None]
     grid = [index for index in range(spacing // 2, len(frames), spacing) if frames[index] not in painted]
-    with _Crew() as crew:
-        steps = crew.map(
+    with _ThreadPool() as pool:
+        steps = pool.map(
             lambda index: _step(small[index], small[index + 1]), range(len(small) - 1), lambda f: tick(0.3 * f)
         )
 
@@ -252,7 +252,7 @@ def _suggest(
 
         wanted = [place[frame] for frame in estimated] + grid
         share = 0.5 if spacing > 1 else 0.7
-        maps = dict(zip(wanted, crew.map(carry, wanted, lambda f: tick(0.3 + share * f)), strict=True))
+        maps = dict(zip(wanted, pool.map(carry, wanted, lambda f: tick(0.3 + share * f)), strict=True))
         have = {
             frame: _resized(given, height, width) if given is not None else maps.pop(place[frame])
             for frame, given in painted.items()
@@ -261,7 +261,7 @@ def _suggest(
         base = _union(have.values(), (len(frames), height, width))
         order = _greedy(base, maps, count, least_gain, forced=not painted)
         if spacing > 1:
-            order = _refine(base, maps, order, spacing, len(frames), taken, lambda new: crew.map(carry, new, _no_tick))
+            order = _refine(base, maps, order, spacing, len(frames), taken, lambda new: pool.map(carry, new, _no_tick))
         tick(1.0)
     carried, suggestions = np.zeros_like(base), []
     for frame, own in [*have.items(), *((frames[index], maps[index]) for index in order)]:
@@ -471,10 +471,10 @@ def _no_tick(fraction: float) -> None:
     """Nobody watches."""
 
 
-class _Crew:
+class _ThreadPool:
     """Threads that work on independent items; results keep the items' order."""
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _ThreadPool:
         self._pool = ThreadPoolExecutor(cpu_count(), thread_name_prefix="coverage")
         return self
 

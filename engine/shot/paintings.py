@@ -8,9 +8,9 @@ import numpy as np
 from engine import images
 from engine.base.arrays import Floats
 from engine.color.keys import fit_to_data_window
-from engine.images import movies
 from engine.images.files import Image
 from engine.images.header import Header
+from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate
 
 __all__ = ["PAINTED", "painted_alpha", "painted_coverage"]
@@ -46,9 +46,7 @@ def painted_coverage(keyframe: Keyframe, plate: Plate) -> Floats | None:
     known = [part for part in parts if part is not None]
     if not known:
         return None
-    path = plate.path.path(frame)
-    movie = plate.path.is_movie
-    header = (movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)).header
+    header = plate_image(plate.path, frame).header
     coverage = np.ones((header.height, header.width), np.float32)
     for part in known:
         coverage *= _fitted(part, header)

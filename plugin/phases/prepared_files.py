@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.preparation.prepare import MadeFiles, PrepareEvent, prepare
+from engine.preparation.parallel import MadeFiles
+from engine.preparation.prepare import PrepareEvent, prepare
 from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate, Shot
 from plugin.arguments.options import Options
 from plugin.arguments.request import denoise_from, guides_from
 from plugin.arguments.shard import Shard
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["Extras", "begun", "check_prepared", "extra_phases", "prepare_extras", "tell"]
 

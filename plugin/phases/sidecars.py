@@ -17,8 +17,8 @@ from engine.preparation.prepare import prepare
 from engine.shot.shot import Plate
 from plugin.arguments.options import Options
 from plugin.phases.prepared_files import begun, tell
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["FileVectors", "chains", "prepare_frames", "prepare_phase", "vectors_from"]
 

@@ -13,6 +13,7 @@ import numpy as np
 from engine.base.arrays import Bytes, Floats
 from engine.review.coverage import LEAST_GAIN, WORKING_WIDTH_PX, Plan, sidecar_maps, suggest
 from engine.shot.shot import Plate
+from plugin.arguments.command_line import command_line
 
 __all__ = ["Advice", "advice_of", "key_command", "luma_of", "painting_name", "percent", "plan_paintings"]
 
@@ -94,12 +95,13 @@ def painting_name(plate: Plate, frame: int) -> str:
 
 def key_command(plate: Plate, frames: Sequence[int]) -> str:
     """The command that exports these frames for painting."""
-    numbers = ",".join(str(frame) for frame in sorted(frames))
-    width = plate.path.width or 4
-    # A negative first frame would be taken for an option.
-    chosen = f"--frames={numbers}" if numbers.startswith("-") else f"--frames {numbers}"
-    space = f" --colorspace {shlex.quote(plate.colorspace)}" if plate.colorspace else ""
-    return f"paintover key --plate {shlex.quote(plate.path.text)} {chosen}{space} --out paint.%0{width}d.png"
+    values = {
+        "plate": plate.path.text,
+        "frames": ",".join(str(frame) for frame in sorted(frames)),
+        "out": f"paint.%0{plate.path.width or 4}d.png",
+        "colorspace": plate.colorspace,
+    }
+    return shlex.join(["paintover", *command_line("key", values)])
 
 
 def percent(share: float) -> str:

@@ -15,7 +15,7 @@ from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.look.card import open_look
 from engine.motion.stmap import find_sidecars, read_sidecars
-from engine.rendering.expected_facts import ExpectedFacts
+from engine.rendering.expected_provenance import ExpectedProvenance
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import state_of
 from engine.review.painted import painted_confidence
@@ -70,7 +70,7 @@ class FrameChecker:
         file = None if look is None else open_look(look)
         # A frame with the layer of carried shares has the same pixels.
         self._expected = [
-            ExpectedFacts.of(file, replace(settings, carried_layer=layer), plate, work, prepared, config)
+            ExpectedProvenance.of(file, replace(settings, carried_layer=layer), plate, work, prepared, config)
             for layer in (False, True)
             if file is not None
         ]

@@ -19,8 +19,8 @@ from engine.color.config import ColorConfig
 from engine.motion.flow import one_thread
 from engine.rendering.settings import RenderSettings
 from engine.shot.shot import Keyframe, Plate
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 from plugin.report.advice import key_command, painting_name, percent
 from plugin.report.charts import Line, chart
 from plugin.report.contact_sheet import chosen_frames

@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import images
 from engine.base.arrays import Floats
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
-from engine.images import movies
+from engine.shot.plate import PlateReader
 
 __all__ = ["STILL_PX", "Still", "Stills", "fit", "reduced", "shown"]
 
@@ -72,8 +71,7 @@ class Stills:
 
     def __init__(self, path: SequencePath, colorspace: str | None, config: ColorConfig, width_px: int) -> None:
         """``colorspace`` is the one stated, None for each file's own; pictures are at most ``width_px`` wide."""
-        self._path = path
-        self._colorspace = colorspace
+        self._reader = PlateReader(path, colorspace, config)
         self._config = config
         self._width_px = width_px
 
@@ -84,12 +82,10 @@ class Stills:
             ImageError: missing or damaged.
             ColorError: its colorspace cannot be converted.
         """
-        source = self._path.path(frame)
-        movie = self._path.is_movie
-        image = movies.read_frame(source, frame, frame=frame) if movie else images.read(source, frame=frame)
+        read = self._reader.read(frame)
+        image = read.image
         height, width = image.rgb.shape[:2]
-        space = self._colorspace or self._config.guess(image.header, source)
-        rgb = shown(reduced(image.rgb, self._width_px), space, self._config)
+        rgb = shown(reduced(image.rgb, self._width_px), read.space, self._config)
         layer = image.header.parts[image.header.index].layers.get(_CARRIED)
         carried = None if layer is None else np.clip(np.nan_to_num(layer.astype(np.float32)), 0.0, 1.0)
         return Still(rgb, (height, width), carried, image.bad_pixels)

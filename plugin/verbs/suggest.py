@@ -14,12 +14,13 @@ from engine.color.config import ColorConfig
 from engine.review.coverage import LEAST_GAIN, Plan, Suggestion
 from engine.shot.paintings import painted_coverage
 from engine.shot.shot import Keyframe, Plate
-from plugin.arguments.options import Options, Parser, add_color, add_keyframes, add_plate, add_reporting, add_work
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_keyframes, check_plate, check_spaces, prepare_folder
 from plugin.arguments.request import painted_so_far, work_from
-from plugin.arguments.verb_options import add_suggestion
+from plugin.progress.protocol import NoProgress, Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Phase, Progress, counted_frames
 from plugin.report.advice import key_command, luma_of, percent, plan_paintings
 from plugin.report.stills import STILL_PX, Stills
 from plugin.report.suggestion_sheet import draw_plan
@@ -34,24 +35,7 @@ _FOR_PEOPLE = ("auto", "bar", "lines", "none")
 
 def parser() -> Parser:
     """The options of ``paintover suggest``."""
-    made = Parser(
-        "suggest",
-        "Says which frames to paint: the few that together would carry most of the shot, by the plate's motion.\n"
-        "Frames that are painted already count. Ends with a picture and the command that exports the frames.",
-        examples=[
-            "paintover suggest --plate plate.%04d.exr --frames 1001-1100",
-            "paintover suggest --plate plate.%04d.jpg --keyframe 0=painted.0000.jpg --count 1",
-            "paintover suggest shot.toml --json",
-        ],
-        shot_file=True,
-    )
-    add_plate(made)
-    add_keyframes(made)
-    add_suggestion(made)
-    add_work(made)
-    add_color(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["suggest"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from engine.shot.keyframes import Keyframe
 from plugin.arguments.options import Options
 from plugin.farm.plan import plan_from
 from plugin.training import record as training_record
@@ -89,7 +90,8 @@ def test_only_our_recipe_takes_settings(cli: Cli) -> None:
 def test_a_farm_trains_with_the_file(cli: Cli) -> None:
     best = cli.folder / "best.toml"
     best.write_text(BEST)
-    options = Options(plate="plate.%04d.png", frames="0-10", keyframes=[KEY[1]], out="out.%04d.exr", settings=best.name)
+    painted = [Keyframe.parse(KEY[1])]
+    options = Options(plate="plate.%04d.png", frames="0-10", keyframes=painted, out="out.%04d.exr", settings=best.name)
     train = plan_from(options).step("train")
     assert train is not None and train.command[train.command.index("--settings") + 1] == str(best)
     best.write_text("crop = 3")

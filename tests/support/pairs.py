@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.training.data.keyframes import Keyframe
+from engine.training.data.keyframes import LoadedKeyframe
 from engine.training.data.patches import Pair, PatchSampler
 from tests.support.procedural import TINY, painting_of, plate
 
@@ -17,7 +17,7 @@ def make_pair(height: int, width: int, weight: np.ndarray | None = None, frame: 
     pixels = plate(height, width, seed=frame)
     covered = np.ones((height, width), np.float32) if weight is None else weight
     painting = np.where(covered[..., None] > 0, painting_of(pixels), np.float32(0))
-    return Keyframe(frame, pixels, painting, covered, "", "", "").pair(torch.device("cpu"), 8)
+    return LoadedKeyframe(frame, pixels, painting, covered, "", "", "").pair(torch.device("cpu"), 8)
 
 
 class Recording(PatchSampler):

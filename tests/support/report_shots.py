@@ -17,7 +17,7 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
 from engine.motion.stmap import sidecar_path
 from engine.shot.shot import Keyframe, Plate
-from plugin.progress.terminals import NoProgress
+from plugin.progress.protocol import NoProgress
 from plugin.report.page import Summary, write_report
 from tests.support import ROOT
 

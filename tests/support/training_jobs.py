@@ -1,10 +1,10 @@
-"""A training as the application starts it."""
+"""Training jobs for those who start a training and do not care what it learns."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from plugin.training.process import TrainingJob, TrainingKeyframe
+from engine.training.job.job import PaintedFrame, TrainingJob
 
 
 def job(folder: Path) -> TrainingJob:
@@ -12,9 +12,9 @@ def job(folder: Path) -> TrainingJob:
         plate=str(folder / "plate.%04d.png"),
         frames="0-3",
         plate_colorspace=None,
-        keyframes=(TrainingKeyframe(0, str(folder / "painted.png"), None, "sRGB - Texture"),),
-        work=str(folder),
-        look=str(folder / "hero.onnx"),
+        keyframes=(PaintedFrame(0, folder / "painted.png", None, "sRGB - Texture"),),
+        work=folder,
+        look=folder / "hero.onnx",
         budget_s=60.0,
         steps=None,
         seed=7,

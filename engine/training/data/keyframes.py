@@ -18,24 +18,23 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.color.keys import find_key_transform, fit_to_data_window
-from engine.images import movies
 from engine.images.files import Image
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.shot.paintings import PAINTED, painted_alpha
-from engine.shot.plate import plate_sha256
+from engine.shot.plate import PlateReader, plate_sha256
 from engine.training.data.patches import MARGIN, Pair
-from engine.training.job.job import KeyframeJob, TrainingJob
+from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.model.carry_graph import StoredExemplar
 
-__all__ = ["Keyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
+__all__ = ["LoadedKeyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Keyframe:
+class LoadedKeyframe:
     """A keyframe in the working colorspace."""
 
     frame: int
@@ -90,9 +89,8 @@ def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Float
         ImageError: a frame is missing, damaged, or its denoised one is not of this plate.
     """
     sequence = SequencePath.parse(job.plate)
-    path = sequence.path(frame)
-    image = movies.read_frame(path, frame, frame=frame) if sequence.is_movie else images.read(path, frame=frame)
-    space = config.resolve(job.plate_colorspace) if job.plate_colorspace else config.guess(image.header, path)
+    read = PlateReader(sequence, job.plate_colorspace, config).read(frame)
+    image, space = read.image, read.space
     if job.denoise is not None:
         files = denoised_frames(job.work, sequence, job.denoise)
         files.sha256(frame, plate_sha256(sequence, frame))
@@ -113,7 +111,7 @@ def load_guide(job: TrainingJob, frame: int, size: tuple[int, ...]) -> Floats | 
     return files.read(frame, size[0], size[1])
 
 
-def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[Keyframe]:
+def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[LoadedKeyframe]:
     """Read and check every keyframe of a job.
 
     Raises:
@@ -138,7 +136,7 @@ def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[Keyframe]:
     return loaded
 
 
-def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyframe:
+def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> LoadedKeyframe:
     frame = keyframe.frame
     plate, plate_space, plate_image = load_plate(job, frame, config)
     if not keyframe.painting.is_file():
@@ -152,11 +150,7 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
         painting = transform.to_working(painted.rgb, config, plate=exported)
         paint_space = f"{transform.display} / {transform.view}"
     else:
-        paint_space = (
-            config.resolve(keyframe.colorspace)
-            if keyframe.colorspace
-            else config.guess(painted.header, keyframe.painting)
-        )
+        paint_space = config.stated_or_guessed(keyframe.colorspace, painted.header, keyframe.painting)
         painting = config.to_working(painted.rgb, paint_space)
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
     painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe.painting)
@@ -188,7 +182,7 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     painting = np.where(weight[..., None] > 0, painting, np.float32(0))
     digest = file_sha256(keyframe.painting)
     guide = load_guide(job, frame, plate.shape[:2])
-    return Keyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
+    return LoadedKeyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
 
 
 def _fit(pixels: Floats, header: Header, resample: bool, wrong: str, path: Path) -> tuple[Floats, NDArray[np.bool_]]:

@@ -32,11 +32,11 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from engine.base.errors import ExportError, InputError, PaintoverError
+from engine.base.events import failed_event, open_events
 from engine.base.runtime import ort
 from engine.base.temporaries import replacing
 from engine.color import shaper
 from engine.look.card import LookFile, open_look
-from engine.training.events import open_events
 from engine.training.export.torchscript_operators import OPERATORS, Code, Untranslatable, Value
 
 __all__ = ["CHECK_SIZES", "MAPS", "TOLERANCE", "Differences", "build_module", "differences", "export"]
@@ -164,10 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         measured = export(options.look, options.out, options.maps)
     except PaintoverError as error:
-        emit({"event": "error", "message": str(error), "exit_code": error.exit_code})
+        emit(failed_event(error))
         return error.exit_code
-    facts = {name: None if value != value else value for name, value in vars(measured).items()}
-    emit({"event": "done", "path": str(options.out), "torch": torch.__version__, **facts})
+    emit({"event": "finished", "path": str(options.out), "torch": torch.__version__, **vars(measured)})
     return 0
 
 

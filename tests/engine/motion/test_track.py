@@ -12,7 +12,7 @@ import pytest
 from engine.color import shaper
 from engine.motion import track
 from engine.motion.flow import estimate
-from engine.motion.track import Track, View, advance, begin, view
+from engine.motion.track import FrameFeatures, Track, advance, begin, frame_features
 from tests.support.textures import BORDER, HEIGHT, WIDTH, moved, shifted, texture
 
 EDGE = 4
@@ -38,11 +38,11 @@ def flow_of(matrix: np.ndarray) -> np.ndarray:
     return (there - np.stack([x, y], axis=2)).astype(np.float32)
 
 
-def seen(encoded: np.ndarray, stops: float = 0.0) -> View:
-    return view(shaper.decode(encoded) * np.float32(2**stops))
+def seen(encoded: np.ndarray, stops: float = 0.0) -> FrameFeatures:
+    return frame_features(shaper.decode(encoded) * np.float32(2**stops))
 
 
-def follow(views: list[View]) -> Track:
+def follow(views: list[FrameFeatures]) -> Track:
     """From the first view, the keyframe, to the last."""
     track = begin(views[0])
     for before, after in itertools.pairwise(views):
@@ -90,7 +90,7 @@ def test_coordinates_and_confidence(matrix: np.ndarray) -> None:
 def test_what_an_object_uncovers_has_no_confidence() -> None:
     back, front = texture(1), texture(2, 40, 40)
 
-    def frame(left: int) -> View:
+    def frame(left: int) -> FrameFeatures:
         pixels = moved(back, shifted(0, 0))
         pixels[28:68, left : left + 40] = front
         return seen(pixels)

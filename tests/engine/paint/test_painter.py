@@ -11,8 +11,11 @@ import pytest
 
 from engine import images
 from engine.base.errors import ImageError, InputError
-from engine.paint.painter import PRESETS, PaintStyle, paint, paint_file
+from engine.base.frames import SequencePath
+from engine.color.config import ColorConfig
+from engine.paint.painter import PRESETS, PaintStyle, paint, paint_frame
 from engine.paint.strokes import bristle_texture, stroke_directions, trace
+from engine.shot.plate import PlateReader
 
 # No regrading, so that color can be compared with the plate.
 NEUTRAL = replace(
@@ -205,10 +208,14 @@ def test_styles_are_checked(change: dict[str, object], message: str) -> None:
         replace(PaintStyle(), **change)  # type: ignore[arg-type]
 
 
-def test_paint_file_paints_the_file(tmp_path: Path, corner: np.ndarray) -> None:
-    images.write(tmp_path / "plate.png", corner, bit_depth="uint8")
-    paint_file(tmp_path / "plate.png", tmp_path / "painted.png", "oil", 5, 1)
-    stored = images.read(tmp_path / "plate.png").rgb
+def reader(folder: Path) -> PlateReader:
+    return PlateReader(SequencePath.parse(folder / "plate.%d.png"), None, ColorConfig.active())
+
+
+def test_paint_frame_paints_the_file(tmp_path: Path, corner: np.ndarray) -> None:
+    images.write(tmp_path / "plate.1.png", corner, bit_depth="uint8")
+    paint_frame(reader(tmp_path), 1, tmp_path / "painted.png", "oil", 5)
+    stored = images.read(tmp_path / "plate.1.png").rgb
     expected = paint(stored, style=PRESETS["oil"], seed=5)
     written = images.read(tmp_path / "painted.png")
     assert written.header.bit_depth == "uint8"
@@ -216,6 +223,6 @@ def test_paint_file_paints_the_file(tmp_path: Path, corner: np.ndarray) -> None:
     assert np.abs(written.rgb - expected).mean() < 0.01
 
 
-def test_paint_file_names_the_styles(tmp_path: Path) -> None:
+def test_paint_frame_names_the_styles(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no style 'watercolour'; use one of oil, .*gouache"):
-        paint_file(tmp_path / "plate.png", tmp_path / "painted.png", "watercolour", 0, 1)
+        paint_frame(reader(tmp_path), 1, tmp_path / "painted.png", "watercolour", 0)

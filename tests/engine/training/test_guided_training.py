@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
@@ -67,7 +68,7 @@ def test_a_network_without_a_guide_has_the_weights_that_it_had() -> None:
 def test_crops_of_the_guide_are_crops_of_its_plate() -> None:
     pair = make_pair(150, 230)
     marked = torch.cat([pair.plate, pair.plate]).clone()
-    drawing = sampler([replace(pair, guide=marked)])
+    drawing = sampler([dataclasses.replace(pair, guide=marked)])
     batch, places = drawing.draw()
     assert batch.guide.shape == (4, 6, TINY.crop, TINY.crop) and len(places) == 4
     assert torch.equal(batch.guide[:, :3], batch.plate) and torch.equal(batch.guide[:, 3:], batch.plate)

@@ -20,7 +20,7 @@ from engine.base.errors import FrameFailures, LookError
 from engine.images.provenance import file_sha256
 from engine.motion.stmap import sidecar_path, write_sidecar
 from engine.rendering import workers as crew
-from engine.rendering.pipeline import Job
+from engine.rendering.pipeline import RenderJob
 from engine.rendering.render import RenderSettings, read_card, render
 from engine.rendering.workers import workers_for
 from plugin.cli import main
@@ -267,9 +267,9 @@ def test_memory_that_runs_out_is_said_and_a_smaller_tile_gets_through(tmp_path: 
     assert run([*words, "--tile", advised[1]], program=limited).code == 0
 
 
-def job_of(shot: Shot, **settings: object) -> Job:
+def job_of(shot: Shot, **settings: object) -> RenderJob:
     made = RenderSettings(**{"device": "cpu", **settings})  # type: ignore[arg-type]
-    return Job(shot.look, file_sha256(shot.look), shot.plate, shot.out, made, "", None, False)
+    return RenderJob(shot.look, file_sha256(shot.look), shot.plate, shot.out, made, "", None, False)
 
 
 def test_as_many_workers_as_gpus_else_as_cores_and_memory_serve(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from tests.support.farm_shot import make_cli
 SHOT = ("--plate", "plate.%04d.png", "--work", "the work", "--out", "out.%04d.png", "--device", "cpu")
 SUBMIT = ("submit", *SHOT, "--frames", "0-10", "--chunk", "3")
 TRAINED = ("--keyframe", "0=painted.0000.png", "--keyframe", "5=painted.0000.png")
-GIVEN = ("--look", "hero.onnx", "--no-guides")
+GIVEN = ("--look", "hero.onnx", "--no-stmaps")
 OPENCUE = ("--engine", "opencue", "--user", "artist")
 DEADLINE = ("--engine", "deadline10", "--write-only")
 

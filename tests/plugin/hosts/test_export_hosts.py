@@ -269,7 +269,7 @@ def test_whatever_it_cannot_say_is_one_line(
     ("child", "said"),
     [
         ("import sys; sys.exit('no room')", "the export's process ended with code 1: no room"),
-        ('print(\'{"event": "error", "message": "bad look", "exit_code": 2}\')', "bad look"),
+        ('print(\'{"event": "failed", "message": "bad look", "exit_code": 2}\')', "bad look"),
         ("", "the export's process ended with code 0"),
     ],
 )

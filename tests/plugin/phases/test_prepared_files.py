@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from engine import images
-from plugin.arguments.options import Options, Parser
-from plugin.arguments.prepare_options import add_denoise
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.farm.plan import plan_from
 from tests.support import lookfactory
 from tests.support.command_line import PLATE, RENDER, RUN, TRAIN, Cli
@@ -66,8 +65,7 @@ def test_shards_share_the_frames_and_the_first_draws_the_guide(cli: Cli) -> None
 
 
 def test_the_shot_file_may_follow_denoise() -> None:
-    parser = Parser("prepare", "", shot_file=True)
-    add_denoise(parser, "help")
+    parser = Parser(COMMANDS["prepare"])
     for words, expected in {
         ("--denoise", "shot.toml"): ("aware", "shot.toml"),
         ("shot.toml", "--denoise"): ("aware", "shot.toml"),
@@ -148,8 +146,7 @@ def test_rendering_says_what_is_not_prepared(cli: Cli) -> None:
     assert stale.code == 2 and "1 of 3 frames failed (2); frame 2: the denoised frame is stale" in stale.err
 
 
-@pytest.mark.parametrize("name", ["--no-stmaps", "--no-guides"])
-def test_two_names_of_one_option(cli: Cli, name: str) -> None:
-    said = cli(*RUN, name)
+def test_a_run_without_stmaps(cli: Cli) -> None:
+    said = cli(*RUN, "--no-stmaps")
     assert said.code == 0 and "Following" not in said.out
     assert not (cli.folder / "work" / "stmap").exists()

@@ -19,8 +19,8 @@ from engine.color.config import ColorConfig
 from engine.motion.stmap import sidecar_path, write_sidecar
 from engine.shot.shot import Keyframe, Plate
 from plugin.cli import main
+from plugin.progress.protocol import NoProgress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress
 from plugin.report.charts import Line, chart
 from plugin.report.page import write_report
 from plugin.report.stills import Stills, shown

@@ -147,7 +147,7 @@ def test_run_prepares_unless_told_not_to(cli: Cli) -> None:
 
 
 def test_run_without_guides(cli: Cli) -> None:
-    said = cli(*RUN, "--no-guides")
+    said = cli(*RUN, "--no-stmaps")
     assert said.code == 0 and "Following" not in said.out
     assert not (cli.folder / "work" / "stmap").exists()
 

@@ -62,14 +62,15 @@ def refuse(*_: Any, **__: Any) -> None:
 def test_one_worker_renders_every_chunk_to_the_same_bytes(
     shot: Shot, address: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(shot.words("render", "--progress", "none")) == 0
+    encoding = ("--depth", "float", "--compression", "zip:6")
+    assert main(shot.words("render", "--progress", "none", *encoding)) == 0
     expected = {frame: shot.out.path(frame).read_bytes() for frame in shot.frames}
     for path in shot.out.folder.iterdir():
         path.unlink()
     monkeypatch.setattr(rendering, "render", refuse)
-    assert main(words(shot, address, "--frames", "1-3")) == 0
+    assert main(words(shot, address, "--frames", "1-3", *encoding)) == 0
     first = worker_of(address)
-    assert main(words(shot, address, "--frames", "4-6")) == 0
+    assert main(words(shot, address, "--frames", "4-6", *encoding)) == 0
     assert worker_of(address) == first
     assert {frame: shot.out.path(frame).read_bytes() for frame in shot.frames} == expected
 

@@ -12,13 +12,13 @@ from engine.training.job.recipe_settings import checked_settings, read_settings
 
 
 def test_the_trainer_checks_and_uses_them(tmp_path: Path) -> None:
-    from engine.training.job.job import KeyframeJob, Settings, TrainingJob
+    from engine.training.job.job import PaintedFrame, Settings, TrainingJob
 
     changed = asdict(Settings().with_values({"patch": 128, "blocks": 9}))
     assert changed == {**asdict(Settings()), "crop": 128, "blocks": 9}
     with pytest.raises(InputError, match="blocks is 0"):
         Settings().with_values({"blocks": 0})
-    key = KeyframeJob(0, tmp_path / "p.png", None, None)
+    key = PaintedFrame(0, tmp_path / "p.png", None, None)
 
     def job(settings: dict[str, float], recipe: str = "paintover") -> TrainingJob:
         return TrainingJob(

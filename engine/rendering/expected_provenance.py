@@ -1,4 +1,4 @@
-"""What a rendered frame says of what it was made from, if it is the one that a job would write."""
+"""Expected provenance: what a rendered frame says of its making, if it is the one that a job would write."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from engine.rendering.settings import RenderSettings
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
 
-__all__ = ["ExpectedFacts"]
+__all__ = ["ExpectedProvenance"]
 
 
 @dataclass(frozen=True, eq=False)
-class ExpectedFacts:
+class ExpectedProvenance:
     """The facts by which :mod:`engine.rendering.verify` tells a whole frame from a foreign one; see :meth:`of`."""
 
     common: dict[str, str]
@@ -38,7 +38,7 @@ class ExpectedFacts:
         work: Path | None,
         prepared: Path | None,
         config: ColorConfig,
-    ) -> ExpectedFacts:
+    ) -> ExpectedProvenance:
         """The facts of frames that a look made.
 
         Args:
@@ -53,7 +53,7 @@ class ExpectedFacts:
         inputs = None if plate is None else FrameInputs.of(look.card, plate.path, work, prepared, denoise)
         if settings is not None:
             colorspace = None if plate is None else plate.colorspace
-            settings = settings.beside(look.card.denoise)
+            settings = settings.without_own_denoise(look.card.denoise)
             common["settings"] = settings.hash(plate_colorspace=colorspace, config=config.name)
         return cls(common, None if plate is None else plate.path, inputs)
 

@@ -1,9 +1,9 @@
-"""Makes STMap sidecars: for each keyframe and frame where every pixel was in the keyframe, and how sure that is.
+"""STMap sidecars made from a plate: for each keyframe and frame where every pixel was in the keyframe, and how sure.
 
 ::
 
     work/stmap/key_0001/0007.exr    R = u, G = v (Nuke's: 0..1, origin lower left), A = confidence; float
-    work/stmap/key_0001/after.npz   where the chain towards later frames stands, to go on from after a stop
+    work/stmap/key_0001/after.npz   where the chain towards later frames stood when it was last saved, to go on from
     work/stmap/key_0001/before.npz  the same towards earlier frames
 
 A sidecar carries the hash of every plate frame that its chain went through, so it is made again exactly when one of
@@ -17,44 +17,40 @@ once for all of them.
 from __future__ import annotations
 
 import hashlib
-import logging
 import queue
 import threading
+import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import OpenImageIO as oiio
 
-from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.machine import cpu_count
 from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
-from engine.images import movies
-from engine.motion.borrow import Loan, lend, nothing_lent
 from engine.motion.flow import estimate, one_thread
+from engine.motion.lookalike import Lookalike, find_lookalike, no_lookalike
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
-from engine.motion.track import Track, View, advance, begin, view
-from engine.shot.plate import plate_sha256
+from engine.motion.track import FrameFeatures, Track, advance, begin, frame_features
+from engine.preparation.parallel import MadeFiles, Progress, Stop, stopped
+from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 
-__all__ = [
-    "HASH_ATTRIBUTE",
-    "Prepared",
-    "Vectors",
-    "prepare_sidecars",
-]
+__all__ = ["Vectors", "prepare_sidecars"]
 
-log = logging.getLogger(__name__)
-
-METHOD = "track-4"
+METHOD = "track-5"
 """Changes when the same plate would give another map."""
+_SAVE_EVERY_S = 30.0
+"""How much work a kill may cost; a chain's state at UHD is 200 MB, so it is not saved with every frame."""
+_SAVE_BEFORE_STOP_S = 2.0
+"""For how long the states of chains are saved once a stop was asked for, which must come within five seconds."""
 _LEAST_TOGETHER = 3
 """Chains that sweep together however few cores there are; each holds its keyframe and a track in memory."""
 
@@ -71,17 +67,6 @@ class Vectors(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What became of the sidecars."""
-
-    made: int
-    kept: int
-    """Were right already."""
-    foreign: tuple[Path, ...]
-    """Put there by somebody else, and left alone."""
-
-
 def prepare_sidecars(
     plate: Plate,
     keys: Sequence[int],
@@ -90,9 +75,9 @@ def prepare_sidecars(
     vectors: Vectors | None = None,
     threads: int | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, int, str], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Prepared:
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> MadeFiles:
     """Make the sidecars that are missing or no longer right.
 
     Memory does not grow with the number of frames, nor with that of keyframes beyond those that sweep together: a sweep
@@ -121,7 +106,9 @@ def prepare_sidecars(
     if vectors is not None and frames[-1] - frames[0] + 1 != len(frames):
         remedy = "prepare every frame, and render those that you need"
         raise InputError(f"motion vectors join neighboring frames, but {plate.frames} leaves some out", remedy=remedy)
-    job = _Job(plate, Path(work), ColorConfig.active(), vectors, overwrite, stop or (lambda: False))
+    config = ColorConfig.active()
+    reader = PlateReader.of(plate, config)
+    job = _SidecarJob(plate, reader, config.working, Path(work), vectors, overwrite, stop or (lambda: False))
     count = max(1, threads or cpu_count())
     sweeps = _sweeps(job, keys, max(_LEAST_TOGETHER, count // 2))
     total = sum(len(chain.frames) for sweep in sweeps for chain in sweep.chains)
@@ -162,41 +149,31 @@ def prepare_sidecars(
                 failed.set()
             if error is not None:
                 raise error
-    return Prepared(made, kept, tuple(sorted(foreign)))
+    return MadeFiles(made, kept, tuple(sorted(foreign)))
 
 
 @dataclass(frozen=True)
-class _Job:
+class _SidecarJob:
+    """What all chains share."""
+
     plate: Plate
+    reader: PlateReader
+    working: str
+    """The working colorspace."""
     work: Path
-    config: ColorConfig
     vectors: Vectors | None
     overwrite: bool
-    stop: Callable[[], bool]
-    hashes: dict[int, str] = field(default_factory=dict)
-    """Of the plate's frames, as far as they were asked for."""
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    stop: Stop
 
-    def view(self, frame: int) -> View:
-        path = self.plate.path.path(frame)
-        movie = self.plate.path.is_movie
-        image = movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
-        space = self.plate.colorspace or self.config.guess(image.header, path)
-        return view(self.config.to_working(image.rgb, self.config.resolve(space)))
-
-    def sha256(self, frame: int) -> str:
-        """Of the frame's file, which is read once for all chains."""
-        with self.lock:
-            if frame not in self.hashes:
-                self.hashes[frame] = plate_sha256(self.plate.path, frame)
-            return self.hashes[frame]
+    def features(self, frame: int) -> FrameFeatures:
+        return frame_features(self.reader.linear(frame))
 
     def leave_if_asked(self, failed: threading.Event) -> None:
         if self.stop() or failed.is_set():
-            raise Interrupted("stopped on request", remedy="run again to prepare the rest")
+            raise stopped()
 
 
-def _sweeps(job: _Job, keys: Sequence[int], together: int) -> list[_Sweep]:
+def _sweeps(job: _SidecarJob, keys: Sequence[int], together: int) -> list[_Sweep]:
     """Neighboring keyframes in groups, each followed towards later and towards earlier frames."""
     ordered = sorted(keys)
     groups = [ordered[start : start + together] for start in range(0, len(ordered), together)]
@@ -206,7 +183,7 @@ def _sweeps(job: _Job, keys: Sequence[int], together: int) -> list[_Sweep]:
 class _Sweep:
     """Keyframes followed in one direction, frame by frame side by side."""
 
-    def __init__(self, job: _Job, keys: Sequence[int], towards: int) -> None:
+    def __init__(self, job: _SidecarJob, keys: Sequence[int], towards: int) -> None:
         self.job, self.towards = job, towards
         self.chains = [_Chain(job, key, towards) for key in keys]
 
@@ -220,6 +197,22 @@ class _Sweep:
         """Make what is missing."""
         for chain in self.chains:
             chain.plan(results, failed)
+        try:
+            self._follow(flows, tracks, results, failed)
+        except BaseException:
+            deadline = time.monotonic() + _SAVE_BEFORE_STOP_S
+            for chain in self.chains:
+                if time.monotonic() < deadline:
+                    chain.save()
+            raise
+
+    def _follow(
+        self,
+        flows: ThreadPoolExecutor,
+        tracks: ThreadPoolExecutor,
+        results: queue.SimpleQueue[tuple[str, Path]],
+        failed: threading.Event,
+    ) -> None:
         before, previous = 0, None
         for frame in self.job.plate.frames.frames[:: self.towards]:
             entering = [chain for chain in self.chains if chain.begins_at(frame)]
@@ -228,7 +221,7 @@ class _Sweep:
                 previous = None
                 continue
             self.job.leave_if_asked(failed)
-            current = self.job.view(frame)
+            current = self.job.features(frame)
             if passing and previous is not None:
                 self._check_size(frame, current, previous, passing[0].key)
                 back, forth = self._steps(before, frame, previous, current, flows)
@@ -242,7 +235,7 @@ class _Sweep:
                 chain.begin(current, results)
             before, previous = frame, current
 
-    def _check_size(self, frame: int, current: View, previous: View, key: int) -> None:
+    def _check_size(self, frame: int, current: FrameFeatures, previous: FrameFeatures, key: int) -> None:
         height, width = current.gray.shape
         if previous.gray.shape != (height, width):
             raise ImageError(
@@ -253,7 +246,7 @@ class _Sweep:
             )
 
     def _steps(
-        self, before: int, frame: int, previous: View, current: View, flows: ThreadPoolExecutor
+        self, before: int, frame: int, previous: FrameFeatures, current: FrameFeatures, flows: ThreadPoolExecutor
     ) -> tuple[Floats, Floats]:
         """Flow from the new frame to the previous one, and the other way."""
         vectors = self.job.vectors
@@ -277,7 +270,7 @@ class _Sweep:
 class _Chain:
     """One keyframe followed in one direction; its frames depend on each other, in order."""
 
-    def __init__(self, job: _Job, key: int, towards: int) -> None:
+    def __init__(self, job: _SidecarJob, key: int, towards: int) -> None:
         self.job, self.key, self.towards = job, key, towards
         frames = job.plate.frames.frames
         place = frames.index(key)
@@ -288,9 +281,12 @@ class _Chain:
         self._digests: dict[int, str] = {}
         self._missing: frozenset[int] = frozenset()
         self._start, self._last = 0, -1
-        self._view: View | None = None
+        self._key_features: FrameFeatures | None = None
         self._track: Track | None = None
-        self._loan: Loan | None = None
+        self._lookalike: Lookalike | None = None
+        self._reached: int | None = None
+        """The frame that the track stands at, once that is not saved yet."""
+        self._saved_at = 0.0
 
     def plan(self, results: queue.SimpleQueue[tuple[str, Path]], failed: threading.Event) -> None:
         """Find out what is missing, and from which frame on the chain must be followed."""
@@ -321,17 +317,19 @@ class _Chain:
         first, last = self.path[self._start], self.path[self._last]
         return (frame - first) * self.towards > 0 and (last - frame) * self.towards >= 0
 
-    def begin(self, current: View, results: queue.SimpleQueue[tuple[str, Path]]) -> None:
+    def begin(self, current: FrameFeatures, results: queue.SimpleQueue[tuple[str, Path]]) -> None:
         """Take the chain up, at the keyframe or where it was left."""
+        self._saved_at = time.monotonic()
         if self._track is None:
-            self._view, self._track, self._loan = current, begin(current), nothing_lent(*current.gray.shape)
+            self._key_features, self._track = current, begin(current)
+            self._lookalike = no_lookalike(*current.gray.shape)
             if self.key in self._missing:
                 self._write(self.key)
                 results.put(("made", sidecar_path(self.job.work, self.key, self.key)))
             if self._last == self._start:
-                self._view = self._track = self._loan = None
+                self._key_features = self._track = self._lookalike = None
             return
-        self._view = self.job.view(self.key)
+        self._key_features = self.job.features(self.key)
         if self._track.to_key.shape[:2] != current.gray.shape:
             remedy = "delete it, and prepare again"
             raise ImageError("where the chain stands is of another size than the plate", path=self.state, remedy=remedy)
@@ -339,32 +337,47 @@ class _Chain:
     def advance(
         self,
         frame: int,
-        current: View,
+        current: FrameFeatures,
         back: Floats,
         forth: Floats,
         flows: ThreadPoolExecutor,
         results: queue.SimpleQueue[tuple[str, Path]],
     ) -> None:
         """Go on to the next frame, and write its sidecar if it is missing; lets go of everything behind the last."""
-        if self._track is None or self._loan is None or self._view is None:
+        if self._track is None or self._lookalike is None or self._key_features is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
-        self._track = advance(self._track, back, forth, current, self._view, flows)
-        self._loan = lend(self._loan, back, self._track, current, self._view)
+        self._reached = None
+        self._track = advance(self._track, back, forth, current, self._key_features, flows)
+        self._lookalike = find_lookalike(self._lookalike, back, self._track, current, self._key_features)
         if frame in self._missing:
             self._write(frame)
-            self._save(self._digests[frame], self._track, self._loan)
             results.put(("made", sidecar_path(self.job.work, self.key, frame)))
-        if frame == self.path[self._last]:
-            self._view = self._track = self._loan = None
+        self._reached = frame
+        last = frame == self.path[self._last]
+        if last or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+            self.save()
+        if last:
+            self._key_features = self._track = self._lookalike = None
+
+    def save(self) -> None:
+        """Write where the chain stands, unless that is on disk already."""
+        if self._reached is None or self._track is None or self._lookalike is None:
+            return
+        track, flow, found = self._track, self._lookalike.flow, self._lookalike.found
+        digest = np.array(self._digests[self._reached])
+        # A damaged one is told by its checksums, and costs time only: nothing waits for the disk.
+        with replacing(self.state, flush=False) as temporary, temporary.open("wb") as file:
+            np.savez(file, digest=digest, to_key=track.to_key, from_key=track.from_key, lookalike=flow, found=found)
+        self._reached, self._saved_at = None, time.monotonic()
 
     def _digested(self, failed: threading.Event) -> dict[int, str]:
         """For each frame a hash over the plate from the keyframe to it."""
         found: dict[int, str] = {}
         source = "dis" if self.job.vectors is None else f"vectors {self.job.vectors!r}"
-        running = hashlib.sha256(f"{METHOD} {source} {self.job.plate.colorspace} {self.job.config.working}".encode())
+        running = hashlib.sha256(f"{METHOD} {source} {self.job.plate.colorspace} {self.job.working}".encode())
         for frame in self.path:
             self.job.leave_if_asked(failed)
-            running.update(self.job.sha256(frame).encode())
+            running.update(self.job.reader.sha256(frame).encode())
             found[frame] = running.copy().hexdigest()
         return found
 
@@ -391,29 +404,24 @@ class _Chain:
         return "kept"
 
     def _write(self, frame: int) -> None:
-        if self._track is None or self._loan is None:
+        if self._track is None or self._lookalike is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
-        flow, confidence, borrowed = self._loan.joined(self._track)
+        flow, confidence, elsewhere = self._lookalike.joined(self._track)
         path = sidecar_path(self.job.work, self.key, frame)
-        write_sidecar(path, flow, confidence, confidence.shape, self._digests[frame], borrowed)
-
-    def _save(self, digest: str, track: Track, loan: Loan) -> None:
-        with replacing(self.state) as temporary, temporary.open("wb") as file:
-            of = np.array(digest)
-            np.savez(file, digest=of, to_key=track.to_key, from_key=track.from_key, loan=loan.flow, lent=loan.lent)
+        write_sidecar(path, flow, confidence, confidence.shape, self._digests[frame], elsewhere)
 
     def _resume(self, first: int) -> int:
         """Load the saved track if it stands before the first missing frame; returns where it stands, else 0."""
         try:
             with np.load(self.state, allow_pickle=False) as saved:
                 digest, to_key, from_key = str(saved["digest"]), saved["to_key"], saved["from_key"]
-                loan, lent = saved["loan"], saved["lent"]
+                lookalike, found = saved["lookalike"], saved["found"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return 0
         for index, frame in enumerate(self.path[:first]):
-            alike = to_key.shape == from_key.shape == loan.shape == (*lent.shape, 2)
-            if self._digests[frame] == digest and alike:
-                nothing = np.zeros(lent.shape, np.float32)
-                self._track, self._loan = Track(to_key, from_key, nothing), Loan(loan, lent, nothing)
+            of_one_size = to_key.shape == from_key.shape == lookalike.shape == (*found.shape, 2)
+            if self._digests[frame] == digest and of_one_size:
+                nothing = np.zeros(found.shape, np.float32)
+                self._track, self._lookalike = Track(to_key, from_key, nothing), Lookalike(lookalike, found, nothing)
                 return index
         return 0

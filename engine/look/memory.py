@@ -1,4 +1,4 @@
-"""How much memory a look takes while it runs."""
+"""Memory that a look takes while it runs, for each pixel of its input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strokes for what no keyframe shows: where they are lent, that they stay, and that nobody takes them for tracked."""
+"""Lookalikes: where strokes are borrowed, that they stay, and that nobody takes them for tracked."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 from engine import images
 from engine.base.arrays import Floats
 from engine.base.frames import FrameRange, SequencePath
-from engine.motion.borrow import LOST, SURE, Loan, lend, nothing_lent
-from engine.motion.chains import prepare_sidecars
 from engine.motion.flow import inside
+from engine.motion.lookalike import LOST, SURE, Lookalike, find_lookalike, no_lookalike
 from engine.motion.stmap import read_sidecars, sidecar_path, stmap_to_flow, write_sidecar
-from engine.motion.track import Track, view
+from engine.motion.track import Track, frame_features
+from engine.preparation.sidecars import prepare_sidecars
 from engine.shot.shot import Plate
 
 HEIGHT, WIDTH, PAN = 96, 160, 8
@@ -36,18 +36,18 @@ def scene(frame: int, *, light: float = 1.0) -> Floats:
     return np.asarray(light * (color + grain), np.float32)
 
 
-def followed(frames: int, light: float = 1.0) -> tuple[list[Loan], list[Track]]:
-    """Loans and tracks from the keyframe 0 on; the tracks are the truth."""
-    views = [view(scene(frame, light=1.0 if frame == 0 else light)) for frame in range(frames)]
+def followed(frames: int, light: float = 1.0) -> tuple[list[Lookalike], list[Track]]:
+    """Lookalikes and tracks from the keyframe 0 on; the tracks are the truth."""
+    views = [frame_features(scene(frame, light=1.0 if frame == 0 else light)) for frame in range(frames)]
     back = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     back[..., 0] = PAN
-    tracks, loans = [], [nothing_lent(HEIGHT, WIDTH)]
+    tracks, lookalikes = [], [no_lookalike(HEIGHT, WIDTH)]
     for frame, here in enumerate(views):
         flow = back * frame
         tracks.append(Track(flow, -flow, inside(flow).astype(np.float32)))
         if frame:
-            loans.append(lend(loans[-1], back, tracks[-1], here, views[0]))
-    return loans, tracks
+            lookalikes.append(find_lookalike(lookalikes[-1], back, tracks[-1], here, views[0]))
+    return lookalikes, tracks
 
 
 def entered(frame: int) -> tuple[slice, slice]:
@@ -57,9 +57,9 @@ def entered(frame: int) -> tuple[slice, slice]:
 
 @pytest.mark.parametrize("light", [1.0, 0.6])
 def test_a_sky_that_enters_borrows_from_the_sky(light: float) -> None:
-    loans, tracks = followed(4, light)
-    assert not loans[0].lent.any()
-    flow, confidence, borrowed = loans[3].joined(tracks[3])
+    lookalikes, tracks = followed(4, light)
+    assert not lookalikes[0].found.any()
+    flow, confidence, borrowed = lookalikes[3].joined(tracks[3])
     part = entered(3)
     assert tracks[3].confidence[part].max() < LOST
     assert borrowed[part].mean() > 0.95 and np.median(confidence[part]) > 0.5 * SURE
@@ -72,25 +72,25 @@ def test_a_sky_that_enters_borrows_from_the_sky(light: float) -> None:
 
 
 def test_ground_with_texture_borrows_nothing() -> None:
-    loans, tracks = followed(4)
-    _, confidence, borrowed = loans[3].joined(tracks[3])
+    lookalikes, tracks = followed(4)
+    _, confidence, borrowed = lookalikes[3].joined(tracks[3])
     part = (slice(HEIGHT // 2 + 12, HEIGHT), entered(3)[1])
     assert not borrowed[part].any() and confidence[part].max() < LOST
 
 
-def test_what_was_lent_moves_on_with_the_surface() -> None:
-    loans, tracks = followed(4)
+def test_what_was_borrowed_moves_on_with_the_surface() -> None:
+    lookalikes, tracks = followed(4)
     x = np.mgrid[0:HEIGHT, 0:WIDTH][1]
-    first, second = (x + loans[frame].joined(tracks[frame])[0][..., 0] for frame in (2, 3))
+    first, second = (x + lookalikes[frame].joined(tracks[frame])[0][..., 0] for frame in (2, 3))
     rows, columns = entered(2)
     later = slice(columns.start - PAN, columns.stop - PAN)
     assert np.median(np.abs(first[rows, columns] - second[rows, later])) < 0.51
 
 
-def test_a_loan_holds_together() -> None:
+def test_a_lookalike_holds_together() -> None:
     """Strokes are longer than the strip that enters with a frame: neighbors must come from neighboring places."""
-    loans, tracks = followed(5)
-    flow, _, _ = loans[4].joined(tracks[4])
+    lookalikes, tracks = followed(5)
+    flow, _, _ = lookalikes[4].joined(tracks[4])
     torn = (np.abs(np.diff(flow[entered(4)], axis=1)).max(axis=2) > 2).sum(axis=1)
     assert np.median(torn) <= 2
 
@@ -124,7 +124,7 @@ def test_the_blue_of_a_foreign_map_means_nothing(tmp_path: Path) -> None:
     assert maps is not None and np.allclose(maps[..., 2], 0.7)
 
 
-def test_a_chain_taken_up_again_lends_the_same(tmp_path: Path) -> None:
+def test_a_chain_taken_up_again_borrows_the_same(tmp_path: Path) -> None:
     plate, work, other = shot(tmp_path), tmp_path / "whole", tmp_path / "parts"
     prepare_sidecars(plate, [0], work, threads=1)
     part = Plate(plate.path, FrameRange.parse("0-2"))
@@ -145,11 +145,11 @@ def test_borrowed_coordinates_name_pixels_of_the_keyframe(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 17), (17, 3), (40, 900)])
-def test_any_size_can_be_lent_to(size: tuple[int, int]) -> None:
-    frame, key = (view(np.full((*size, 3), value, np.float32)) for value in (0.2, 0.3))
+def test_any_size_can_borrow(size: tuple[int, int]) -> None:
+    frame, key = (frame_features(np.full((*size, 3), value, np.float32)) for value in (0.2, 0.3))
     still = np.zeros((*size, 2), np.float32)
     lost = Track(still, still, np.zeros(size, np.float32))
-    loan = lend(nothing_lent(*size), still, lost, frame, key)
-    flow, confidence, _ = loan.joined(lost)
+    lookalike = find_lookalike(no_lookalike(*size), still, lost, frame, key)
+    flow, confidence, _ = lookalike.joined(lost)
     assert np.isfinite(flow).all() and 0 <= confidence.min() and confidence.max() <= SURE
-    assert inside(flow)[loan.lent].all()
+    assert inside(flow)[lookalike.found].all()

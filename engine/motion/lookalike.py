@@ -1,9 +1,9 @@
-"""Strokes for surfaces that no keyframe shows: borrowed from places of the keyframe whose plate looks alike.
+"""Lookalikes: places of the keyframe whose plate looks like a surface that no keyframe shows, to borrow strokes from.
 
 Where the plate is flat, a sky or a wall out of focus, a translator sees nothing that could tell it where a stroke goes,
 and strokes end at the border of what the painting covers. There a track's map is continued with coordinates of another
-place of the keyframe, in few large pieces, so that strokes stay whole. What was lent once stays lent: it moves on with
-the surface from frame to frame. Where the plate has texture the translator does better, and nothing is borrowed.
+place of the keyframe, in few large pieces, so that strokes stay whole. What was found once stays: it moves on with the
+surface from frame to frame. Where the plate has texture the translator does better, and nothing is borrowed.
 
 Pieces that are offset as a whole and chosen by how much they serve: He and Sun 2012, "Statistics of patch offsets for
 image completion", found that few offsets dominate; the choice here is a greedy cover instead of a graph cut.
@@ -17,18 +17,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.motion.flow import inside, pull
-from engine.motion.track import Track, View, flatness
+from engine.motion.track import FrameFeatures, Track, flatness
 
-__all__ = ["LOST", "SURE", "Loan", "lend", "nothing_lent"]
+__all__ = ["LOST", "SURE", "Lookalike", "find_lookalike", "no_lookalike"]
 
 LOST = 0.3
 """Confidence under which a track has lost its surface."""
 SURE = 0.7
-"""Confidence of the best loan; less where its plate differs, and none where the plate has texture."""
+"""Confidence of the best lookalike; less where its plate differs, and none where the plate has texture."""
 _FADE = 0.1
-"""Confidence over which a loan gives way to the track."""
+"""Confidence over which a lookalike gives way to the track."""
 _WIDTH = 240
 """Width, pixels, at which places are compared."""
 _WINDOW = 13
@@ -48,36 +48,36 @@ _SMOOTH = 3.0
 _SMALLEST = 8
 """Pixels, at the width of comparing, under which nothing is looked for."""
 
-Mask = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
-class Loan:
-    """What one keyframe lends to one frame."""
+class Lookalike:
+    """The places of one keyframe that look like what one frame shows and the keyframe does not."""
 
     flow: Floats
     """(H, W, 2) pixels: from this frame to the place in the keyframe."""
-    lent: Mask
-    """(H, W): where there is one."""
+    found: Mask
+    """(H, W): where there is such a place."""
     confidence: Floats
     """(H, W) in 0..1."""
 
     def joined(self, track: Track) -> tuple[Floats, Floats, Mask]:
         """The track's flow (H, W, 2) and confidence (H, W), borrowed where it is lost; and where that is."""
         worth = self.confidence * np.clip((LOST - track.confidence) / _FADE, 0, 1)
-        borrowed = self.lent & (worth > track.confidence)
+        borrowed = self.found & (worth > track.confidence)
         flow = np.where(borrowed[..., None], self.flow, track.to_key)
         return flow, np.where(borrowed, worth, track.confidence).astype(np.float32), borrowed
 
 
-def nothing_lent(height: int, width: int) -> Loan:
-    """The loan of the keyframe itself, which lacks nothing."""
+def no_lookalike(height: int, width: int) -> Lookalike:
+    """That of the keyframe itself, which lacks nothing."""
     empty = np.zeros((height, width), np.float32)
-    return Loan(np.zeros((height, width, 2), np.float32), empty > 0, empty)
+    return Lookalike(np.zeros((height, width, 2), np.float32), empty > 0, empty)
 
 
-def lend(previous: Loan, step_back: Floats, track: Track, frame: View, key: View) -> Loan:
-    """The loan of one frame, from that of the neighbor nearer to the keyframe.
+def find_lookalike(
+    previous: Lookalike, step_back: Floats, track: Track, frame: FrameFeatures, key: FrameFeatures
+) -> Lookalike:
+    """The lookalike of one frame, from that of the neighbor nearer to the keyframe.
 
     Args:
         previous: the neighbor's.
@@ -90,27 +90,27 @@ def lend(previous: Loan, step_back: Floats, track: Track, frame: View, key: View
     flat = cv2.GaussianBlur(flatness(frame), (0, 0), soft)
     wanted = (track.confidence < LOST) & (flat > 0)
     if not wanted.any():
-        return nothing_lent(height, width)
-    flow, lent = _moved(previous, step_back)
-    lent &= wanted & inside(flow)
+        return no_lookalike(height, width)
+    flow, has = _moved(previous, step_back)
+    has &= wanted & inside(flow)
     places = _Places(frame, key, track)
-    flow, lent = places.complete(flow, lent, wanted)
+    flow, has = places.complete(flow, has, wanted)
     difference = places.difference(flow)
-    confidence = np.where(lent, SURE * flat * np.exp(-np.square(difference / _FOREIGN)), 0).astype(np.float32)
-    return Loan(flow, lent, np.asarray(cv2.GaussianBlur(confidence, (0, 0), soft), np.float32))
+    confidence = np.where(has, SURE * flat * np.exp(-np.square(difference / _FOREIGN)), 0).astype(np.float32)
+    return Lookalike(flow, has, np.asarray(cv2.GaussianBlur(confidence, (0, 0), soft), np.float32))
 
 
-def _moved(loan: Loan, step_back: Floats) -> tuple[Floats, Mask]:
-    """A loan as the next frame sees it; nearest, since between two pieces there is no place in between."""
-    flow = pull(loan.flow, step_back, filter_=cv2.INTER_NEAREST)
-    lent = pull(loan.lent.astype(np.uint8), step_back, border=cv2.BORDER_CONSTANT, filter_=cv2.INTER_NEAREST)
-    return np.asarray(step_back + flow, np.float32), np.asarray(lent > 0)
+def _moved(lookalike: Lookalike, step_back: Floats) -> tuple[Floats, Mask]:
+    """A lookalike as the next frame sees it; nearest, since between two pieces there is no place in between."""
+    flow = pull(lookalike.flow, step_back, filter_=cv2.INTER_NEAREST)
+    has = pull(lookalike.found.astype(np.uint8), step_back, border=cv2.BORDER_CONSTANT, filter_=cv2.INTER_NEAREST)
+    return np.asarray(step_back + flow, np.float32), np.asarray(has > 0)
 
 
 class _Places:
     """A frame and its keyframe, small, as places are compared."""
 
-    def __init__(self, frame: View, key: View, track: Track) -> None:
+    def __init__(self, frame: FrameFeatures, key: FrameFeatures, track: Track) -> None:
         self.height, self.width = track.confidence.shape
         scale = max(1, round(self.width / _WIDTH))
         self.rows, self.columns = max(1, self.height // scale), max(1, self.width // scale)
@@ -132,7 +132,7 @@ class _Places:
     def _small_flow(self, flow: Floats) -> Floats:
         return self._small(flow) * self.shrink
 
-    def _features(self, view: View) -> Floats:
+    def _features(self, view: FrameFeatures) -> Floats:
         """(h, w, 4): color and twice the contrast around."""
         small = self._small(np.dstack([view.color, 2 * view.contrast]).astype(np.float32))
         return np.asarray(cv2.GaussianBlur(small, (0, 0), 1.5), np.float32)
@@ -145,20 +145,20 @@ class _Places:
     def _compare(self, flow: Floats) -> Floats:
         return np.asarray(np.abs(self.here - pull(self.there, flow)).sum(axis=2), np.float32)
 
-    def complete(self, flow: Floats, lent: Mask, wanted: Mask) -> tuple[Floats, Mask]:
-        """The loan with places for all that is wanted and not lent yet."""
+    def complete(self, flow: Floats, has: Mask, wanted: Mask) -> tuple[Floats, Mask]:
+        """Flow and mask with places for all that is wanted and has none yet."""
         size = (self.columns, self.rows)
-        lent_small = cv2.resize(lent.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        missing = (self._small((wanted & ~lent).astype(np.float32)) > 0.25) & ~lent_small
+        has_small = cv2.resize(has.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        missing = (self._small((wanted & ~has).astype(np.float32)) > 0.25) & ~has_small
         if missing.sum() < _SMALLEST:
-            return flow, lent
+            return flow, has
         offset = np.zeros((self.rows, self.columns, 2), np.float32)
-        held = lent_small.copy()
+        held = has_small.copy()
         if held.any():
             nearest = cv2.resize(flow, size, interpolation=cv2.INTER_NEAREST) * self.shrink
             offset[held] = (nearest - self.base)[held]
             offset = _spread(offset, held)
-            # A piece grows with the surface that it lies on, as long as there is something to lend.
+            # A piece grows with the surface that it lies on, as long as there is something to borrow.
             grown = cv2.blur(self._compare(self.base + offset), (_WINDOW, _WINDOW)) < _FOREIGN
             held |= missing & grown & inside(self.base + offset)
         left = missing & ~held
@@ -169,9 +169,9 @@ class _Places:
         whole = (self.width, self.height)
         pieces = cv2.resize(offset, whole, interpolation=cv2.INTER_NEAREST) * self.enlarge
         base = cv2.resize(self.base, whole) * self.enlarge
-        new = wanted & ~lent
+        new = wanted & ~has
         found = np.where(new[..., None], base + pieces, flow).astype(np.float32)
-        return found, lent | (new & inside(found))
+        return found, has | (new & inside(found))
 
     def _chosen(self, left: Mask) -> Floats:
         """(h, w, 2): offsets for the pixels that are left, in few pieces."""

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ import pytest
 from engine import images
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.frames import FrameRange, SequencePath
-from engine.motion import chains as stmap
-from engine.motion.chains import prepare_sidecars
 from engine.motion.stmap import read_sidecars, sidecar_path, stmap_to_flow
+from engine.preparation import sidecars
+from engine.preparation.sidecars import prepare_sidecars
+from engine.shot import plate as plates
 from engine.shot.shot import Plate
 from tests.support import ROOT
 from tests.support.pictures import write_exr
@@ -92,7 +94,7 @@ def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: 
     for key in keys:
         prepare_sidecars(plate, [key], tmp_path / "apart", threads=1)
     asked: dict[str, list[int]] = {"read": [], "hash": [], "flow": []}
-    read, plate_sha256, estimate = stmap.images.read, stmap.plate_sha256, stmap.estimate
+    read, plate_sha256, estimate = images.read, plates.plate_sha256, sidecars.estimate
 
     def counted_flow(*pair: np.ndarray) -> np.ndarray:
         asked["flow"].append(0)
@@ -106,9 +108,9 @@ def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: 
         asked["hash"].append(frame)
         return plate_sha256(path, frame)
 
-    monkeypatch.setattr(stmap.images, "read", counted_read)
-    monkeypatch.setattr(stmap, "plate_sha256", counted_hash)
-    monkeypatch.setattr(stmap, "estimate", counted_flow)
+    monkeypatch.setattr(images, "read", counted_read)
+    monkeypatch.setattr(plates, "plate_sha256", counted_hash)
+    monkeypatch.setattr(sidecars, "estimate", counted_flow)
     # On eight cores four keyframes sweep together.
     prepare_sidecars(plate, keys, tmp_path / "w", threads=8)
     assert hashes(tmp_path / "w") == hashes(tmp_path / "apart")
@@ -129,6 +131,42 @@ def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: 
         sidecar_path(tmp_path / "w", key, 8).unlink()
     assert prepare_sidecars(plate, keys, tmp_path / "w", threads=8).made == 4
     assert hashes(tmp_path / "w") == hashes(tmp_path / "apart")
+
+
+def test_where_a_chain_stands_is_saved_at_its_end_and_before_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = shot(tmp_path, 7)
+    saved: list[str] = []
+    advanced: list[int] = []
+    savez, advance = np.savez, sidecars.advance
+
+    def counted_save(file: IO[bytes], **arrays: np.ndarray) -> None:
+        saved.append(str(arrays["digest"]))
+        savez(file, **arrays)
+
+    def counted_advance(*words: Any) -> Any:
+        advanced.append(0)
+        return advance(*words)
+
+    monkeypatch.setattr(np, "savez", counted_save)
+    monkeypatch.setattr(sidecars, "advance", counted_advance)
+    prepare_sidecars(plate, [0], tmp_path / "whole", threads=1)
+    assert (len(advanced), len(saved)) == (6, 1)
+    # Stopped between frames 3 and 4, it goes on from 3.
+    with pytest.raises(Interrupted):
+        stop = lambda: len(hashes(tmp_path / "parts")) >= 4  # noqa: E731
+        prepare_sidecars(plate, [0], tmp_path / "parts", threads=1, stop=stop)
+    done = len(hashes(tmp_path / "parts"))
+    assert len(saved) == 2
+    advanced.clear()
+    prepare_sidecars(plate, [0], tmp_path / "parts", threads=1)
+    assert len(advanced) == 7 - done and len(saved) == 3
+    assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
+    # Time passes: then it is saved on the way, too.
+    monkeypatch.setattr(sidecars, "_SAVE_EVERY_S", 0.0)
+    prepare_sidecars(plate, [0], tmp_path / "slow", threads=1)
+    assert len(saved) == 3 + 6
 
 
 def test_a_stop_is_noticed_where_nothing_is_left_to_do(tmp_path: Path) -> None:
