@@ -24,9 +24,10 @@ from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.shot.plate import plate_sha256
-from engine.training.data.patches import MARGIN, Pair
+from engine.training.data.patches import Pair
 from engine.training.job.job import KeyframeJob, TrainingJob
-from engine.training.model.carry_graph import StoredExemplar
+from engine.training.model.carry import StoredExemplar
+from engine.training.model.edges import margins
 
 __all__ = ["Keyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
 
@@ -79,9 +80,7 @@ class Keyframe:
 
 def pad_to_multiple(x: torch.Tensor, multiple: int, mode: str) -> torch.Tensor:
     """Pad (C, H, W) by ``MARGIN`` all around, and on the right and below so that H and W are multiples."""
-    height, width = x.shape[-2:]
-    sides = (MARGIN, MARGIN + -width % multiple, MARGIN, MARGIN + -height % multiple)
-    return torch.nn.functional.pad(x[None], sides, mode=mode)[0]
+    return torch.nn.functional.pad(x[None], margins(x, multiple), mode=mode)[0]
 
 
 def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Floats, str, Image]:

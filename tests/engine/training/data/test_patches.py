@@ -9,7 +9,8 @@ torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
 
 from engine.training.data.keyframes import Keyframe
-from engine.training.data.patches import CELL, MARGIN, Pair, PatchSampler
+from engine.training.data.patches import CELL, Pair, PatchSampler
+from engine.training.model.edges import MARGIN
 from engine.training.model.network import Architecture, Translator
 from engine.training.model.texler import TexlerSampler
 from tests.engine.training.model.test_network import shake

@@ -21,11 +21,10 @@ from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.look.card import CARD_KEY, MAX_IR, MAX_OPSET, open_look
 from engine.look.session import Look
-from engine.training.export.graph import GraphWriter
 from engine.training.export.look import TOLERANCE, build_look, check_look, reference, write_look
+from engine.training.export.trace import Symbol
 from engine.training.job.job import Settings
-from engine.training.model.carry import SHARPNESS
-from engine.training.model.carry_graph import CarriedNames, StoredExemplar
+from engine.training.model.carry import SHARPNESS, Carried, StoredExemplar
 from engine.training.model.network import Architecture, Translator
 from engine.training.model.texler import GeneratorJ
 from engine.training.train import train
@@ -129,9 +128,11 @@ def test_a_look_equals_its_network_on_a_real_frame(wide: Look) -> None:
 
 def test_a_look_that_differs_is_not_written(tmp_path: Path) -> None:
     class Crooked(Translator):
-        def emit(self, g: GraphWriter, x: str, carried: CarriedNames) -> tuple[str, str]:
-            y, gate = super().emit(g, x, carried)
-            return g.op("Add", y, g.constant(2e-3)), gate
+        def translate(
+            self, x: torch.Tensor, arrived: Carried, guide: torch.Tensor | None = None
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            y, gate = super().translate(x, arrived, guide)
+            return (y + 2e-3 if isinstance(x, Symbol) else y), gate
 
     net = Crooked(Architecture(TINY.width, TINY.blocks)).eval()
     exemplars = [stored(painting_of(plate(24, 32)))]
