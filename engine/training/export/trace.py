@@ -89,7 +89,7 @@ class Symbol:
     ) -> Any:
         handler = HANDLERS.get(function)
         if handler is None:
-            name = getattr(function, "__qualname__", repr(function))
+            name = getattr(function, "__name__", repr(function))
             raise ExportError(f"no operator does what torch's {name} does", remedy="give it one in export/operators.py")
         return handler(*arguments, **(options or {}))
 
