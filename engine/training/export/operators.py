@@ -217,7 +217,8 @@ def _enlarge(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Symbol:
-    _expected(mode in _RESIZING and not align_corners and not antialias and scale_factor % 1 == 0, "this interpolation")
+    is_plain = size is None and not align_corners and not antialias and scale_factor % 1 == 0
+    _expected(mode in _RESIZING and is_plain, "this interpolation")
     scales = Symbol.constant([1.0, 1.0, scale_factor, scale_factor])
     return node("Resize", x, None, scales, channels=x.channels, **_RESIZING[mode])
 
@@ -319,6 +320,7 @@ def _repeat(x: Symbol, sizes: Sequence[Any]) -> Symbol:
     return node("Expand", x, shape, channels=x.channels)
 
 
-@handles(Tensor.float)
-def _as_float(x: Symbol) -> Symbol:
+@handles(Tensor.float, Tensor.to)
+def _as_float(x: Symbol, dtype: torch.dtype = torch.float32) -> Symbol:
+    _expected(dtype is torch.float32, f"{dtype}")
     return x if x.dtype is torch.float32 else node("Cast", x, to=onnx.TensorProto.FLOAT)

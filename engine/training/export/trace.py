@@ -171,7 +171,7 @@ class Symbol:
         return self._record(torch.Tensor.float)
 
     def to(self, dtype: torch.dtype) -> Any:
-        return self.float()
+        return self._record(torch.Tensor.to, dtype)
 
     def contiguous(self, memory_format: torch.memory_format = torch.contiguous_format) -> Any:
         return self

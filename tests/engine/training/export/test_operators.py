@@ -205,6 +205,8 @@ def test_both_ways_of_the_shaper() -> None:
         (lambda x: x[..., 1:], "the index"),
         (lambda x: F.pad(x, (1, 1, 1, 1)), "padding other than with the edge"),
         (lambda x: F.interpolate(x, scale_factor=2.0, mode="bicubic"), "this interpolation"),
+        (lambda x: F.interpolate(x, size=(8, 8), mode="nearest"), "this interpolation"),
+        (lambda x: x.to(torch.float16), "torch.float16"),
         (lambda x: F.conv2d(x, WEIGHT, dilation=2), "a dilated convolution"),
         (lambda x: nn.BatchNorm2d(4)(x), "a batch norm without running statistics"),
     ],
