@@ -25,7 +25,7 @@ import onnx
 from engine.base.errors import PaintoverError
 from engine.look.card import open_look
 
-__all__ = ["CUDA_KERNELS", "RUNTIMES", "Placement", "OperatorKernel", "installed_placement", "kernel_for", "table"]
+__all__ = ["CUDA_KERNELS", "RUNTIMES", "OperatorKernel", "Placement", "installed_placement", "kernel_for", "table"]
 
 RUNTIMES = ("1.19.2", "1.23.2", "1.31.1")
 """Versions of onnxruntime-gpu whose kernels are recorded here."""
