@@ -139,7 +139,7 @@ def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: Frame
     # Grain is another one in every frame and says nothing against a track.
     mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
     # Where there is nothing to see but grain, one place is as good as its neighbor.
-    tolerance = 2.0 + 6.0 * _flat(contrast, noise)
+    tolerance = 3.0 + 5.0 * _flat(contrast, noise)
     round_trip = np.sqrt(np.square(to_key + pull(from_key, to_key)).sum(axis=2))
     here, there = _blur(frame.color, 4.0), _blur(np.asarray(pull(key.color, to_key), np.float32), 4.0)
     tone = np.abs(here - there * _light(here, there)[..., None]).mean(axis=2)
