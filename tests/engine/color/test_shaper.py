@@ -83,7 +83,7 @@ def test_beyond_half_floats_both_ways_hold_the_limit() -> None:
 def test_a_looks_graph_and_torch_have_the_same_curve() -> None:
     torch = pytest.importorskip("torch", reason="a look's graph is written by the training part")
     from engine.training.model import curve
-    from tests.engine.training.export.test_operators import written
+    from tests.support.graphs import written
 
     model = written(lambda linear, signal: (curve.encode(linear), curve.decode(signal)), {"linear": 1, "signal": 1})
     graph = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -13,7 +13,8 @@ from engine.training.export import kernels
 from engine.training.export.kernels import RUNTIMES, Placement, kernel_for, main, read_placement, table
 from engine.training.export.look import build_look
 from engine.training.model.network import Architecture, Translator
-from tests.engine.training.export.test_look import blended, card, renamed, stored
+from tests.support.graphs import renamed
+from tests.support.networks import blended, card, stored
 from tests.support.procedural import TINY, painting_of, plate
 
 

@@ -29,6 +29,7 @@ from engine.training.model.carry import SHARPNESS, Carried
 from engine.training.model.network import Architecture, Translator
 from engine.training.model.texler import GeneratorJ
 from engine.training.train import train
+from tests.support.graphs import renamed
 from tests.support.networks import blended, card, lively, shake, stored, write
 from tests.support.procedural import TINY, ProceduralShot, hdr_plate, painting_of, plate
 from tests.support.stmaps import TILE_TOLERANCE, identity_map, sampled, stmap
@@ -39,20 +40,6 @@ LIMIT = shaper.encode(np.array(shaper.LIMIT, np.float32))
 """The largest half float, where a look holds its result."""
 
 TILES = (64, 128, 200, 512)
-
-
-def renamed(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """A look as of another opset, with the names that sampling has there."""
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    made.opset_import[0].version = opset
-    names = {b"bicubic": b"cubic", b"bilinear": b"linear"}
-    for node in made.graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "GridSample" and attribute.name == "mode" and opset >= 20:
-                attribute.s = names[attribute.s]
-    onnx.checker.check_model(made)
-    return made
 
 
 @pytest.fixture(scope="module")

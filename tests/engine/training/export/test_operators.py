@@ -17,8 +17,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from engine.base.errors import ExportError
-from engine.training.export.fold import fold
-from engine.training.export.graph import GraphWriter
 from engine.training.export.operators import record
 from engine.training.export.trace import HANDLERS, Symbol
 from engine.training.model import curve
@@ -26,17 +24,8 @@ from engine.training.model.carry import Carried, Exemplar, along, sample
 from engine.training.model.edges import cropped, margins
 from engine.training.model.network import Architecture, ConvNorm, Translator
 from engine.training.model.texler import GeneratorJ
-from tests.engine.training.model.test_network import shake
-
-
-def written(function: Callable[..., Any], channels: dict[str, int], folded: bool = True) -> onnx.ModelProto:
-    """The graph of a function of tensors by name; outputs are y0, y1, ..."""
-    found = record(function, channels)
-    outputs = {f"y{i}": each for i, each in enumerate(found if isinstance(found, tuple) else (found,))}
-    g = GraphWriter()
-    g.write(fold(outputs) if folded else outputs)
-    shapes = {name: ("n", count, "h", "w") for name, count in channels.items()}
-    return g.model(shapes, {name: ("a", "b", "c", "d") for name in outputs}, {})
+from tests.support.graphs import written
+from tests.support.networks import shake
 
 
 def kinds(model: onnx.ModelProto) -> list[str]:
