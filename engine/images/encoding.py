@@ -13,6 +13,7 @@ import OpenImageIO as oiio
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError
 from engine.images import provenance as provenance_fields
+from engine.images.color_claims import erase_claims
 from engine.images.header import ColorChannels, Header, Layer, Part, erase_attributes
 
 __all__ = ["CHECKSUM", "HALF_MAX", "PlannedPart", "checksum", "choose_depth", "divisor", "plan_exr", "plan_flat"]
@@ -30,8 +31,8 @@ _LEAST_ALPHA = 1e-8
 
 # What of a plate's metadata describes its encoding and not the picture: dropped when the format changes.
 _ENCODING_OF_FORMAT = (
-    r"(oiio|png|jpeg|tiff|dpx|openexr|targa|webp|bmp|pnm|jpegxl|gif|ICCProfile)(:.*)?"
-    r"|CICP|chromaticities|compression|planarconfig|Orientation|name|view|worldto(camera|screen|NDC)"
+    r"(oiio|png|jpeg|tiff|dpx|openexr|targa|webp|bmp|pnm|jpegxl|gif)(:.*)?"
+    r"|compression|planarconfig|Orientation|name|view|worldto(camera|screen|NDC)"
 )
 # Sizes and counts of the file that was read, wrong or meaningless in the one that is written.
 _STALE_STRUCTURE = r"openexr:(chunkCount|lineOrder|levelmode|roundingmode)|oiio:(subimages|subimagename|RowsPerChunk)"
@@ -185,6 +186,7 @@ def _foreign_spec(like: Header | None, width: int, height: int) -> oiio.ImageSpe
         for item in like.spec.extra_attribs:
             spec.attribute(item.name, item.type, item.value)
         erase_attributes(spec, _ENCODING_OF_FORMAT)
+        erase_claims(spec)
     provenance_fields.detach(spec)
     return spec
 
