@@ -14,7 +14,16 @@ from engine.images.icc import profile_of
 if TYPE_CHECKING:
     from engine.color.config import ColorConfig
 
-__all__ = ["FILM_LOG_NAMES", "LINEAR_REC709", "SRGB", "claim_for", "encoding_of", "film_log_of", "known_space", "same_space"]
+__all__ = [
+    "FILM_LOG_NAMES",
+    "LINEAR_REC709",
+    "SRGB",
+    "claim_for",
+    "encoding_of",
+    "film_log_of",
+    "known_space",
+    "same_space",
+]
 
 SRGB = ("srgb_texture", "srgb_tx", "sRGB - Texture", "srgb_rec709_scene", "Utility - sRGB - Texture", "sRGB")
 LINEAR_REC709 = ("lin_rec709_srgb", "lin_rec709", "lin_srgb", "Utility - Linear - sRGB", "Linear Rec.709 (sRGB)")
@@ -23,7 +32,7 @@ FILM_LOG_NAMES = ("Cineon", "cineon", "ADX10", "Input - ADX - ADX10")
 _P3 = ("srgb_p3d65_scene", "srgb_encoded_p3d65", "srgb_displayp3", "srgb_p3d65", "Display P3 - Display")
 _VIDEO = ("Rec.1886 Rec.709 - Display", "rec1886_rec709_display", "g24_rec709_scene", "g24_rec709", "rec709_display")
 _KNOWN: dict[tuple[str, str], tuple[str, ...]] = {
-    ("rec709", "srgb"): SRGB,
+    ("rec709", "srgb"): (*SRGB, "srgb_rec709_display", "srgb_display", "sRGB - Display"),
     ("rec709", "linear"): LINEAR_REC709,
     ("rec709", "bt1886"): _VIDEO,
     ("rec709", "gamma 2.2"): ("g22_rec709_scene", "g22_rec709", "Gamma 2.2 Rec.709 - Texture", "g22_rec709_tx"),
@@ -75,7 +84,7 @@ def known_space(config: ColorConfig, encoding: Encoding) -> str:
 
 def film_log_of(config: ColorConfig) -> str:
     """The config's film log, else Cineon's curve into the working space."""
-    return next((space for space in map(config.find, FILM_LOG_NAMES) if space), FILM_LOG)
+    return next((space for space in map(config.find, FILM_LOG_NAMES) if space not in ("", FILM_LOG)), FILM_LOG)
 
 
 def same_space(config: ColorConfig, one: str) -> str:
@@ -99,7 +108,9 @@ def encoding_of(config: ColorConfig, space: str) -> Encoding | None:
     for (gamut, transfer), names in _KNOWN.items():
         if space in map(config.find, names):
             return Encoding(GAMUTS[gamut], transfer)
-    return _linear(config, space)
+    linear = _linear(config, space)
+    same = "" if linear is not None or config.is_data(space) else same_space(config, space)
+    return encoding_of(config, same) if same and same != space else linear
 
 
 def claim_for(config: ColorConfig, space: str) -> ColorClaim:

@@ -105,9 +105,7 @@ def _curve(transfer: str) -> list[ocio.Transform]:
     if transfer == "linear":
         return []
     if transfer == "srgb":
-        return [
-            ocio.ExponentWithLinearTransform(gamma=[2.4] * 3 + [1], offset=[0.055] * 3 + [0], negativeStyle=mirror)
-        ]
+        return [ocio.ExponentWithLinearTransform(gamma=[2.4] * 3 + [1], offset=[0.055] * 3 + [0], negativeStyle=mirror)]
     if transfer == "pq":
         return [ocio.BuiltinTransform(_PQ)]
     gamma = 2.4 if transfer == "bt1886" else float(transfer.removeprefix("gamma "))

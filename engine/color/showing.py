@@ -34,7 +34,7 @@ class Showing:
 
     @classmethod
     def parse(cls, text: str, config: ColorConfig) -> Showing | None:
-        """What :meth:`__str__` wrote, such as a look's ``paint_colorspace``; None for another text or another config."""
+        """What :meth:`__str__` wrote; None for another text, or a view that this config does not have."""
         display, found, view = text.partition(_BETWEEN)
         if not found:
             return None
@@ -42,6 +42,13 @@ class Showing:
             return cls(display, view) if view in config.views(display) else None
         except ColorError:
             return None
+
+    @classmethod
+    def of(cls, paint_colorspace: str | None, config: ColorConfig) -> Showing:
+        """How paintings were seen: through their view, else as plain sRGB; the default view where there are none."""
+        if not paint_colorspace:
+            return cls.default(config)
+        return cls.parse(paint_colorspace, config) or cls()
 
     def __str__(self) -> str:
         return f"{self.display}{_BETWEEN}{self.view}" if self.view else "sRGB"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -233,8 +233,7 @@ def _of_exr(spec: oiio.ImageSpec) -> Iterator[ColorClaim]:
         yield ColorClaim(f"colorInteropID in the file says {identifier}", name=identifier)
     values = spec.getattribute("chromaticities")
     if values is not None and len(values) == 8:
-        gamut: Gamut = tuple(float(value) for value in values)
-        yield ColorClaim("chromaticities in the file", encoding=Encoding(gamut, "linear"))
+        yield ColorClaim("chromaticities in the file", encoding=Encoding(_gamut(values), "linear"))
     if spec.get_int_attribute("acesImageContainerFlag", 0):
         yield ColorClaim("ACES image container (SMPTE ST 2065-4)", encoding=Encoding(GAMUTS["ap0"], "linear"))
     named = spec.get_string_attribute("oiio:ColorSpace")
@@ -305,8 +304,13 @@ def _of_hdr(path: Path) -> Iterator[ColorClaim]:
         head = handle.read(4096).split(b"\n\n", 1)[0]
     found = re.search(rb"^PRIMARIES=\s*((?:[-\d.]+\s*){8})", head, re.MULTILINE)
     if found:
-        gamut: Gamut = tuple(float(word) for word in found[1].split())
+        gamut = _gamut([float(word) for word in found[1].split()])
         yield ColorClaim("PRIMARIES in the file", encoding=Encoding(gamut, "linear"))
+
+
+def _gamut(values: Sequence[float]) -> Gamut:
+    rx, ry, gx, gy, bx, by, wx, wy = (float(value) for value in values)
+    return rx, ry, gx, gy, bx, by, wx, wy
 
 
 def _of_exif(spec: oiio.ImageSpec) -> Iterator[ColorClaim]:

@@ -17,11 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import images
 from engine.base.errors import ImageError, InputError
-from engine.base.frames import MOVIE_SUFFIXES
 from engine.color.config import ColorConfig
-from engine.images import movies
+from engine.color.keys import key_transform, read_plate, write_key
 from engine.paint.strokes import Brush, Canvas, Strokes, bristle_texture, stroke_directions, trace
 
 __all__ = ["PRESETS", "PaintStyle", "paint", "paint_file"]
@@ -244,9 +242,9 @@ def paint(
 
 
 def paint_file(
-    plate_path: Path, out_path: Path, style_name: str, seed: int, frame: int | None, colorspace: str | None = None
+    plate_path: Path, out_path: Path, style_name: str, seed: int, frame: int, colorspace: str | None = None
 ) -> None:
-    """Paint one plate frame into an 8-bit sRGB image.
+    """Paint one plate frame, shown as ``paintover key`` shows it, into an 8-bit image that says how it was shown.
 
     Args:
         plate_path: the plate frame, or the movie that holds it, in any colorspace that the active OCIO config knows.
@@ -254,7 +252,7 @@ def paint_file(
         style_name: a key of :data:`PRESETS`.
         seed: the same seed gives the same painting.
         frame: frame number, for messages and to find the frame in a movie.
-        colorspace: the plate's OCIO colorspace; None guesses from its header and name.
+        colorspace: the plate's OCIO colorspace; None for what the file and the OCIO config say.
 
     Raises:
         InputError: an unknown style.
@@ -264,15 +262,12 @@ def paint_file(
     """
     if style_name not in PRESETS:
         raise InputError(f"no style {style_name!r}", remedy=f"use one of {', '.join(PRESETS)}")
-    if frame is not None and plate_path.suffix.lower() in MOVIE_SUFFIXES:
-        image = movies.read_frame(plate_path, frame, frame=frame)
-    else:
-        image = images.read(plate_path, frame=frame)
+    image = read_plate(plate_path, frame)
     config = ColorConfig.active()
-    source = config.resolve(colorspace) if colorspace else config.guess(image.header, plate_path)
-    display = config.from_working(config.to_working(image.rgb, source), "sRGB")
-    painted = paint(display, style=PRESETS[style_name], seed=seed)
-    images.write(out_path, painted, bit_depth="uint8")
+    transform = key_transform(image, plate_path, frame, config, colorspace, out_path)
+    transform = replace(transform, bit_depth="uint8")
+    painted = paint(transform.shown(image, config), style=PRESETS[style_name], seed=seed)
+    write_key(out_path, painted, transform, config)
 
 
 def _strokes(

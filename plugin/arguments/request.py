@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
@@ -26,7 +23,6 @@ __all__ = [
     "plate_from",
     "shot_from",
     "sidecars_from",
-    "still",
     "work_from",
 ]
 
@@ -173,20 +169,6 @@ def carried_from(options: Options, out: SequencePath) -> bool:
     if options.carried and Path(out.text).suffix.lower() != ".exr":
         raise InputError(f'"{out}" cannot hold the layer of --carried', remedy="write --out out.%04d.exr")
     return options.carried
-
-
-@contextmanager
-def still(plate: Plate, frame: int) -> Iterator[Path]:
-    """A frame of the plate as an image file; a movie's is decoded into a temporary one.
-
-    Raises:
-        ImageError: the movie has no such frame.
-    """
-    if not plate.path.is_movie:
-        yield plate.path.path(frame)
-        return
-    with TemporaryDirectory(prefix="paintover-") as folder:
-        yield movies.extract(plate.path.path(frame), str(Path(folder) / "plate.%d.png"), [frame])[0]
 
 
 def painted_from(options: Options, shot: Shot | None) -> tuple[Keyframe, ...]:

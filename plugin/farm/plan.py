@@ -17,6 +17,7 @@ from pathlib import Path
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
+from engine.color.paintings import check_painting_space
 from engine.images.provenance import file_sha256
 from engine.rendering.render import read_card
 from engine.shot.shot import Keyframe, Shot
@@ -192,8 +193,10 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
     shot = shot_from(options, paintings=painted)
     out, work, look = out_from(options, shot), work_from(options, shot), look_from(options, shot)
     config = ColorConfig.active(options.ocio)
-    spaces = [shot.plate.colorspace, shot.out_colorspace, *(keyframe.colorspace for keyframe in shot.keyframes)]
-    check_spaces(config, spaces)
+    check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
+    for keyframe in shot.keyframes:
+        if keyframe.colorspace is not None:
+            check_painting_space(config, keyframe.colorspace)
     check_plate(shot.plate)
     check_keyframes(shot.keyframes)
     prepare_folder(work)

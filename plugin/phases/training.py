@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.base.errors import InputError
 from engine.color.config import ColorConfig
+from engine.color.paintings import check_painting_space
 from engine.shot.shot import Shot
 from engine.training.job.recipe_settings import read_settings
 from plugin.arguments.options import (
@@ -39,7 +40,9 @@ def check_training(shot: Shot, options: Options) -> ColorConfig:
     config = ColorConfig.active(options.ocio)
     check_recipe(shot, options)
     check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
-    check_spaces(config, [keyframe.colorspace for keyframe in shot.keyframes])
+    for keyframe in shot.keyframes:
+        if keyframe.colorspace is not None:
+            check_painting_space(config, keyframe.colorspace)
     check_keyframes(shot.keyframes)
     check_plate(shot.plate)
     check_look_output(look_from(options, shot))

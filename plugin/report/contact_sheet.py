@@ -11,6 +11,7 @@ import numpy.typing as npt
 from engine import images
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.images import movies
 from engine.review.sheets import Cell, Row, contact_sheet
 from engine.shot.shot import Keyframe, Plate
@@ -45,39 +46,40 @@ def write_sheet(
     config: ColorConfig,
     *,
     out_colorspace: str | None = None,
+    showing: Showing | None = None,
     title: str = "",
 ) -> None:
-    """Plate above, result below, keyframes marked; an sRGB PNG.
+    """Plate above, result below, keyframes marked; a PNG.
 
     Args:
         path: the sheet.
         out: the rendered frames, which exist for every frame of the plate.
         config: converts what is not sRGB already.
         out_colorspace: of the rendered frames, where it was given.
+        showing: how scene-linear frames are shown; None for the config's default view.
 
     Raises:
         ImageError: a frame cannot be read.
         OutputError: the sheet cannot be written.
     """
     painted = {keyframe.frame for keyframe in keyframes}
+    showing = showing or Showing.default(config)
     above, below = [], []
     for frame in chosen_frames(plate, keyframes):
         source = plate.path.path(frame)
         movie = plate.path.is_movie
         image = movies.read_frame(source, frame, frame=frame) if movie else images.read(source, frame=frame)
-        before = _srgb(image, source, plate.colorspace, config)
+        before = _shown(image, source, plate.colorspace, config, showing)
         result = out.path(frame)
-        after = _srgb(images.read(result, frame=frame), result, out_colorspace, config)
+        after = _shown(images.read(result, frame=frame), result, out_colorspace, config, showing)
         marked = frame in painted
         above.append(Cell(before, str(frame), marked=marked))
         below.append(Cell(after, str(frame), "painted" if marked else "", marked=marked))
     contact_sheet([Row("Plate", above), Row("Result", below)], path, title=title)
 
 
-def _srgb(image: images.Image, path: Path, colorspace: str | None, config: ColorConfig) -> Pixels8:
-    """For eyes only: scaled down by dropping pixels, clipped, no view transform."""
-    space = config.resolve(colorspace) if colorspace else config.guess(image.header, path)
+def _shown(image: images.Image, path: Path, colorspace: str | None, config: ColorConfig, showing: Showing) -> Pixels8:
+    """For eyes only: scaled down by dropping pixels, and clipped."""
     step = max(1, image.rgb.shape[1] // _WIDEST_PX)
     rgb = np.ascontiguousarray(image.rgb[::step, ::step])
-    shown = config.from_working(config.to_working(rgb, space), "sRGB")
-    return (np.clip(np.nan_to_num(shown), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    return (showing.picture(rgb, image.header, path, config, colorspace) * 255.0 + 0.5).astype(np.uint8)

@@ -18,6 +18,7 @@ from engine.base.arrays import Floats
 from engine.base.errors import ImageError
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.look.card import open_look
 from engine.motion.stmap import find_sidecars, read_sidecars
 from engine.rendering.expected_facts import ExpectedFacts
@@ -141,9 +142,10 @@ class FrameReader:
         work: Path | None,
         config: ColorConfig,
         width_px: int = STILL_PX,
+        showing: Showing | None = None,
     ) -> None:
-        self.plate = Stills(plate.path, plate.colorspace, config, width_px)
-        self.result = Stills(out, out_colorspace, config, width_px)
+        self.plate = Stills(plate.path, plate.colorspace, config, width_px, showing)
+        self.result = Stills(out, out_colorspace, config, width_px, showing)
         self.keys = tuple(keys)
         self._work = work
 

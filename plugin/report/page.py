@@ -19,7 +19,9 @@ from engine.base.errors import ImageError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.motion.flow import one_thread
+from engine.rendering.render import read_card
 from engine.rendering.settings import RenderSettings
 from engine.review.coverage import LEAST_GAIN, Neighborhood, next_painting
 from engine.shot.shot import Keyframe, Plate
@@ -152,11 +154,12 @@ def write_report(
             stop.check()
         progress.update(done / total * 0.9, f"{done} of {total}", {"count": done, "total": total})
 
-    reader = FrameReader(plate, out, settings.out_colorspace, keys, work, config)
+    showing = None if look is None else Showing.of(read_card(look).paint_colorspace, config)
+    reader = FrameReader(plate, out, settings.out_colorspace, keys, work, config, showing=showing)
     with one_thread():
         measured = measure(frames, reader, state, tick)
         advice = _advice(measured, keys, work)
-        pictures = FrameReader(plate, out, settings.out_colorspace, keys, work, config, _PICTURE_PX)
+        pictures = FrameReader(plate, out, settings.out_colorspace, keys, work, config, _PICTURE_PX, showing)
         rows = measured.rows
         summary = Summary(
             page,

@@ -12,6 +12,7 @@ from engine import images
 from engine.base.arrays import Floats
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.images import movies
 
 __all__ = ["Still", "Stills"]
@@ -26,7 +27,7 @@ class Still:
     """One frame."""
 
     rgb: Pixels8
-    """(h, w, 3) sRGB, reduced and clipped, no view transform."""
+    """(h, w, 3) as seen, reduced and clipped."""
     size: tuple[int, int]
     """Height and width of the file, pixels."""
     carried: Floats | None
@@ -38,8 +39,21 @@ class Still:
 class Stills:
     """Reads stills of one sequence or movie."""
 
-    def __init__(self, path: SequencePath, colorspace: str | None, config: ColorConfig, width_px: int) -> None:
-        """``colorspace`` is the one stated, None for each file's own; pictures are at most ``width_px`` wide."""
+    def __init__(
+        self,
+        path: SequencePath,
+        colorspace: str | None,
+        config: ColorConfig,
+        width_px: int,
+        showing: Showing | None = None,
+    ) -> None:
+        """
+        Args:
+            colorspace: the one stated, None for each file's own.
+            width_px: pictures are at most so wide.
+            showing: how scene-linear frames are shown; None for the config's default view.
+        """
+        self._showing = showing or Showing.default(config)
         self._path = path
         self._colorspace = colorspace
         self._config = config
@@ -60,11 +74,8 @@ class Stills:
         if width > self._width_px:
             size = (self._width_px, max(1, round(height * self._width_px / width)))
             rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32)
-        config = self._config
-        space = config.resolve(self._colorspace) if self._colorspace else config.guess(image.header, source)
-        if space != config.resolve("sRGB"):
-            rgb = config.from_working(config.to_working(rgb, space), "sRGB")
-        shown = (np.clip(np.nan_to_num(rgb), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        picture = self._showing.picture(rgb, image.header, source, self._config, self._colorspace)
+        shown = (picture * 255.0 + 0.5).astype(np.uint8)
         layer = image.header.parts[image.header.index].layers.get(_CARRIED)
         carried = None if layer is None else np.clip(np.nan_to_num(layer.astype(np.float32)), 0.0, 1.0)
         return Still(shown, (height, width), carried, image.bad_pixels)

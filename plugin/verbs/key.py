@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from engine import images
 from engine.color.config import ColorConfig
 from engine.color.keys import check_key_output, export_key, is_untouched_export
 from plugin.arguments.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces, check_view
-from plugin.arguments.request import out_from, plate_from, still
+from plugin.arguments.request import out_from, plate_from
 from plugin.arguments.verb_options import add_view
+from plugin.phases.color import say_color
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import Phase, Progress, counted_frames
 
@@ -19,8 +19,9 @@ def parser() -> Parser:
     """The options of ``paintover key``."""
     made = Parser(
         "key",
-        "Exports frames of the plate as they look on a display, for painting in any program. The way back to scene-\n"
-        "linear light is remembered beside each image: a pixel you leave alone keeps the plate's own value.",
+        "Exports frames of the plate as they look on a display, for painting in any program. Images and movies\n"
+        "that are made for a display go out as they are. The way back is remembered in each image and beside it: a pixel\n"
+        "that you leave alone keeps the plate's own value.",
         examples=[
             "paintover key --plate plate.%04d.exr --frames 1001,1080 --out p%04d.png",
             "paintover key --plate night.%04d.exr --frame 7 --out p%04d.png --exposure 2",
@@ -49,22 +50,22 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         check_paintings_kept([path for path in map(out.path, plate.frames) if not is_untouched_export(path)])
     progress.plan([Phase("key", f"Exporting {counted_frames(len(plate.frames))} for painting")])
     progress.begin("key")
+    say_color(progress, config, plate)
     for count, frame in enumerate(plate.frames, 1):
         stop.check()
         path = out.path(frame)
-        with still(plate, frame) as source:
-            colorspace = options.colorspace or config.guess(images.read(source, frame=frame).header, source)
-            key = export_key(
-                source,
-                frame,
-                path,
-                config,
-                colorspace,
-                display=options.display,
-                view=options.view,
-                exposure=exposure,
-            )
+        key = export_key(
+            plate.path.path(frame),
+            frame,
+            path,
+            config,
+            options.colorspace,
+            display=options.display,
+            view=options.view,
+            exposure=exposure,
+        )
         progress.update(count / len(plate.frames), f"frame {frame}", {"frame": frame, "path": str(path)})
-        progress.note(f"{path}: frame {frame}, {key.colorspace} through {key.display}, {key.view}")
+        through = f"through {key.display}, {key.view}" if key.view else "as it is"
+        progress.note(f"{path}: frame {frame}, {key.colorspace} {through}")
     progress.finish()
     return 0

@@ -25,6 +25,7 @@ from plugin.arguments.preflight import check_spaces, prepare_folder
 from plugin.arguments.prepare_options import add_denoise
 from plugin.arguments.request import denoise_from, look_from, out_from, painted_so_far, sidecars_from, work_from
 from plugin.arguments.verb_options import add_report
+from plugin.phases.color import say_color
 from plugin.progress.stop import StopRequest
 from plugin.progress.terminals import NoProgress, Phase, Progress
 from plugin.report.page import write_report
@@ -85,6 +86,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     shown = NoProgress() if options.json else progress
     shown.plan([REPORT_PHASE])
     shown.begin(REPORT_PHASE.name)
+    say_color(shown, config, plate, keyframes)
     work = sidecars_from(options, file)
     prepared = work_from(options, file)
     summary = write_report(

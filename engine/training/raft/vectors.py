@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted, PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.images import movies
 from engine.motion.flow_files import Direction, read_flow, write_flow
 from engine.training.events import open_events
@@ -106,7 +105,7 @@ class _Writer:
             while len(self._kept) >= 3:
                 self._kept.pop(next(iter(self._kept)))
             linear = self.config.to_working(image.rgb, space)
-            self._kept[frame] = np.clip(self.config.from_working(linear, "sRGB"), 0, 1)
+            self._kept[frame] = Showing().shown(linear, self.config)
         return self._kept[frame]
 
 
