@@ -96,8 +96,10 @@ class ColorConfig:
             ) from error
         if "://" in source:
             return cls(config, config.getName() or source, built_in=True)
-        digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]
-        return cls(config, f"{config.getName() or Path(source).stem}-{digest}")
+        digest = hashlib.sha256(Path(source).read_bytes())
+        for path in _tables(config):
+            digest.update(path.read_bytes())
+        return cls(config, f"{config.getName() or Path(source).stem}-{digest.hexdigest()[:12]}")
 
     @property
     def name(self) -> str:
@@ -363,6 +365,26 @@ class _MadeSpace:
     """To the working space."""
     encoding: Encoding | None = None
     profile: bytes = b""
+
+
+def _tables(config: ocio.Config) -> list[Path]:
+    """The files that a config's transforms name, where they can be found: they change pixels as the config does."""
+    directions = (ocio.COLORSPACE_DIR_TO_REFERENCE, ocio.COLORSPACE_DIR_FROM_REFERENCE)
+    spaces = [config.getColorSpace(name) for name in config.getColorSpaceNames()]
+    pending = [space.getTransform(direction) for space in spaces for direction in directions]
+    pending += [look.getTransform() for look in config.getLooks()]
+    context, found = config.getCurrentContext(), set()
+    while pending:
+        transform = pending.pop()
+        if isinstance(transform, ocio.GroupTransform):
+            pending += list(transform)
+        elif isinstance(transform, ocio.FileTransform):
+            try:
+                found.add(Path(context.resolveFileLocation(transform.getSrc())))
+            except (ocio.Exception, ocio.ExceptionMissingFile):
+                # Whoever asks for that space is told.
+                continue
+    return sorted(path for path in found if path.is_file())
 
 
 _loaded: dict[tuple[str, tuple[int, int]], ColorConfig] = {}

@@ -21,6 +21,7 @@ from engine.color.paintings import check_painting_space
 from engine.images.provenance import file_sha256
 from engine.rendering.render import read_card
 from engine.shot.shot import Keyframe, Shot
+from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
     check_keyframes,
@@ -336,7 +337,7 @@ def _plate(shot: Shot, options: Options) -> tuple[str, ...]:
     return (
         *("--plate", _absolute(shot.plate.path.text)),
         *_option("--colorspace", shot.plate.colorspace),
-        *_option("--ocio", options.ocio and (options.ocio if "://" in options.ocio else _absolute(options.ocio))),
+        *_option("--ocio", active_config(options.ocio)),
     )
 
 

@@ -10,6 +10,7 @@ from engine.color.config import ColorConfig
 from engine.color.paintings import check_painting_space
 from engine.shot.shot import Shot
 from engine.training.job.recipe_settings import read_settings
+from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import (
     Options,
 )
@@ -104,7 +105,7 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         recipe=options.recipe or "paintover",
         features=_features(options.features),
         resume=options.resume,
-        ocio=options.ocio if options.ocio is None or "://" in options.ocio else _absolute(options.ocio),
+        ocio=active_config(options.ocio),
         threads=options.threads,
         preview=True,
         fit_paintings=options.fit_paintings,

@@ -10,6 +10,7 @@ from pathlib import Path
 from engine import __version__
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import replacing
+from engine.color.config import ColorConfig
 from engine.images.provenance import file_sha256
 from engine.training.job.recipe_settings import REVISION
 from plugin.training.process import TrainingJob
@@ -29,11 +30,11 @@ def fingerprint(job: TrainingJob) -> str:
     """
     digest = hashlib.sha256(f"{__version__} {REVISION}".encode())
     facts = {name: value for name, value in asdict(job).items() if name not in _INDIFFERENT}
+    facts["ocio"] = None if job.ocio is None else ColorConfig.active(job.ocio).name
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for keyframe in job.keyframes:
         digest.update(_content(keyframe.painting) + _content(keyframe.matte))
     digest.update(_content(job.features))
-    digest.update(_content(job.ocio) if job.ocio and "://" not in job.ocio else b"")
     plate = SequencePath.parse(job.plate)
     for path in sorted({plate.path(frame) for frame in FrameRange.parse(job.frames)}):
         status = path.stat()

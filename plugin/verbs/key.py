@@ -20,8 +20,8 @@ def parser() -> Parser:
     made = Parser(
         "key",
         "Exports frames of the plate as they look on a display, for painting in any program. Images and movies\n"
-        "that are made for a display go out as they are. The way back is remembered in each image and beside it: a pixel\n"
-        "that you leave alone keeps the plate's own value.",
+        "that are made for a display go out as they are. The way back is remembered in each image and beside it:\n"
+        "a pixel that you leave alone keeps the plate's own value.",
         examples=[
             "paintover key --plate plate.%04d.exr --frames 1001,1080 --out p%04d.png",
             "paintover key --plate night.%04d.exr --frame 7 --out p%04d.png --exposure 2",
