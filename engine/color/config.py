@@ -247,8 +247,13 @@ class ColorConfig:
         return self._apply(self._conversion(self._working, self.resolve(colorspace)), rgb)
 
     def default_display_view(self, display: str | None = None) -> tuple[str, str]:
-        """``display``, or the config's default one, and that display's default view."""
+        """``display``, or the config's default one, and that display's default view.
+
+        Raises:
+            ColorError: an unknown display.
+        """
         display = display or self._config.getDefaultDisplay()
+        self.views(display)
         return display, self._config.getDefaultView(display)
 
     def views(self, display: str) -> list[str]:

@@ -327,30 +327,36 @@ def check_key_output(path: Path | str) -> None:
 
 
 def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
-    """The transform of an exported key; None where neither the painting holds it nor a sidecar beside it.
+    """The transform of an exported key; None where neither the painting holds it nor a sidecar beside it does.
 
-    A painting saved under another extension is found by its stem.
+    Where a painting and the sidecar of its name speak of different exports, the painting is right: it may have been
+    saved over another one. A painting saved under another extension is found by its stem.
 
     Raises:
         ImageError: what is found is damaged or of a newer version.
     """
     painting = Path(painting_path)
-    inside = images.read_provenance(painting).get(_KEY)
-    if inside:
-        return _parsed(inside, painting)
+    text = images.read_provenance(painting).get(_KEY)
+    inside = _parsed(text, painting) if text else None
     own = _sidecar(painting)
-    found = [own] if own.is_file() else []
-    if not found and painting.parent.is_dir():
-        for path in sorted(painting.parent.iterdir()):
-            if path.name.endswith(SUFFIX) and Path(path.name.removesuffix(SUFFIX)).stem == painting.stem:
-                found.append(path)
-    if not found:
-        return None
+    if own.is_file():
+        beside = _read(own)
+        same = inside is None or replace(beside, image_sha256="") == inside
+        return beside if same else inside
+    if inside is not None or not painting.parent.is_dir():
+        return inside
+    for path in sorted(painting.parent.iterdir()):
+        if path.name.endswith(SUFFIX) and Path(path.name.removesuffix(SUFFIX)).stem == painting.stem:
+            return _read(path)
+    return None
+
+
+def _read(sidecar: Path) -> KeyTransform:
     try:
-        text = found[0].read_text(encoding="utf-8")
+        text = sidecar.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise _damaged(found[0]) from error
-    return _parsed(text, found[0])
+        raise _damaged(sidecar) from error
+    return _parsed(text, sidecar)
 
 
 def _parsed(text: str, path: Path) -> KeyTransform:

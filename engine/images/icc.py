@@ -44,7 +44,7 @@ def _curve(transfer: str) -> bytes:
     if transfer == "srgb":
         return b"para\0\0\0\0" + struct.pack(">HH", 3, 0) + _numbers(*_SRGB_CURVE)
     if transfer == "linear":
-        return b"curv\0\0\0\0" + struct.pack(">I", 0)
+        return b"curv\0\0\0\0" + struct.pack(">IH", 1, 256)
     if transfer in {"pq", "hlg"}:
         return b""
     gamma = 2.4 if transfer == "bt1886" else float(transfer.removeprefix("gamma "))
