@@ -188,6 +188,8 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
 def extract(path: Path | str, out_pattern: str, frames: Iterable[int]) -> list[Path]:
     """Writes frames of a movie as images, frame ``n`` to the pattern's file ``n``, and returns their paths.
 
+    The images say of their color what the movie says.
+
     Raises:
         ImageError: as :func:`read_frame`.
         OutputError: an image cannot be written.
@@ -197,7 +199,8 @@ def extract(path: Path | str, out_pattern: str, frames: Iterable[int]) -> list[P
     for number in frames:
         image = read_frame(path, number)
         out = sequence.path(number)
-        images.write(out, image.rgb, bit_depth=image.header.bit_depth)
+        claim = next(iter(image.header.claims), ColorClaim("a movie that does not say"))
+        images.write(out, image.rgb, bit_depth=image.header.bit_depth, color=claim)
         written.append(out)
     return written
 
