@@ -23,7 +23,7 @@ from engine.images.header import Header
 if TYPE_CHECKING:
     from engine.color.config import ColorConfig
 
-__all__ = ["Assignment", "assign", "is_display_referred"]
+__all__ = ["Assignment", "assign", "claimed_by", "is_display_referred"]
 
 _INTEGER_DEPTHS = {"uint8", "uint16"}
 _INTEGER_EXTENSIONS = {
@@ -75,20 +75,31 @@ def assign(config: ColorConfig, header: Header | None, path: Path | str, asked: 
     """
     if asked:
         return Assignment(config.resolve(asked), "as asked", "asked")
-    unknown = []
-    for claim in () if header is None else header.claims:
-        space = _space_of(config, claim)
-        if space:
-            return Assignment(space, claim.source, "file")
-        unknown.append(claim.source)
+    claimed = None if header is None else claimed_by(config, header)
+    if claimed is not None:
+        return claimed
     by_rule = config.by_file_rule(str(path))
     if by_rule:
         found = Assignment(by_rule, "a file rule of the OCIO config", "rule")
     else:
         found = _custom(config, header, Path(path))
-    if unknown:
-        found = Assignment(found.colorspace, f"{found.why}; {unknown[0]}, unknown to the OCIO config", found.source)
+    if header is not None and header.claims:
+        unknown = f"{header.claims[0].source}, unknown to the OCIO config"
+        found = Assignment(found.colorspace, f"{found.why}; {unknown}", found.source)
     return found
+
+
+def claimed_by(config: ColorConfig, header: Header) -> Assignment | None:
+    """What a file says of itself; None where it says nothing that the config knows.
+
+    Raises:
+        ColorError: an ICC profile cannot be read.
+    """
+    for claim in header.claims:
+        space = _space_of(config, claim)
+        if space:
+            return Assignment(space, claim.source, "file")
+    return None
 
 
 def is_display_referred(config: ColorConfig, space: str, header: Header) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.base.arrays import Floats
-from engine.color.assignment import Assignment, assign, is_display_referred
+from engine.color.assignment import Assignment, assign, claimed_by, is_display_referred
 from engine.color.config import ColorConfig
 from engine.color.keys import KeyTransform, find_key_transform
 from engine.color.showing import Showing
@@ -79,11 +79,11 @@ def painting_color(
             return PaintingColor(Assignment(str(showing), "as asked", "asked"), showing=showing)
         return PaintingColor(assign(config, header, path, asked))
     transform = find_key_transform(path)
-    own = assign(config, header, path)
     if transform is not None:
-        exported = transform.exported_space(config)
         # A painting program that converts its document says so in the file, and keeps the other metadata.
-        if own.source != "file" or not exported or not _differs(config, own.colorspace, exported):
+        own = claimed_by(config, header)
+        exported = transform.exported_space(config)
+        if own is None or not _differs(config, own.colorspace, exported):
             return PaintingColor(Assignment(transform.taken, "exported by Paintover", "file"), transform)
         if not transform.view:
             return PaintingColor(own)
@@ -92,6 +92,7 @@ def painting_color(
             f'the view; save it in the colors of the export, or give --paint-colorspace "{transform.taken}"'
         )
         return PaintingColor(own, question=question)
+    own = assign(config, header, path)
     return PaintingColor(own, question=_question(config, own, header, plate, plate_header))
 
 

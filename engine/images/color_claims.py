@@ -77,6 +77,19 @@ _CICP_TRANSFERS = {
 _UNSPECIFIED = {0, 2, 3}
 _CICP_OF_TRANSFER = {"bt1886": 1, "gamma 2.2": 4, "gamma 2.8": 5, "linear": 8, "srgb": 13, "pq": 16, "hlg": 18}
 
+_SPOKEN = {"pq": "PQ", "hlg": "HLG", "bt1886": "BT.1886", "srgb": "sRGB curve"}
+_SPOKEN_GAMUTS = {
+    "rec709": "Rec.709",
+    "ap1": "AP1",
+    "ap0": "AP0",
+    "p3d65": "P3-D65",
+    "rec2020": "Rec.2020",
+    "adobergb": "Adobe RGB",
+    "p3dci": "P3-DCI",
+    "bt470bg": "BT.470 B/G",
+    "smpte170m": "SMPTE 170M",
+}
+
 _NAMES = ("colorspace", "ColorSpace")
 """Attributes that name a colorspace; Nuke's ``nuke/input/colorspace`` is of the file before, not of this one."""
 _ERASED = (
@@ -113,8 +126,9 @@ class Encoding:
         return ""
 
     def __str__(self) -> str:
-        gamut = self.gamut_name or "chromaticities " + " ".join(f"{value:.5g}" for value in self.gamut)
-        return f"{self.transfer}, {gamut}"
+        values = " ".join(f"{value:.5g}" for value in self.gamut)
+        gamut = _SPOKEN_GAMUTS.get(self.gamut_name, f"chromaticities {values}")
+        return f"{_SPOKEN.get(self.transfer, self.transfer)}, {gamut}"
 
 
 @dataclass(frozen=True)
@@ -174,9 +188,6 @@ def claims_of_cicp(primaries: int, transfer: int, where: str) -> tuple[ColorClai
         return ()
     gamut = "rec2020" if curve in {"pq", "hlg"} and primaries in _UNSPECIFIED else gamut
     return (ColorClaim(f"{where}: {_SPOKEN.get(curve, curve)}", encoding=Encoding(GAMUTS[gamut], curve)),)
-
-
-_SPOKEN = {"pq": "PQ", "hlg": "HLG", "bt1886": "BT.1886", "srgb": "sRGB"}
 
 
 def erase_claims(spec: oiio.ImageSpec) -> None:

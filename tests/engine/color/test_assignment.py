@@ -16,7 +16,10 @@ from engine import images
 from engine.base.errors import ColorError
 from engine.color.assignment import assign
 from engine.color.config import ColorConfig
+from engine.color.keys import export_key
 from engine.color.made_spaces import FILM_LOG
+from engine.color.paintings import painting_color
+from engine.color.showing import Showing
 from engine.images.color_claims import GAMUTS, Encoding
 from engine.images.icc import profile_of
 
@@ -193,7 +196,16 @@ def test_a_rule_that_somebody_wrote_beats_the_format_and_no_claim(bare, tmp_path
     with pytest.raises(ColorError, match="sRGB"):
         taken(bare, png(tmp_path / "a.png"))
     assert taken(bare, png(tmp_path / "a.png"), "film").colorspace == "film"
-    assert taken(bare, spec_file(tmp_path / "a.exr", "half")).colorspace == "lin"
+    plate = spec_file(tmp_path / "a.exr", "half")
+    assert taken(bare, plate).colorspace == "lin"
+    # Without sRGB: out through the config's own view and back.
+    transform = export_key(plate, 1, tmp_path / "k.png", bare, None)
+    assert (transform.display, transform.view) == ("Screen", "Film")
+    painting, image = images.read(tmp_path / "k.png"), images.read(plate)
+    color = painting_color(bare, painting.header, tmp_path / "k.png", None, taken(bare, plate), image.header)
+    assert not color.question
+    np.testing.assert_allclose(color.to_working(painting, bare), image.rgb, atol=1e-4)
+    assert Showing().shown(image.rgb, bare)[0, 0, 0] == pytest.approx((685 / 1023) ** (1 / 2.6), abs=1e-3)
 
 
 @pytest.mark.parametrize("source", ["ocio://default", "ocio://studio-config-v2.1.0_aces-v1.3_ocio-v2.3"])
