@@ -19,11 +19,12 @@ from typing import Protocol
 
 from engine import __version__
 from engine.base.errors import FrameFailures, InputError, Interrupted, PaintoverError
-from plugin.arguments.farm_options import settle
 from plugin.arguments.ocio_variable import color_config
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
+from plugin.arguments.settle import settle
+from plugin.progress.protocol import NoProgress, Progress, open_progress, quiet_errors
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Progress, open_progress, quiet_errors
 
 __all__ = ["VERBS", "main"]
 

@@ -6,6 +6,7 @@ file for each. Both are values: immutable, comparable, validated where they are 
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from bisect import bisect_left
@@ -73,6 +74,23 @@ class FrameRange:
         if any(frame != int(frame) for frame in frames):
             raise InputError(f'frame range "{text}" has fractions of frames', remedy=SYNTAX)
         return cls(tuple(int(frame) for frame in frames))
+
+    @classmethod
+    def of(cls, frames: FrameRange | str | int | Iterable[int]) -> FrameRange:
+        """A range from whatever names one: text as for :meth:`parse`, one frame number, or several.
+
+        Raises:
+            InputError: as :meth:`parse`; or something else than these.
+        """
+        if isinstance(frames, cls):
+            return frames
+        if isinstance(frames, str):
+            return cls.parse(frames)
+        numbers = (frames,) if isinstance(frames, int) or not isinstance(frames, Iterable) else tuple(frames)
+        try:
+            return cls(tuple(operator.index(number) for number in numbers))
+        except TypeError as error:
+            raise InputError(f"{frames!r} is not a frame range", remedy=SYNTAX) from error
 
     @property
     def first(self) -> int:
@@ -142,6 +160,19 @@ class SequencePath:
         if os.path.splitext(name)[1].lower() in MOVIE_SUFFIXES:  # noqa: PTH122 (a pattern is not yet a path)
             return cls(text, text, 0, "")
         raise InputError(f'"{text}" names no frame number', remedy=_suggestion(folder, name))
+
+    @classmethod
+    def of(cls, path: SequencePath | str | Path) -> SequencePath:
+        """A path as it is, or parsed from text as for :meth:`parse`.
+
+        Raises:
+            InputError: as :meth:`parse`; or something else than these.
+        """
+        if isinstance(path, cls):
+            return path
+        if not isinstance(path, str | Path):
+            raise InputError(f"{path!r} is no pattern for frames", remedy=TOKENS)
+        return cls.parse(path)
 
     @property
     def is_movie(self) -> bool:

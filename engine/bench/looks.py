@@ -1,4 +1,4 @@
-"""``python -m engine.bench.looks FOLDER``: writes a look of each recipe with untrained weights.
+"""Looks with untrained weights, one of each recipe; ``python -m engine.bench.looks FOLDER`` writes them.
 
 Speed does not depend on the weights. A process of its own, because the ones that measure must not load torch.
 """

@@ -234,6 +234,14 @@ class ColorConfig:
         processor = self._cached(("aces", self._working), lambda: made_spaces.to_aces(self._config, self._working))
         return self._apply(processor, self.to_working(rgb, colorspace))
 
+    def stated_or_guessed(self, stated: str | None, hint: Header | str | None, path: Path | str) -> str:
+        """The config's own name for the colorspace that a user stated, or where none is, what :meth:`guess` finds.
+
+        Raises:
+            ColorError: as :meth:`resolve`.
+        """
+        return self.resolve(stated) if stated else self.guess(hint, path)
+
     def to_working(self, rgb: Floats, colorspace: str) -> Floats:
         """(H, W, 3) of ``colorspace`` as the working colorspace, a new array. Data spaces ("Raw") pass unchanged.
 

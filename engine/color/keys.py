@@ -1,4 +1,4 @@
-"""A plate frame out through a display view for painting, and the painting back as scene-linear.
+"""Keys: plate frames out through a display view for painting, and the paintings back as scene-linear.
 
 Three things make the way back exact. The view's inverse is OCIO's own. The export remembers its plate, so a pixel that
 the artist left alone returns the plate's value, highlights above the view's peak included. And what the view cannot
@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from engine import images
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import MOVIE_SUFFIXES
 from engine.base.temporaries import replacing
@@ -37,13 +36,11 @@ __all__ = [
     "fit_to_data_window",
     "is_untouched_export",
     "key_transform",
-    "read_plate",
     "write_key",
 ]
 
 log = logging.getLogger(__name__)
 
-Mask = npt.NDArray[np.bool_]
 
 FORMAT_VERSION = 1
 SUFFIX = ".paintover.json"
@@ -152,10 +149,6 @@ class KeyTransform:
         original = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
         return np.where(untouched[..., None], original, scene)
 
-    def reproducible(self, rgb: Floats, config: ColorConfig) -> Mask:
-        """(h, w): where the view shows a painting's inverse as it was painted, within ``ROUND_TRIP_TOLERANCE``."""
-        return self.round_trip_error(rgb, config) <= ROUND_TRIP_TOLERANCE
-
     def _forward(self, scene: Floats, config: ColorConfig) -> Floats:
         if not self.view:
             return np.clip(np.nan_to_num(config.from_working(scene, self.colorspace), nan=0.0), 0.0, 1.0)
@@ -203,7 +196,7 @@ def export_key(
     """
     plate_path, out_path = Path(plate_path), Path(out_path)
     check_key_output(out_path)
-    plate = read_plate(plate_path, frame)
+    plate = _plate_frame(plate_path, frame)
     transform = key_transform(
         plate, plate_path, frame, config, colorspace, out_path, display=display, view=view, exposure=exposure
     )
@@ -222,12 +215,7 @@ def export_key(
     return write_key(out_path, shown, transform, config, alpha=alpha, untouched=True)
 
 
-def read_plate(path: Path, frame: int) -> Image:
-    """A plate's frame, of an image or a movie.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
+def _plate_frame(path: Path, frame: int) -> Image:
     movie = path.suffix.lower() in MOVIE_SUFFIXES
     return movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
 

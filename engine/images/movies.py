@@ -25,6 +25,7 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from engine import images
+from engine.base.arrays import Bytes
 from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
@@ -35,7 +36,6 @@ __all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
 
 log = logging.getLogger(__name__)
 
-Pixels8 = npt.NDArray[np.uint8]
 
 # Decoders kept open between calls, so that frames read in order are decoded once.
 _IDLE_DECODERS = 4
@@ -205,7 +205,7 @@ def extract(path: Path | str, out_pattern: str, frames: Iterable[int]) -> list[P
     return written
 
 
-def write_movie(pictures: Iterable[Pixels8], out: Path, fps: float | Fraction) -> None:
+def write_movie(pictures: Iterable[Bytes], out: Path, fps: float | Fraction) -> None:
     """Encodes a preview MP4: H.264, or MPEG-4 where PyAV lacks x264; 4:2:0, BT.709, limited range.
 
     Args:
@@ -232,7 +232,7 @@ def write_movie(pictures: Iterable[Pixels8], out: Path, fps: float | Fraction) -
             raise OutputError(f"cannot encode the movie: {error.strerror}", path=out) from error
 
 
-def _encode(pictures: Iterable[Pixels8], shape: tuple[int, ...], temporary: Path, rate: Fraction, out: Path) -> None:
+def _encode(pictures: Iterable[Bytes], shape: tuple[int, ...], temporary: Path, rate: Fraction, out: Path) -> None:
     codec, options = _encoder()
     pad = ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0))
     to_yuv = VideoReformatter()

@@ -1,4 +1,4 @@
-"""What a rendered frame says about its making: the hashes of look, settings and plate, inside the image file.
+"""Provenance: what a rendered frame says of its making, the hashes of look, settings and plate, inside its file.
 
 Where it is kept, chosen by what was measured to survive a write and a read:
 

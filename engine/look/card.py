@@ -1,4 +1,4 @@
-"""A look's card, and what is checked of a look before any of it runs.
+"""Card of a look, and what is checked of a look before any of it runs.
 
 A look is data: everything here reads the file with ``onnx`` alone, so a file that is truncated, points outside itself
 or asks for foreign code is refused before a session sees it.
@@ -25,7 +25,7 @@ __all__ = [
     "Card",
     "ExemplarFact",
     "LookFile",
-    "Trained",
+    "TrainingFacts",
     "open_look",
     "read_card",
     "weights_sha256",
@@ -54,7 +54,7 @@ class ExemplarFact:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingFacts:
     """How a look was trained."""
 
     recipe: str
@@ -82,7 +82,7 @@ class Card:
     multiple: int
     """Windows start on multiples of this many pixels."""
     guide_channels: int
-    trained: Trained
+    trained: TrainingFacts
     plate_colorspace: str
     paint_colorspace: str
     versions: Mapping[str, str]
@@ -127,7 +127,7 @@ class Card:
                 halo=_integer(data, "halo", 0),
                 multiple=_integer(data, "multiple", 1),
                 guide_channels=_integer(data, "guide_channels", 0),
-                trained=Trained(
+                trained=TrainingFacts(
                     recipe=_text(trained, "recipe"),
                     steps=_integer(trained, "steps", 0),
                     seconds=float(trained["seconds"]),

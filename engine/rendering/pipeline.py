@@ -1,4 +1,4 @@
-"""Renders frames in this process, several in flight: while one is inferred, others are read, converted and written.
+"""Pipeline of frames in this process: while one is inferred, others are read, converted and written.
 
 Every frame runs from file to file in one thread; the look itself lets only so many tiles compute at once. So reading
 and writing hide behind inference without queues between stages, and a frame that fails fails alone.
@@ -28,7 +28,6 @@ from engine.base.machine import free_bytes
 from engine.color.config import ColorConfig
 from engine.color.known_spaces import film_log_of
 from engine.color.showing import Showing
-from engine.images import movies
 from engine.images.color_claims import ColorClaim
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
@@ -38,17 +37,17 @@ from engine.motion.stmap import read_sidecars
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
-from engine.shot.plate import plate_sha256
+from engine.shot.plate import PlateReader, plate_sha256
 from engine.shot.shot import Plate
 
-__all__ = ["FrameResult", "Job", "Pipeline"]
+__all__ = ["FrameResult", "Pipeline", "RenderJob"]
 
 log = logging.getLogger(__name__)
 
 FLOAT_SUFFIXES = {".exr", ".hdr"}
 _FILM_FORMATS = {"dpx", "cineon"}
 _FLOAT_DEPTHS = {"half", "float"}
-_SHARE = 0.8
+_MEMORY_SHARE = 0.8
 """Of the free memory, for everything that renders."""
 _FRAME_BYTES = 64
 """Per pixel of a frame in flight: five float copies of RGB at most, alpha, carried, and the encoder's."""
@@ -57,7 +56,7 @@ _FILM_SUFFIXES = {".dpx", ".cin"}
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """What to render and how; paths are absolute."""
 
     look: Path
@@ -91,7 +90,7 @@ class Job:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Job:
+    def from_json(cls, text: str) -> RenderJob:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
         path, frames, colorspace = data["plate"]
@@ -143,7 +142,9 @@ class Pipeline:
         InputError: the look needs files of a work folder, and the job names none.
     """
 
-    def __init__(self, job: Job, *, threads: int, memory_bytes: int | None = None, look: Look | None = None) -> None:
+    def __init__(
+        self, job: RenderJob, *, threads: int, memory_bytes: int | None = None, look: Look | None = None
+    ) -> None:
         self.job = job
         self._stamp = _stamp(job.look)
         self._owns_look = look is None
@@ -158,6 +159,7 @@ class Pipeline:
             if name is not None:
                 self._config.resolve(name)
         self._showing = Showing.parse(self.look.card.paint_colorspace, self._config)
+        self._plate = PlateReader.of(job.plate, self._config)
         self._inputs = FrameInputs.of(
             self.look.card,
             job.plate.path,
@@ -248,21 +250,13 @@ class Pipeline:
             facts["shown"] = str(self._showing)
         if not job.overwrite and is_whole(target, facts):
             return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
-        image = (
-            movies.read_frame(source, frame, frame=frame)
-            if job.plate.path.is_movie
-            else images.read(source, frame=frame)
-        )
+        read = self._plate.read(frame)
         if _stamp(source) != stamp:
             raise ImageError("the plate changed while it was read", frame=frame, path=source, remedy="run again")
-        header, bad_pixels = image.header, image.bad_pixels
-        height, width = image.rgb.shape[:2]
+        header, bad_pixels, space, rgb = read.image.header, read.image.bad_pixels, read.space, read.image.rgb
+        del read
+        height, width = rgb.shape[:2]
         self._fit_memory(height, width)
-        space = (
-            self._config.resolve(job.plate.colorspace) if job.plate.colorspace else self._config.guess(header, source)
-        )
-        rgb = image.rgb
-        del image
         inputs = self._inputs
         if inputs.denoised is None:
             self._to_look(rgb, space)
@@ -273,7 +267,7 @@ class Pipeline:
         stmap = read_sidecars(sidecars, height, width, frame=frame)
         read_s = time.perf_counter() - started
 
-        styled = self.look.stylize(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
+        styled = self.look.infer(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
         warnings = []
         if bad_pixels:
             warnings.append(f"frame {frame}: {bad_pixels} pixels of the plate are NaN or Inf; filled from neighbours")
@@ -432,5 +426,5 @@ def _changed(path: Path) -> _LookChanged:
 
 def _memory(settings: RenderSettings) -> int:
     if settings.memory_gib is None:
-        return int(_SHARE * free_bytes())
+        return int(_MEMORY_SHARE * free_bytes())
     return int(settings.memory_gib * 2**30) - int(psutil.Process().memory_info().rss)

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from engine.base.errors import InputError
 from engine.base.temporaries import output_error, replacing
+from engine.training.job.job import CHECKPOINT
 from engine.training.recipes import Recipe
 
 __all__ = ["FORMAT", "load_checkpoint", "save_checkpoint"]
 
 FORMAT = 1
-NAME = "checkpoint.safetensors"
+NAME = CHECKPOINT.name
 REMEDY = "run again without --resume to start afresh"
 
 

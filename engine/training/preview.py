@@ -14,7 +14,7 @@ from engine.base.arrays import Floats
 from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
-from engine.training.data.keyframes import Keyframe
+from engine.training.data.keyframes import LoadedKeyframe
 from engine.training.export.look import reference
 from engine.training.model.carry_graph import StoredExemplar
 
@@ -34,7 +34,7 @@ class Preview:
     def __init__(
         self,
         path: Path,
-        keyframe: Keyframe,
+        keyframe: LoadedKeyframe,
         probe: Floats,
         config: ColorConfig,
         exemplars: Sequence[StoredExemplar] = (),

@@ -27,15 +27,16 @@ import torch
 from torch import Tensor, nn
 
 from engine.base.errors import Interrupted, PaintoverError
+from engine.base.events import Emit, failed_event, open_events
 from engine.base.frames import FrameRange
 from engine.base.temporaries import clean_temporaries
 from engine.color.config import ColorConfig
 from engine.motion.stmap import find_sidecars, read_sidecars
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
-from engine.training.data.keyframes import Keyframe, load_guide, load_keyframes, load_plate
-from engine.training.events import Emit, open_events
+from engine.training.data.keyframes import LoadedKeyframe, load_guide, load_keyframes, load_plate
 from engine.training.export.look import write_look
-from engine.training.job.job import RECIPES, Settings, TrainingJob
+from engine.training.job.job import Settings, TrainingJob
+from engine.training.job.limits import OWN_RECIPE
 from engine.training.job.recipe_settings import REVISION
 from engine.training.machine import Machine
 from engine.training.model.features import load_features
@@ -135,7 +136,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
 
     Args:
         job: what to train from and where to write.
-        emit: receives one dict per event: start, step, preview, checkpoint, note, warning.
+        emit: receives one dict per event, see :mod:`engine.base.events`: phase, progress, note, warning.
         stop: polled every step.
         settings: our recipe's settings, for experiments; else the recipe's own with the job's values.
 
@@ -154,7 +155,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
     torch.use_deterministic_algorithms(True, warn_only=True)
     rng = np.random.default_rng(job.seed)
     recipe = build_recipe(job, settings, keyframes, machine, rng, emit)
-    folder = job.work / "train"
+    folder = job.checkpoint.parent
     inputs_sha256 = digest_inputs(job, settings, keyframes)
     for place in (folder, job.work, job.look.parent):
         clean_temporaries(place)
@@ -163,14 +164,14 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
     if job.resume:
         state = load_checkpoint(folder, recipe, inputs_sha256)
         if state is None:
-            emit({"event": "note", "message": "no checkpoint to resume from; training starts afresh"})
+            emit({"event": "note", "text": "no checkpoint to resume from; training starts afresh"})
         else:
             rng.bit_generator.state = state["random"]
             clock.resume(int(state["step"]), float(state["elapsed_s"]))
-            emit({"event": "note", "message": f"resumed at step {clock.step}, after {clock.spent_s:.0f} s"})
+            emit({"event": "note", "text": f"resumed at step {clock.step}, after {clock.spent_s:.0f} s"})
     probe_frame = unpainted_frame(job)
     probe = keyframes[0].plate if probe_frame is None else load_plate(job, probe_frame, config)[0]
-    emit({"event": "start", "steps": job.steps, "budget_s": job.budget_s, "look": str(job.look)})
+    emit({"event": "phase", "phase": "train", "steps": job.steps, "budget_s": job.budget_s, "look": str(job.look)})
     maps = carried_to(job, keyframes, probe_frame, probe.shape[:2])
     guide = keyframes[0].guide if probe_frame is None else load_guide(job, probe_frame, probe.shape[:2])
     run = _Run(job, recipe, machine, keyframes, probe, maps, guide, config, emit, clock, folder, inputs_sha256, rng)
@@ -211,7 +212,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
 def build_recipe(
     job: TrainingJob,
     settings: Settings,
-    keyframes: list[Keyframe],
+    keyframes: list[LoadedKeyframe],
     machine: Machine,
     rng: np.random.Generator,
     emit: Emit,
@@ -219,24 +220,24 @@ def build_recipe(
     """The recipe that a job names, with its keyframes on the device."""
     pairs = [k.pair(machine.device, PADDING) for k in keyframes]
     deep = load_features(job.features, DEEP_LAYERS) if job.features else None
-    if job.recipe == "paintover":
+    if job.recipe == OWN_RECIPE:
         if deep is None:
             note = "trained without deep features: they sharpen fine texture a little; give --features to use a VGG"
-            emit({"event": "note", "message": note})
+            emit({"event": "note", "text": note})
         elif not settings.deep:
             settings = replace(settings, deep=2.0)
         return PaintoverRecipe(pairs, settings, machine, rng, deep)
     if deep is None:
         lacking = f"{job.recipe} without --features lacks its deep-feature loss and is not the published configuration"
-        emit({"event": "warning", "message": lacking})
+        emit({"event": "warning", "text": lacking})
     return TexlerRecipe(pairs, machine, rng, deep, full_frame=job.recipe.endswith("fullframe"))
 
 
-def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[Keyframe]) -> str:
+def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[LoadedKeyframe]) -> str:
     """SHA-256 over what makes two runs the same training, the length of the run aside."""
     digest = hashlib.sha256()
     facts = {"recipe": job.recipe, "seed": job.seed, "features": job.features, "settings": asdict(settings)}
-    if job.recipe == RECIPES[0]:
+    if job.recipe == OWN_RECIPE:
         facts["network"] = REVISION
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for keyframe in keyframes:
@@ -256,7 +257,7 @@ def unpainted_frame(job: TrainingJob) -> int | None:
 
 
 def carried_to(
-    job: TrainingJob, keyframes: list[Keyframe], frame: int | None, size: tuple[int, ...]
+    job: TrainingJob, keyframes: list[LoadedKeyframe], frame: int | None, size: tuple[int, ...]
 ) -> np.ndarray | None:
     """The STMaps (H, W, 3K) of an unpainted frame, as rendering would read them; None where there are none."""
     if frame is None:
@@ -272,7 +273,7 @@ class _Run:
     job: TrainingJob
     recipe: Recipe
     machine: Machine
-    keyframes: list[Keyframe]
+    keyframes: list[LoadedKeyframe]
     probe: np.ndarray
     probe_stmap: np.ndarray | None
     probe_guide: np.ndarray | None
@@ -334,14 +335,14 @@ class _Run:
         left_s = clock.left_s
         self.emit(
             {
-                "event": "step",
+                "event": "progress",
+                "fraction": round(clock.progress, 4),
                 "step": clock.step,
                 "steps": self.job.steps,
                 "loss": round(self.losses["loss"], 5),
                 "steps_per_s": round(clock.steps_per_s, 2),
                 "elapsed_s": round(clock.elapsed_s, 2),
                 "left_s": None if left_s is None else round(left_s, 1),
-                "progress": round(clock.progress, 4),
             }
         )
 
@@ -350,7 +351,7 @@ class _Run:
         began = time.perf_counter()
         net.eval()
         self.preview.write(net)
-        self.emit({"event": "preview", "path": str(self.preview.path)})
+        self._tell(preview=str(self.preview.path))
         return time.perf_counter() - began
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -372,7 +373,10 @@ class _Run:
             "next_guard": self._next_guard,
         }
         path = save_checkpoint(self.folder, self.recipe, state, self.kept if self.guard.faded else None)
-        self.emit({"event": "checkpoint", "path": str(path)})
+        self._tell(checkpoint=str(path))
+
+    def _tell(self, **facts: str) -> None:
+        self.emit({"event": "progress", "fraction": round(self.clock.progress, 4), **facts})
 
     def _texture_faded(self) -> bool:
         """Look at the texture on an unpainted frame; remember the weights while it lasts."""
@@ -384,7 +388,7 @@ class _Run:
             self.kept = {k: v.detach().clone() for k, v in net.state_dict().items()}
         if self.guard.stop:
             note = "stopped early: the texture began to wash out; the best look is kept"
-            self.emit({"event": "note", "message": note})
+            self.emit({"event": "note", "text": note})
             return True
         return False
 
@@ -408,7 +412,7 @@ def main(arguments: list[str] | None = None) -> int:
         done = train(TrainingJob.load(options.job), emit, stop)
         emit(
             {
-                "event": "done",
+                "event": "finished",
                 "look": str(done.look),
                 "steps": done.steps,
                 "seconds": round(done.seconds, 2),
@@ -422,20 +426,20 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         return error.exit_code
     except PaintoverError as error:
-        return _fail(emit, str(error), error.exit_code)
+        return _fail(emit, error)
     except (RuntimeError, MemoryError) as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
             message = f"out of memory on {TrainingJob.load(options.job).device}; use --device cpu or a smaller plate"
-        return _fail(emit, message, 1)
+        return _fail(emit, PaintoverError(message))
     return 0
 
 
-def _fail(emit: Emit, message: str, exit_code: int) -> int:
+def _fail(emit: Emit, error: PaintoverError) -> int:
     if os.environ.get("PAINTOVER_DEBUG") == "1":
         traceback.print_exc(file=sys.stderr)
-    emit({"event": "error", "message": message, "exit_code": exit_code})
-    return exit_code
+    emit(failed_event(error))
+    return error.exit_code
 
 
 if __name__ == "__main__":

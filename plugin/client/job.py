@@ -81,6 +81,10 @@ class Job:
     """The .onnx; None for ``look.onnx`` in the work folder."""
     out_colorspace: str | None = None
     """OCIO name; None for the plate's or the working one, as the output's format asks."""
+    depth: str | None = None
+    """Of the frames' numbers: half or float; None for the format's own."""
+    compression: str | None = None
+    """Of EXR frames: zip, zips, piz, dwaa:45, none; None for zip."""
     ocio: str | None = None
     """OCIO config; None for $OCIO or the built-in one."""
     budget_s: float | None = None
@@ -187,7 +191,7 @@ class Job:
             return [] if self.budget_s is None else ["--budget", f"{self.budget_s:.3f}s"]
         if option == "--out" and self.out is None:
             raise JobError(f"the job names no output, which {verb} needs", "say where frames go")
-        switches = {"--carried": self.carried, "--no-guides": not self.guides}
+        switches = {"--carried": self.carried, "--no-stmaps": not self.guides}
         if option in switches:
             return [option] if switches[option] else []
         value = {
@@ -202,19 +206,22 @@ class Job:
             "--device": self.device,
             "--tile": self.tile,
             "--out-colorspace": self.out_colorspace,
+            "--depth": self.depth,
+            "--compression": self.compression,
         }[option]
         # One word, because a negative frame range must not look like an option.
         return [] if value is None else [f"{option}={value}"]
 
 
 _PLATE = ("--plate", "--frames", "--colorspace", "--ocio")
-_RENDERED = ("--look", "--work", "--out", "--tile", "--out-colorspace", "--no-guides", "--carried")
+_RENDERED = ("--look", "--work", "--out", "--tile", "--out-colorspace", "--depth", "--compression")
+_SWITCHES = ("--no-stmaps", "--carried")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "key": (*_PLATE, "--out"),
     "prepare": (*_PLATE, "--keyframe", "--work"),
     "train": (*_PLATE, "--keyframe", "--work", "--look", "--length", "--seed", "--device"),
-    "render": (*_PLATE, *_RENDERED, "--device"),
-    "verify": (*_PLATE, *_RENDERED),
+    "render": (*_PLATE, *_RENDERED, *_SWITCHES, "--device"),
+    "verify": (*_PLATE, *_RENDERED, *_SWITCHES),
 }
 
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from engine.base.device import cuda_devices
 from engine.base.errors import InputError, PaintoverError
 from engine.base.machine import cpu_count, free_bytes
-from plugin.arguments.options import Options, Parser, parse_workers
+from plugin.arguments.farm_options import PATH_MAPPING
+from plugin.arguments.options import Options
 from plugin.farm.dask_run import RunReport, render_plan, run_plan
 from plugin.farm.plan import FarmPlan
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 if TYPE_CHECKING:
     from distributed import Client, Security, SpecCluster
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_CHUNKS",
     "SUMMARY",
-    "add_arguments",
     "check_installed",
     "connected",
     "local_cluster",
@@ -48,27 +48,6 @@ _THREADS_EACH = 8
 _LOOPBACK = "127.0.0.1"
 
 
-def add_arguments(parser: Parser) -> None:
-    """``--address --workers --tls-ca --tls-cert --tls-key --worker-path-mapping``."""
-    group = parser.add_argument_group("dask")
-    where = group.add_mutually_exclusive_group()
-    where.add_argument("--address", metavar="URL", help="a running scheduler, tcp://host:8786 or tls://host:8786")
-    where.add_argument(
-        "--workers",
-        type=parse_workers,
-        metavar="N",
-        help="start that many on this machine, reachable from it alone; auto: one for each GPU (default: auto)",
-    )
-    group.add_argument("--tls-ca", metavar="FILE", help="certificate of the authority that both sides trust (PEM)")
-    group.add_argument("--tls-cert", metavar="FILE", help="this machine's certificate (PEM)")
-    group.add_argument("--tls-key", metavar="FILE", help="and its key, if that lies apart (PEM)")
-    group.add_argument(
-        "--worker-path-mapping",
-        metavar="FILE",
-        help="rules from this machine's paths to the workers'; the file as workers see it",
-    )
-
-
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
     """Run the plan to its end, and stay with it.
 
@@ -80,7 +59,7 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
         PaintoverError: training or preparing failed, or the scheduler is gone.
     """
     check_installed()
-    extra = ("--path-mapping", options.worker_path_mapping) if options.worker_path_mapping else ()
+    extra = tuple(PATH_MAPPING.words(options.worker_path_mapping or None))
     with stop.cooperative():
         if options.address:
             with connected(options.address, security_from(options)) as client:

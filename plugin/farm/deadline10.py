@@ -21,13 +21,15 @@ from engine.base.errors import InputError, PaintoverError
 from engine.base.frames import FrameRange
 from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_deadline
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.farm_options import SHARD
+from plugin.arguments.options import Options
+from plugin.arguments.table import FRAMES
 from plugin.farm.plan import FarmPlan, FarmStep
-from plugin.farm.program import add_program, program_from
+from plugin.farm.program import program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
-__all__ = ["MAX_CHUNKS", "SUMMARY", "add_arguments", "job_info", "plugin_info", "submit"]
+__all__ = ["MAX_CHUNKS", "SUMMARY", "job_info", "plugin_info", "submit"]
 
 SUMMARY = "Deadline 10: job and plugin files, submitted with deadlinecommand (emitted, not executed)"
 MAX_CHUNKS = 5000
@@ -36,16 +38,6 @@ MAX_CHUNKS = 5000
 _COMMAND = "deadlinecommand"
 _COMMAND_S = 120
 _MARK = re.compile(r"@(\w+)@")
-
-
-def add_arguments(parser: Parser) -> None:
-    """``--program --pool --group --priority --write-only``."""
-    add_program(parser)
-    group = parser.add_argument_group("Deadline 10")
-    group.add_argument("--pool", metavar="NAME", help="pool of every job (default: none)")
-    group.add_argument("--group", metavar="NAME", help="group of every job (default: none)")
-    group.add_argument("--priority", type=int, metavar="N", help="0 to 100 (default: the repository's)")
-    group.add_argument("--write-only", action="store_true", help="write the files, submit nothing")
 
 
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -123,11 +115,11 @@ def plugin_info(step: FarmStep, calls: Sequence[str]) -> str:
     """
     words = [*calls[1:], *step.command]
     if step.chunks:
-        words.append("--frames=<STARTFRAME>-<ENDFRAME>")
+        words.append(FRAMES.word("<STARTFRAME>-<ENDFRAME>"))
     else:
-        words.append(f"--frames={step.frames}")
+        words.append(FRAMES.word(step.frames))
         if step.shards > 1:
-            words.append(f"--shard=<STARTFRAME>/{step.shards}")
+            words.append(SHARD.word(f"<STARTFRAME>/{step.shards}"))
     for word in (*calls, *step.command):
         if '"' in word or re.search(r"<[A-Z]+[%\d]*>", word):
             raise InputError(f"Deadline's files cannot hold {word}", remedy="rename the file")

@@ -20,13 +20,15 @@ from engine.base.errors import InputError
 from engine.base.frames import FrameRange
 from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_opencue
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.farm_options import FRAMES_DIALECT, SHARD
+from plugin.arguments.options import Options
+from plugin.arguments.table import FRAMES
 from plugin.farm.plan import FarmPlan, FarmStep
-from plugin.farm.program import add_program, program_from
+from plugin.farm.program import program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
-__all__ = ["MAX_CHUNKS", "SUMMARY", "add_arguments", "job_xml", "submit"]
+__all__ = ["MAX_CHUNKS", "SUMMARY", "job_xml", "submit"]
 
 SUMMARY = "OpenCue: the XML of a job (validated, not executed)"
 MAX_CHUNKS = 10_000
@@ -38,25 +40,6 @@ _DOCTYPE = (
 )
 _MAX_RETRIES = 1
 _TOKEN = re.compile(r"#[A-Z_]+#")
-
-
-def add_arguments(parser: Parser) -> None:
-    """``--program --show --cue-shot --user --facility --service --tags --priority --memory``."""
-    add_program(parser)
-    group = parser.add_argument_group("OpenCue")
-    group.add_argument("--show", metavar="NAME", help="the show, which Cuebot must know (default: $SHOW, else testing)")
-    group.add_argument("--cue-shot", metavar="NAME", help="the shot's name there (default: $SHOT, else the plan's)")
-    group.add_argument("--user", metavar="NAME", help="who the frames run as, not root (default: you)")
-    group.add_argument("--facility", metavar="NAME", help="the facility (default: the show's)")
-    group.add_argument("--service", metavar="NAME", help="the service of every layer (default: default)")
-    group.add_argument("--tags", metavar="NAMES", help='hosts to run on: "general | gpu" (default: the service\'s)')
-    group.add_argument("--priority", type=int, metavar="N", help="the job's priority (default: Cuebot's)")
-    group.add_argument(
-        "--memory",
-        metavar="SIZE",
-        dest="task_memory",
-        help="memory of every frame, such as 8g (default: the service's)",
-    )
 
 
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -127,12 +110,12 @@ def _layer(layers: ElementTree.Element, step: FarmStep, options: Options, calls:
     frames, size = "1", 1
     if step.chunks:
         frames, size = format_opencue(FrameRange.parse(step.frames)), len(FrameRange.parse(step.chunks[0]))
-        command += " --frames=#FRAMESPEC# --frames-dialect opencue"
+        command += " ".join(["", FRAMES.word("#FRAMESPEC#"), *FRAMES_DIALECT.words("opencue")])
     else:
-        command += f" {shlex.quote(f'--frames={step.frames}')}"
+        command += f" {shlex.quote(FRAMES.word(step.frames))}"
         if step.shards > 1:
             frames = f"1-{step.shards}"
-            command += f" --shard=#IFRAME#/{step.shards}"
+            command += f" {SHARD.word(f'#IFRAME#/{step.shards}')}"
     layer = ElementTree.SubElement(layers, "layer", name=step.name, type="Render" if step.name == "render" else "Util")
     _add(layer, "cmd", command)
     _add(layer, "range", frames)

@@ -30,18 +30,19 @@ from engine.base.errors import InputError, PaintoverError
 from engine.base.frames import FrameRange
 from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_slurm
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.farm_options import SHARD
+from plugin.arguments.options import Options
+from plugin.arguments.table import FRAMES
 from plugin.farm.plan import FarmPlan, FarmStep
-from plugin.farm.program import add_program, program_from
+from plugin.farm.program import program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = [
     "DEFAULT_ARRAY_SIZE",
     "MAX_CHUNKS",
     "SUMMARY",
     "SlurmJob",
-    "add_arguments",
     "jobs_from",
     "max_array_size",
     "script",
@@ -91,32 +92,6 @@ class SlurmJob:
                  for kind, names in (("afterok", self.after_ok), ("afterany", self.after_any)) if names]  # fmt: skip
         dependency = [f"--dependency={','.join(parts)}", "--kill-on-invalid-dep=yes"] if parts else []
         return ["sbatch", "--parsable", *self.options, *dependency, self.file]
-
-
-def add_arguments(parser: Parser) -> None:
-    """``--partition --account --qos --gres --cpus --memory --at-once --sbatch --dry-run --write-only``."""
-    add_program(parser)
-    group = parser.add_argument_group("SLURM")
-    group.add_argument("--partition", metavar="NAME", help="partition of every job (default: the cluster's)")
-    group.add_argument("--account", metavar="NAME", help="account of every job (default: yours)")
-    group.add_argument("--qos", metavar="NAME", help="quality of service of every job (default: the account's)")
-    group.add_argument(
-        "--gres", metavar="LIST", help="for training and rendering, such as gpu:a40:1 (default: gpu:1 with --gpu)"
-    )
-    group.add_argument("--cpus", type=_count, metavar="N", help="CPUs of every task (default: the cluster's)")
-    group.add_argument(
-        "--memory", dest="task_memory", metavar="SIZE", help="memory of every task, such as 8G (default: the cluster's)"
-    )
-    group.add_argument(
-        "--at-once", type=_count, metavar="N", help="render no more chunks at the same time (default: no limit)"
-    )
-    group.add_argument(
-        "--sbatch", action="append", metavar="OPTION", help="any other option, as --sbatch=--exclude=n7; repeatable"
-    )
-    group.add_argument("--dry-run", action="store_true", help="show the scripts and the sbatch commands, do nothing")
-    group.add_argument(
-        "--write-only", action="store_true", help="write the scripts and submit.sh for another machine, submit nothing"
-    )
 
 
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -217,11 +192,11 @@ def script(plan: FarmPlan, job: SlurmJob, calls: Sequence[str]) -> str:
     words = [shlex.quote(word) for word in (*calls, *step.command)]
     if step.chunks:
         lines += ["frames=(", *(f"  {shlex.quote(chunk)}" for chunk in step.chunks[job.first :][: job.count]), ")"]
-        words.append(f'"--frames=${{frames[${{{_TASK}:-0}}]}}"')
+        words.append(f'"{FRAMES.word(f"${{frames[${{{_TASK}:-0}}]}}")}"')
     else:
-        words.append(shlex.quote(f"--frames={step.frames}"))
+        words.append(shlex.quote(FRAMES.word(step.frames)))
         if step.shards > 1:
-            words.append(f'"--shard=$((${{{_TASK}:-0}} + {job.first + 1}))/{step.shards}"')
+            words.append(f'"{SHARD.word(f"$((${{{_TASK}:-0}} + {job.first + 1}))/{step.shards}")}"')
     lines += [
         f'echo "paintover: {step.name} on $(hostname), start ${{SLURM_RESTART_COUNT:-0}}"',
         " ".join(words),
@@ -283,13 +258,6 @@ def _options(plan: FarmPlan, step: FarmStep, count: int, options: Options) -> tu
         *(f"{name}={value}" for name, value in given if value is not None),
         *(options.sbatch or ()),
     )
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 def _write(path: Path, text: str) -> None:

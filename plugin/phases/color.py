@@ -9,11 +9,11 @@ from engine import images
 from engine.base.errors import ImageError
 from engine.color.assignment import Assignment, assign
 from engine.color.config import ColorConfig
-from engine.color.keys import read_plate
 from engine.color.paintings import painting_color
 from engine.images.header import Header
+from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate
-from plugin.progress.terminals import Progress
+from plugin.progress.protocol import Progress
 
 __all__ = ["say_color"]
 
@@ -54,8 +54,9 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
 
 
 def _header(plate: Plate, frame: int) -> Header:
-    path = plate.path.path(frame)
-    return read_plate(path, frame).header if plate.path.is_movie else images.read_header(path, frame=frame)
+    if plate.path.is_movie:
+        return plate_image(plate.path, frame).header
+    return images.read_header(plate.path.path(frame), frame=frame)
 
 
 def _other(config: ColorConfig, plate: Plate, first: int, taken: Assignment) -> tuple[int, Assignment] | None:

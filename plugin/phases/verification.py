@@ -7,8 +7,8 @@ from pathlib import Path
 from engine.base.frames import FrameRange, SequencePath
 from engine.rendering.render import RenderSettings, verify
 from engine.shot.shot import Plate
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["VERIFY_PHASE", "verify_frames"]
 

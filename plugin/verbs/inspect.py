@@ -10,26 +10,18 @@ from engine import images
 from engine.base.errors import ImageError, InputError, LookError
 from engine.images.provenance import read_provenance
 from engine.look.session import Card, read_card
-from plugin.arguments.options import Options, Parser, add_reporting
-from plugin.arguments.verb_options import add_inspected
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
+from plugin.progress.protocol import Progress, duration
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress, duration
 
 __all__ = ["parser", "run"]
 
 
 def parser() -> Parser:
     """The options of ``paintover inspect``."""
-    made = Parser(
-        "inspect",
-        "Prints the card of a look (keyframes, training, colorspaces, versions) or the provenance of a rendered\n"
-        "frame (which look, which settings, which plate frame).",
-        examples=["paintover inspect hero.onnx", "paintover inspect out.1001.exr --json"],
-        usage="paintover inspect PATH [options]",
-    )
-    add_inspected(made)
-    add_reporting(made, progress=False)
-    return made
+    return Parser(COMMANDS["inspect"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:

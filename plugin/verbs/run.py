@@ -7,11 +7,11 @@ from copy import copy
 from engine.color.showing import Showing
 from engine.rendering.render import read_card
 from engine.shot.shot import Shot
-from plugin.arguments.farm_options import add_workers_engine
-from plugin.arguments.options import Options, Parser, add_color, add_machine, add_rendering, add_reporting
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out
 from plugin.arguments.request import look_from, out_from, shot_from, sidecars_from, work_from
-from plugin.arguments.shot_options import add_whole_shot
 from plugin.farm import dask
 from plugin.farm.plan import plan_from
 from plugin.phases.color import say_color
@@ -20,8 +20,8 @@ from plugin.phases.rendering import render_frames, render_phase, settings_of
 from plugin.phases.sidecars import prepare_frames, prepare_phase, vectors_from
 from plugin.phases.training import check_training, job_from, make_look, training_phase
 from plugin.phases.verification import VERIFY_PHASE, verify_frames
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
 from plugin.report.contact_sheet import write_sheet
 from plugin.report.page import write_report
 from plugin.training.record import fingerprint, is_current
@@ -29,8 +29,6 @@ from plugin.verbs.report import REPORT_PHASE
 
 __all__ = ["parser", "run"]
 
-WORKERS_ENGINES = ("crew", "dask")
-"""What starts the processes of ``--workers``; the first one unless said otherwise."""
 _SHEET_PHASE = Phase("sheet", "Making the contact sheet", 0.1)
 _SHEET = "sheet.png"
 _PAGE = "report.html"
@@ -38,26 +36,7 @@ _PAGE = "report.html"
 
 def parser() -> Parser:
     """The options of ``paintover run``."""
-    made = Parser(
-        "run",
-        "The whole job on one machine: follows the painted keyframes through the shot, trains a look from them,\n"
-        "renders every frame, verifies them, and ends with a contact sheet and a report in the work folder. Run it\n"
-        "again after a stop: what is done stays done.",
-        examples=[
-            "paintover run --plate plate.%04d.jpg --frames 0-10 --keyframe 0=painted.0000.jpg \\",
-            "    --budget 60s --work work --out out.%04d.png",
-            "paintover run shot.toml",
-            "paintover run shot.toml --budget 10m --fresh",
-        ],
-        shot_file=True,
-    )
-    add_whole_shot(made)
-    add_rendering(made)
-    add_workers_engine(made, WORKERS_ENGINES)
-    add_color(made, paintings=True)
-    add_machine(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["run"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:

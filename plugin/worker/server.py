@@ -11,7 +11,6 @@ import contextlib
 import hmac
 import json
 import logging
-import math
 import os
 import queue
 import secrets
@@ -25,7 +24,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from engine import __version__
-from engine.base.errors import FrameFailures, InputError, Interrupted, PaintoverError
+from engine.base.errors import InputError, Interrupted, PaintoverError
+from engine.base.events import failure_facts, finite
 from engine.base.temporaries import output_error
 from plugin.client.errors import JobError
 from plugin.client.job import PROTOCOL, Job, parse_line
@@ -67,7 +67,7 @@ class _Link:
     def send(self, request_id: int | None, event: str, facts: Mapping[str, Any]) -> None:
         """Send an event; a host that went away must not end a render for another."""
         message = {"protocol": PROTOCOL, "id": request_id, "event": event, **facts}
-        data = json.dumps(_finite(message), default=str).encode() + b"\n"
+        data = json.dumps(finite(message), default=str).encode() + b"\n"
         with self._lock:
             if self._write is None:
                 return
@@ -168,7 +168,7 @@ class Worker:
         try:
             message = parse_line(line, "request")
             number = int(message["id"])
-            if link.token is not None and not hmac.compare_digest(link.token, str(message.get("token", ""))):
+            if link.token is not None and not _is_token(link.token, message.get("token")):
                 self._refuse(link, number, JobError("the token is wrong", "read it from the worker's file"))
                 link.close()
                 return
@@ -205,20 +205,24 @@ class Worker:
         try:
             answer = self._answer(request)
         except JobError as error:
-            self._finish(request, "failed", _facts(InputError(error.message, remedy=error.remedy)))
+            self._finish(request, "failed", failure_facts(InputError(error.message, remedy=error.remedy)))
         except Interrupted as error:
             self._finish(request, "cancelled", {"message": str(error)})
         except PaintoverError as error:
-            self._finish(request, "failed", _facts(error))
+            self._finish(request, "failed", failure_facts(error))
         except MemoryError:
-            self._finish(request, "failed", _facts(PaintoverError("memory ran out", remedy="give a smaller tile")))
+            self._finish(
+                request, "failed", failure_facts(PaintoverError("memory ran out", remedy="give a smaller tile"))
+            )
         except OSError as fault:
             path = fault.filename if isinstance(fault.filename, str) else None
-            self._finish(request, "failed", _facts(PaintoverError(fault.strerror or str(fault), path=path)))
+            self._finish(request, "failed", failure_facts(PaintoverError(fault.strerror or str(fault), path=path)))
         except Exception as fault:  # A fault of ours: the host hears of it, and the worker goes on.
             log.debug("request %d", request.id, exc_info=True)
             what = f"internal fault: {type(fault).__name__}, {fault}"
-            self._finish(request, "failed", _facts(PaintoverError(what, remedy="run paintover worker with --debug")))
+            self._finish(
+                request, "failed", failure_facts(PaintoverError(what, remedy="run paintover worker with --debug"))
+            )
         else:
             self._finish(request, "done", answer)
 
@@ -247,7 +251,7 @@ class Worker:
         request.link.send(request.id, event, facts)
 
     def _refuse(self, link: _Link, number: int | None, error: JobError) -> None:
-        link.send(number, "failed", _facts(InputError(error.message, remedy=error.remedy)))
+        link.send(number, "failed", failure_facts(InputError(error.message, remedy=error.remedy)))
 
 
 def serve_streams(worker: Worker) -> None:
@@ -345,22 +349,9 @@ def _is_left_over(path: Path) -> bool:
     return False
 
 
-def _facts(error: PaintoverError) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "message": str(error),
-        "exit_code": error.exit_code,
-        "kind": type(error).__name__,
-        "frame": error.frame,
-        "path": None if error.path is None else str(error.path),
-    }
-    if isinstance(error, FrameFailures):
-        facts["frames"] = {str(frame): " ".join(why.split()) for frame, why in sorted(error.failures.items())}
-    return facts
-
-
-def _finite(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """NaN and infinity as null: JSON has no word for them."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in facts.items()}
+def _is_token(wanted: str, said: object) -> bool:
+    # As bytes: of text, compare_digest takes ASCII alone. What is said may hold anything that JSON can, surrogates too.
+    return hmac.compare_digest(wanted.encode(), str(said).encode("utf-8", "backslashreplace"))
 
 
 def _id_in(line: str) -> int | None:

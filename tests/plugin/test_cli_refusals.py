@@ -14,9 +14,10 @@ import pytest
 
 from engine import images
 from plugin.training import process as training_process
-from tests.plugin.test_cli import HEIGHT, PLATE, RENDER, RUN, TRAIN, WIDTH, Cli, picture, posix
-from tests.plugin.test_cli import cli as cli
 from tests.support import lookfactory
+from tests.support.command_line import PLATE, RENDER, RUN, TRAIN, Cli
+from tests.support.pictures import HEIGHT, WIDTH, picture
+from tests.support.signals import posix
 
 # Wrong usage
 

@@ -16,31 +16,27 @@ from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.color import shaper
-from engine.color.assignment import Assignment, assign
+from engine.color.assignment import Assignment
 from engine.color.config import ColorConfig
 from engine.color.keys import fit_to_data_window
 from engine.color.paintings import painting_color
-from engine.images import movies
 from engine.images.files import Image
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
-from engine.shot.plate import plate_sha256
+from engine.shot.paintings import PAINTED, painted_alpha
+from engine.shot.plate import PlateReader, plate_sha256
 from engine.training.data.patches import MARGIN, Pair
-from engine.training.job.job import KeyframeJob, TrainingJob
+from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.model.carry_graph import StoredExemplar
 
-__all__ = ["Keyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
+__all__ = ["LoadedKeyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
 
 log = logging.getLogger(__name__)
 
 
-PAINTED = 0.5 / 255
-"""Coverage under half an 8-bit code counts as unpainted."""
-
-
 @dataclass(frozen=True)
-class Keyframe:
+class LoadedKeyframe:
     """A keyframe in the working colorspace."""
 
     frame: int
@@ -95,9 +91,8 @@ def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Float
         ImageError: a frame is missing, damaged, or its denoised one is not of this plate.
     """
     sequence = SequencePath.parse(job.plate)
-    path = sequence.path(frame)
-    image = movies.read_frame(path, frame, frame=frame) if sequence.is_movie else images.read(path, frame=frame)
-    space = assign(config, image.header, path, job.plate_colorspace).colorspace
+    read = PlateReader(sequence, job.plate_colorspace, config).read(frame)
+    image, space = read.image, read.space
     if job.denoise is not None:
         files = denoised_frames(job.work, sequence, job.denoise)
         files.sha256(frame, plate_sha256(sequence, frame))
@@ -118,7 +113,7 @@ def load_guide(job: TrainingJob, frame: int, size: tuple[int, ...]) -> Floats | 
     return files.read(frame, size[0], size[1])
 
 
-def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[Keyframe]:
+def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[LoadedKeyframe]:
     """Read and check every keyframe of a job.
 
     Raises:
@@ -143,7 +138,7 @@ def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[Keyframe]:
     return loaded
 
 
-def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyframe:
+def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> LoadedKeyframe:
     frame = keyframe.frame
     plate, plate_space, plate_image = load_plate(job, frame, config)
     if not keyframe.painting.is_file():
@@ -160,10 +155,9 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
     painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe.painting)
     weight = covered.astype(np.float32)
-    # An alpha that is the same everywhere says nothing (some applications write 0), but an empty layer is no painting.
-    empty = painted.alpha is not None and not painted.alpha.any() and not painted.rgb.any()
-    if painted.alpha is not None and (empty or float(np.ptp(painted.alpha)) > 0):
-        weight *= _fit_coverage(painted.alpha, plate_image.header, job.fit_paintings)
+    alpha = painted_alpha(painted)
+    if alpha is not None:
+        weight *= _fit_coverage(alpha, plate_image.header, job.fit_paintings)
     if keyframe.matte is not None:
         matte = images.read_matte(keyframe.matte, frame=frame)
         wrong = f"frame {frame}: the matte is {matte.shape[1]}x{matte.shape[0]}"
@@ -188,7 +182,7 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     painting = np.where(weight[..., None] > 0, painting, np.float32(0))
     digest = file_sha256(keyframe.painting)
     guide = load_guide(job, frame, plate.shape[:2])
-    return Keyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
+    return LoadedKeyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
 
 
 def _fit(pixels: Floats, header: Header, resample: bool, wrong: str, path: Path) -> tuple[Floats, NDArray[np.bool_]]:

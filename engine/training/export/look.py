@@ -18,13 +18,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import engine
 from engine.base.errors import ExportError
+from engine.base.runtime import ort
 from engine.base.temporaries import replacing
 from engine.color import shaper
 from engine.look.card import CARD_KEY, FORMAT, weights_sha256
@@ -102,7 +102,7 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
         "versions": {
             "paintover": engine.__version__,
             "torch": torch.__version__.split("+")[0],
-            "onnxruntime": onnxruntime.__version__,
+            "onnxruntime": ort.__version__,
             "python": platform.python_version(),
         },
     }
@@ -227,7 +227,7 @@ def check_look(
         guide = None if guide is None else guide[top : top + rows, left : left + columns]
     # A look holds its result to half floats, which the network overshoots at a clipped highlight.
     limit = shaper.encode(np.array(shaper.LIMIT, np.float32))
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     largest = 0.0
     for stmap in (None, _wandering_maps(plate.shape[0], plate.shape[1], len(exemplars))):
         expected = np.clip(reference(net, plate, exemplars, stmap, guide), -limit, limit)

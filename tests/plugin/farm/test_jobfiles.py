@@ -16,13 +16,13 @@ import pytest
 
 from plugin.farm import plan
 from plugin.farm.plan import program
-from tests.plugin.test_cli import Cli
+from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli
 
 SHOT = ("--plate", "plate.%04d.png", "--work", "the work", "--out", "out.%04d.png", "--device", "cpu")
 SUBMIT = ("submit", *SHOT, "--frames", "0-10", "--chunk", "3")
 TRAINED = ("--keyframe", "0=painted.0000.png", "--keyframe", "5=painted.0000.png")
-GIVEN = ("--look", "hero.onnx", "--no-guides")
+GIVEN = ("--look", "hero.onnx", "--no-stmaps")
 OPENCUE = ("--engine", "opencue", "--user", "artist")
 DEADLINE = ("--engine", "deadline10", "--write-only")
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from engine.base.errors import ImageError, InputError
-from plugin.progress import terminals as progress_module
-from plugin.progress.terminals import (
+from plugin.progress import json_lines
+from plugin.progress.bar import BarProgress
+from plugin.progress.json_lines import JsonProgress
+from plugin.progress.lines import LineProgress
+from plugin.progress.openjd import OpenJobProgress
+from plugin.progress.protocol import (
     MODES,
-    BarProgress,
-    JsonProgress,
-    LineProgress,
     NoProgress,
-    OpenJobProgress,
     Phase,
     Progress,
     duration,
@@ -102,7 +102,7 @@ def test_openjd_text_cannot_smuggle_in_a_second_message() -> None:
 
 def test_json_events(monkeypatch: pytest.MonkeyPatch) -> None:
     # All of it within one moment, however busy the machine is.
-    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=lambda: 7.0))
+    monkeypatch.setattr(json_lines, "time", SimpleNamespace(monotonic=lambda: 7.0))
     stream = io.StringIO()
     drive(JsonProgress(stream))
     events = [json.loads(line) for line in stream.getvalue().splitlines()]

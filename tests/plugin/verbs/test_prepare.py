@@ -17,10 +17,11 @@ import pytest
 from engine import images
 from engine.motion.flow_files import write_flow
 from engine.motion.stmap import sidecar_path
-from tests.engine.motion.test_chains import STEP, shot, write_exr
-from tests.plugin.test_cli import KEY, PLATE, RENDER, RUN, Cli, picture, posix
-from tests.plugin.test_cli import cli as cli
 from tests.support import ROOT
+from tests.support.command_line import KEY, PLATE, RENDER, RUN, Cli
+from tests.support.pictures import picture, write_exr
+from tests.support.sidecar_shots import STEP, shot
+from tests.support.signals import posix
 
 PREPARE = ("prepare", *PLATE, "--frames", "0-10", "--work", "work")
 
@@ -146,7 +147,7 @@ def test_run_prepares_unless_told_not_to(cli: Cli) -> None:
 
 
 def test_run_without_guides(cli: Cli) -> None:
-    said = cli(*RUN, "--no-guides")
+    said = cli(*RUN, "--no-stmaps")
     assert said.code == 0 and "Following" not in said.out
     assert not (cli.folder / "work" / "stmap").exists()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,8 +18,9 @@ import pytest
 from engine import images
 from engine.motion.stmap import sidecar_path
 from plugin.cli import main
-from plugin.report.suggestion_sheet import percent
+from plugin.report.advice import percent
 from tests.support import ROOT
+from tests.support.signals import posix
 
 SIZE = (72, 128)
 
@@ -168,7 +168,7 @@ def test_a_plate_that_changes_its_size_is_named(folder: Path, capsys: pytest.Cap
     assert re.match(r"paintover: frame 1006: .*\(plate\.1006\.png\); ", capsys.readouterr().err)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+@posix
 def test_ctrl_c_ends_it_without_a_trace(folder: Path) -> None:
     for frame in range(1011, 1401):
         (folder / f"plate.{frame}.png").symlink_to(folder / "plate.1001.png")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import OpenImageIO as oiio
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
@@ -17,7 +17,7 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 from engine import images
 from engine.base.errors import ColorError, ImageError, InputError, PaintoverError
 from engine.color.config import ColorConfig
-from engine.training.data.keyframes import Keyframe, load_keyframes
+from engine.training.data.keyframes import LoadedKeyframe, load_keyframes
 from engine.training.job.job import TrainingJob
 from engine.training.train import train
 from tests.support.procedural import TINY, ProceduralShot, painting_of, plate
@@ -30,7 +30,7 @@ def shot(tmp_path: Path) -> ProceduralShot:
     return ProceduralShot.write(tmp_path)
 
 
-def load(job: TrainingJob) -> list[Keyframe]:
+def load(job: TrainingJob) -> list[LoadedKeyframe]:
     return load_keyframes(job, ColorConfig.active())
 
 

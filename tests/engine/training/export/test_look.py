@@ -25,12 +25,13 @@ from engine.training.export.graph import GraphWriter
 from engine.training.export.look import TOLERANCE, build_look, check_look, reference, write_look
 from engine.training.job.job import Settings
 from engine.training.model.carry import SHARPNESS
-from engine.training.model.carry_graph import CarriedNames, StoredExemplar
+from engine.training.model.carry_graph import CarriedNames
 from engine.training.model.network import Architecture, Translator
 from engine.training.model.texler import GeneratorJ
 from engine.training.train import train
-from tests.engine.training.model.test_network import shake
+from tests.support.networks import blended, card, lively, shake, stored, write
 from tests.support.procedural import TINY, ProceduralShot, hdr_plate, painting_of, plate
+from tests.support.stmaps import TILE_TOLERANCE, identity_map, sampled, stmap
 
 LYNX = SHARED / "shots" / "lynx" / "plate.0005.jpg"
 
@@ -38,50 +39,6 @@ LIMIT = shaper.encode(np.array(shaper.LIMIT, np.float32))
 """The largest half float, where a look holds its result."""
 
 TILES = (64, 128, 200, 512)
-TILE_TOLERANCE = 1e-4
-"""Of the working encoding, after the contract; the halo leaves only float32 sums in another order."""
-
-
-def stored(painting: np.ndarray, coverage: np.ndarray | None = None) -> StoredExemplar:
-    """An exemplar whose plate has nothing to do with it."""
-    height, width = painting.shape[:2]
-    return StoredExemplar(painting, np.ones((height, width), np.float32) if coverage is None else coverage, painting)
-
-
-def blended() -> torch.nn.Module:
-    """A network that knows nothing of exemplars: the look lays them over its result."""
-    return shake(GeneratorJ(1)).eval()
-
-
-def card(exemplars: list[StoredExemplar]) -> dict[str, object]:
-    frames = [
-        {"frame": i, "exemplar_sha256": f"{i:064}", "width": e.coverage.shape[1], "height": e.coverage.shape[0]}
-        for i, e in enumerate(exemplars)
-    ]
-    trained = {"recipe": "paintover", "steps": 0, "seconds": 0.0, "seed": 0, "loss": 0.0, "losses": {}}
-    names = {"name": "test", "working_colorspace": "scene_linear", "ocio_config": "test"}
-    return {**names, "keyframes": frames, "trained": trained, "plate_colorspace": "", "paint_colorspace": ""}
-
-
-def lively(architecture: Architecture | None = None) -> Translator:
-    """An untrained network whose every part contributes: its own start would be the bare skip."""
-    made = Translator(architecture or Architecture(TINY.width, TINY.blocks))
-    skip = {k: v.clone() for k, v in made.skip.state_dict().items()}
-    shake(made)
-    made.skip.load_state_dict(skip)
-    with torch.no_grad():
-        # In scale with a picture: what runs over the largest half float would be cut off on the way out.
-        x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
-        scale = 0.3 / (made(x) - x).std()
-        made.head.weight.mul_(scale)
-        made.head.bias.mul_(scale)
-    return made.eval()
-
-
-def write(path: Path, net: torch.nn.Module, exemplars: list[StoredExemplar] | None = None) -> Look:
-    exemplars = exemplars or [stored(painting_of(plate(24, 32)))]
-    write_look(path, net, exemplars, card(exemplars), plate(24, 32))
-    return Look.load(path, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -254,37 +211,6 @@ def test_a_halo_that_is_too_short_would_show(wide: Look) -> None:
 # STMaps
 
 
-def identity_map(height: int, width: int) -> np.ndarray:
-    """(H, W, 2): u, v after Nuke: pixel centers at (i + 0.5) / size, origin at the lower left."""
-    u = (np.arange(width, dtype=np.float32) + 0.5) / width
-    v = 1 - (np.arange(height, dtype=np.float32) + 0.5) / height
-    return np.stack([np.broadcast_to(u, (height, width)), np.broadcast_to(v[:, None], (height, width))], 2)
-
-
-def sampled(exemplar: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Bilinear in the working encoding, borders repeated: the reference, written out."""
-    picture = shaper.encode(exemplar).astype(np.float16).astype(np.float64)
-    height, width = picture.shape[:2]
-    x = uv[..., 0].astype(np.float64) * width - 0.5
-    y = (1 - uv[..., 1].astype(np.float64)) * height - 0.5
-    left, top = np.floor(x), np.floor(y)
-    total = np.zeros((*uv.shape[:2], 3))
-    for dy in (0, 1):
-        for dx in (0, 1):
-            share = np.abs(1 - dx - (x - left)) * np.abs(1 - dy - (y - top))
-            row = np.clip(top + dy, 0, height - 1).astype(int)
-            column = np.clip(left + dx, 0, width - 1).astype(int)
-            total += share[..., None] * picture[row, column]
-    return total
-
-
-def stmap(*parts: tuple[np.ndarray, float]) -> np.ndarray:
-    layers = []
-    for uv, confidence in parts:
-        layers += [uv, np.full((*uv.shape[:2], 1), confidence, np.float32)]
-    return np.concatenate(layers, 2).astype(np.float32)
-
-
 EXEMPLARS = [hdr_plate(24, 32, seed=8), hdr_plate(20, 45, seed=9)]
 """Of different sizes, as keyframes may be."""
 
@@ -372,8 +298,8 @@ def test_confidence_blends_in_the_working_encoding(one: Look, confidence: float)
 
 def test_confidence_is_held_in_its_range(one: Look) -> None:
     pixels, uv = plate(24, 32), identity_map(24, 32)
-    over = one.stylize(pixels, stmap=stmap((uv, 1.7)))
-    under = one.stylize(pixels, stmap=stmap((uv, -3.0)))
+    over = one.infer(pixels, stmap=stmap((uv, 1.7)))
+    under = one.infer(pixels, stmap=stmap((uv, -3.0)))
     assert (over.carried == 1).all() and (under.carried == 0).all()
     np.testing.assert_array_equal(over.rgb, one.stylize(pixels, stmap=stmap((uv, 1.0))).rgb)
     np.testing.assert_array_equal(under.rgb, one.stylize(pixels).rgb)

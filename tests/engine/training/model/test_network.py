@@ -19,22 +19,9 @@ from engine.training.model.carry import Carried
 from engine.training.model.carry_graph import CarriedNames
 from engine.training.model.network import Architecture, ConvNorm, Translator, fit_skip, folded
 from engine.training.model.texler import GeneratorJ, TexlerDiscriminator
+from tests.support.networks import shake
 
 DEFAULT = Architecture(width=Settings().width, blocks=Settings().blocks)
-
-
-def shake(net: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights and running statistics everywhere, so that nothing is zero by its start."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in net.state_dict().items():
-        if not value.is_floating_point():
-            continue
-        fresh = torch.randn(value.shape, generator=generator)
-        fan = max(1, value[0].numel()) if value.ndim == 4 else 1
-        spread = (2 / fan) ** 0.5 if value.ndim == 4 else 0.1
-        offset = 1.0 if name.endswith(("norm.weight", "running_var")) else 0.0
-        value.copy_((fresh * spread + offset).abs() if offset else fresh * spread)
-    return net.eval()
 
 
 def measured_reach(net: nn.Module, side: int) -> int:
