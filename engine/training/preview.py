@@ -13,6 +13,7 @@ from engine import images
 from engine.base.arrays import Floats
 from engine.color import shaper
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.training.data.keyframes import LoadedKeyframe
 from engine.training.export.look import reference
 from engine.training.model.carry import StoredExemplar
@@ -28,7 +29,7 @@ BACKGROUND = 0.12
 
 
 class Preview:
-    """Draws and writes the strip; each image is shown through the config's sRGB display."""
+    """Draws and writes the strip; each image is shown as the painting was seen."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Preview:
         """
         self.path = path
         self._config = config
+        self._showing = Showing.of(keyframe.paint_colorspace, config)
         self._exemplars = exemplars
         self._stmap = None if stmap is None else _center(stmap)
         self._guide = None if guide is None else _center(guide)
@@ -79,7 +81,7 @@ class Preview:
         images.write(self.path, np.concatenate(columns[:-1], axis=1), bit_depth="uint8")
 
     def _shown(self, linear: Floats) -> Floats:
-        return np.clip(self._config.from_working(np.ascontiguousarray(linear), self._config.resolve("sRGB")), 0, 1)
+        return self._showing.shown(np.ascontiguousarray(linear), self._config)
 
 
 def _center(pixels: Floats) -> Floats:

@@ -321,8 +321,9 @@ _ALL = (
     ),
     Command(
         "key",
-        "Exports frames of the plate as they look on a display, for painting in any program. The way back to scene-\n"
-        "linear light is remembered beside each image: a pixel you leave alone keeps the plate's own value.",
+        "Exports frames of the plate as they look on a display, for painting in any program. Images and movies\n"
+        "that are made for a display go out as they are. The way back is remembered in each image and beside it:\n"
+        "a pixel that you leave alone keeps the plate's own value.",
         (
             *_PLATE,
             table.OUT.but(help="exported images: key.%04d.png (16 bits), .tif (16 bits) or .jpg (8 bits)"),
@@ -341,7 +342,7 @@ _ALL = (
     Command(
         "paint",
         "Paints frames of the plate with layered brush strokes: a keyframe to try Paintover with before an artist has\n"
-        "painted one, or an underpainting to start from. Writes 8-bit sRGB.",
+        "painted one, or an underpainting to start from. Writes 8 bits, seen as key shows frames.",
         (
             *_PLATE,
             table.OUT.but(help="painted images: painted.%04d.png or .jpg"),

@@ -17,11 +17,13 @@ from pathlib import Path
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
+from engine.color.paintings import check_painting_space
 from engine.images.provenance import file_sha256
 from engine.rendering.render import read_card
 from engine.shot.shot import Shot
 from plugin.arguments.command_line import command_line
 from plugin.arguments.farm_options import SHARD
+from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
     check_keyframes,
@@ -205,8 +207,10 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
     shot = shot_from(options, paintings=painted)
     out, work, look = out_from(options, shot), work_from(options, shot), look_from(options, shot)
     config = ColorConfig.active(options.ocio)
-    spaces = [shot.plate.colorspace, shot.out_colorspace, *(keyframe.colorspace for keyframe in shot.keyframes)]
-    check_spaces(config, spaces)
+    check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
+    for keyframe in shot.keyframes:
+        if keyframe.colorspace is not None:
+            check_painting_space(config, keyframe.colorspace)
     check_plate(shot.plate)
     check_keyframes(shot.keyframes)
     prepare_folder(work)
@@ -350,11 +354,10 @@ def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: Se
 
 
 def _plate(shot: Shot, options: Options) -> dict[str, object]:
-    ocio = options.ocio
     return {
         "plate": _absolute(shot.plate.path.text),
         "colorspace": shot.plate.colorspace,
-        "ocio": ocio if ocio is None or "://" in ocio else _absolute(ocio),
+        "ocio": active_config(options.ocio),
     }
 
 

@@ -10,6 +10,7 @@ from engine.base.frames import SequencePath
 from engine.images.provenance import file_sha256
 from engine.rendering.render import RenderEvent, RenderReport, RenderSettings, read_card, render
 from engine.shot.shot import Shot
+from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import (
     Options,
 )
@@ -100,7 +101,7 @@ def _through_worker(shot: Shot, options: Options, address: Path, watch: _Watch) 
         shot.plate,
         out_from(options, shot),
         settings_of(shot, options),
-        ocio=options.ocio,
+        ocio=active_config(options.ocio),
         work=sidecars_from(options, shot),
         prepared=work_from(options, shot),
         recorded=options.expect_prepared,

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from engine.base.errors import InputError
 from engine.color.config import ColorConfig
+from engine.color.paintings import check_painting_space
 from engine.shot.shot import Shot
 from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.job.limits import OWN_RECIPE, check_recipe
 from engine.training.job.recipe_settings import read_settings
+from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
     check_device,
@@ -39,7 +41,9 @@ def check_training(shot: Shot, options: Options) -> ColorConfig:
     config = ColorConfig.active(options.ocio)
     check_asked_recipe(shot, options)
     check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
-    check_spaces(config, [keyframe.colorspace for keyframe in shot.keyframes])
+    for keyframe in shot.keyframes:
+        if keyframe.colorspace is not None:
+            check_painting_space(config, keyframe.colorspace)
     check_keyframes(shot.keyframes)
     check_plate(shot.plate)
     check_look_output(look_from(options, shot))
@@ -93,7 +97,7 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         recipe=options.recipe or OWN_RECIPE,
         features=_features(options.features),
         resume=options.resume,
-        ocio=options.ocio if options.ocio is None or "://" in options.ocio else _absolute(options.ocio),
+        ocio=active_config(options.ocio),
         threads=options.threads,
         preview=True,
         fit_paintings=options.fit_paintings,

@@ -22,6 +22,7 @@ from plugin.arguments.request import (
     sidecars_from,
     work_from,
 )
+from plugin.phases.color import say_color
 from plugin.progress.protocol import NoProgress, Phase, Progress
 from plugin.progress.stop import StopRequest
 from plugin.report.page import write_report
@@ -65,6 +66,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     shown = NoProgress() if options.json else progress
     shown.plan([REPORT_PHASE])
     shown.begin(REPORT_PHASE.name)
+    say_color(shown, config, plate, keyframes)
     work = sidecars_from(options, file)
     prepared = work_from(options, file)
     summary = write_report(

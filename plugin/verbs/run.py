@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from copy import copy
 
+from engine.color.showing import Showing
+from engine.rendering.render import read_card
 from engine.shot.shot import Shot
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
@@ -12,6 +14,7 @@ from plugin.arguments.preflight import check_out
 from plugin.arguments.request import look_from, out_from, shot_from, sidecars_from, work_from
 from plugin.farm import dask
 from plugin.farm.plan import plan_from
+from plugin.phases.color import say_color
 from plugin.phases.prepared_files import Extras, check_prepared, extra_phases, prepare_extras
 from plugin.phases.rendering import render_frames, render_phase, settings_of
 from plugin.phases.sidecars import prepare_frames, prepare_phase, vectors_from
@@ -56,6 +59,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     extras = Extras.of(options, shot)
     phases = [*extra_phases(shot.plate, extras), *phases]
     progress.plan(phases if work is None else [prepare_phase(shot.plate, keys), *phases])
+    say_color(progress, config, shot.plate, shot.keyframes)
     look = look_from(options, shot)
     if work is not None:
         prepare_frames(shot.plate, keys, work, vectors, progress, stop, threads=options.threads)
@@ -73,7 +77,17 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     verify_frames(look, shot.plate.frames, out, settings, shot.plate, work, progress, stop, prepared=folder)
     progress.begin("sheet")
     sheet = folder / _SHEET
-    write_sheet(sheet, shot.plate, out, shot.keyframes, config, out_colorspace=shot.out_colorspace, title=look.stem)
+    showing = Showing.of(read_card(look).paint_colorspace, config)
+    write_sheet(
+        sheet,
+        shot.plate,
+        out,
+        shot.keyframes,
+        config,
+        out_colorspace=shot.out_colorspace,
+        showing=showing,
+        title=look.stem,
+    )
     progress.note(f"{sheet}: plate and result side by side", {"sheet": str(sheet)})
     progress.begin(REPORT_PHASE.name)
     page = folder / _PAGE

@@ -80,7 +80,9 @@ def test_run_trains_renders_verifies_and_shows(cli: Cli) -> None:
     said = cli(*RUN, "--budget", "60s")
     assert said.code == 0, said
     lines = said.out.splitlines()
-    assert lines[:2] == ["Following 1 keyframe through 11 frames", "Progress: 0%"]
+    # What is known from the start is said first: the colors of the plate and of the painting.
+    assert [line.split(" taken as ")[0] for line in lines[:2]] == ["plate", "painting of keyframe 0"]
+    assert lines[2:4] == ["Following 1 keyframe through 11 frames", "Progress: 0%"]
     assert "work/stmap: STMaps, 11 made" in lines and "Training look.onnx, 1 min 00 s" in lines
     assert lines[-1] == "Progress: 100%"
     assert "out.%04d.png: 11 frames verified" in lines

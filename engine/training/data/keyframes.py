@@ -16,8 +16,10 @@ from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.color import shaper
+from engine.color.assignment import Assignment
 from engine.color.config import ColorConfig
-from engine.color.keys import find_key_transform, fit_to_data_window
+from engine.color.keys import fit_to_data_window
+from engine.color.paintings import painting_color
 from engine.images.files import Image
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
@@ -143,14 +145,12 @@ def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> Load
             f"frame {frame}: the painting is missing", path=keyframe.painting, remedy="correct the path of --keyframe"
         )
     painted = images.read(keyframe.painting, frame=frame)
-    transform = None if keyframe.colorspace else find_key_transform(keyframe.painting)
-    if transform is not None:
-        exported = plate_image if painted.rgb.shape[:2] == (transform.height, transform.width) else None
-        painting = transform.to_working(painted.rgb, config, plate=exported)
-        paint_space = f"{transform.display} / {transform.view}"
-    else:
-        paint_space = config.stated_or_guessed(keyframe.colorspace, painted.header, keyframe.painting)
-        painting = config.to_working(painted.rgb, paint_space)
+    taken = Assignment(plate_space, "", "file")
+    color = painting_color(config, painted.header, keyframe.painting, keyframe.colorspace, taken, plate_image.header)
+    transform = color.transform
+    whole = transform is not None and painted.rgb.shape[:2] == (transform.height, transform.width)
+    painting = color.to_working(painted, config, plate=plate_image if whole else None)
+    paint_space = color.taken.colorspace
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
     painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe.painting)
     weight = covered.astype(np.float32)
