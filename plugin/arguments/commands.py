@@ -107,6 +107,7 @@ _WHOLE_SHOT_FIRST = (
 )
 _WHOLE_SHOT_THEN = (
     table.FIT_PAINTINGS,
+    table.UNPAINTED,
     *_VECTORS,
     _denoise("train on and render a plate with its grain averaged away, which is made first"),
     _guides("train and render with guide images, which are made first"),
@@ -178,6 +179,7 @@ _ALL = (
             table.SHOT,
             *_PLATE,
             *_PAINTINGS,
+            table.UNPAINTED,
             table.LOOK,
             table.WORK,
             *_LENGTH,

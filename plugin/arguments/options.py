@@ -39,6 +39,7 @@ class Options(argparse.Namespace):
     resume: bool = False
     fresh: bool = False
     fit_paintings: bool = False
+    unpainted: str | None = None
     device: str | None = None
     threads: int | None = None
     workers: int | None = None

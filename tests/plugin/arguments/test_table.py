@@ -22,7 +22,7 @@ _TASK = "--frames-dialect --path-mapping"
 _TRAINING = "--seed --recipe --settings --crisp --features --resume"
 _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --carried"
 _SHOT = (
-    "--plate --frames --frame --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "
+    "--plate --frames --frame --keyframe --out --work --look --budget --colorspace --progress --fit-paintings --unpainted "
     f"--vectors --backward-vectors --denoise --guides --steps {_TRAINING} --fresh {_RENDERED_WITH} --overwrite "
     "--paint-colorspace --ocio --device --threads --debug"
 )
@@ -31,7 +31,8 @@ FLAGS = {
     "run": f"{_SHOT} --workers --engine",
     "prepare": "--plate --frames --frame --keyframe --overwrite --vectors --backward-vectors --denoise --guides --work "
     f"--colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
-    "train": f"--plate --frames --frame --keyframe --fit-paintings --look --work --budget --steps {_TRAINING} "
+    "train": "--plate --frames --frame --keyframe --fit-paintings --unpainted --look --work --budget --steps "
+    f"{_TRAINING} "
     f"--denoise --guides --colorspace --paint-colorspace --ocio --device --threads {_TASK} {_REPORTING}",
     "tune": "--plate --frames --frame --keyframe --fit-paintings --work --reference --reference-colorspace --seconds "
     "--settings --full-grid --features --seed --no-stmaps --colorspace --paint-colorspace --ocio --device --threads "
