@@ -287,7 +287,7 @@ class _Run:
         self.clock.begin()
         now = began = time.perf_counter()
         next_report, next_checkpoint = now, now + CHECKPOINT_EVERY_S
-        # Shown from the first step on, so that a wrong painting is seen before the wait; its cost foretells the export's.
+        # From the first step on: a wrong painting is seen before the wait, and its cost foretells the export's.
         next_preview = now
         losses: Mapping[str, Tensor] = {}
         stopped = "washout" if self.guard.stop else "done"

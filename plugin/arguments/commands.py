@@ -405,6 +405,20 @@ _ALL = (
         ),
     ),
     Command(
+        "clean",
+        "Shows how much of a work folder can be made again: STMaps, denoised frames, guide images, the preview,\n"
+        "the checkpoint, temporary files that were left behind. With --remove it goes. Looks, paintings, rendered\n"
+        "frames and files of your own always stay.",
+        (
+            table.SHOT,
+            table.WORK.but(group="what to clean", help="the work folder"),
+            table.OUT.but(group="what to clean", help="rendered frames, for temporary files left beside them"),
+            own.REMOVE,
+            *_REPORTING,
+        ),
+        ("paintover clean --work work", "paintover clean shot.toml --remove"),
+    ),
+    Command(
         "export",
         "Writes a look for hosts that run models themselves. For Nuke: TorchScript (.pt), a script (.nk) whose\n"
         "CatFileCreator makes the .cat, and cat.json; this needs what training needs. For Flame: .onnx and .json.",

@@ -67,6 +67,7 @@ class Options(argparse.Namespace):
     full_grid: bool = False
     count: int | None = None
     page: str | None = None
+    remove: bool = False
     socket: str | None = None
     ask: str | None = None
     idle: float | None = None

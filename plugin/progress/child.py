@@ -272,8 +272,8 @@ def follow(
         command: what to start.
         progress: receives its warnings and notes.
         stop: a request to stop is passed on once; where one came, what is returned may be empty.
-        on_event: receives ``phase`` and ``progress``, in order. A note that is a hint is shown once on a machine. A ``progress`` with a ``step`` means that a stop
-            would leave results.
+        on_event: receives ``phase`` and ``progress``, in order. A ``progress`` with a ``step`` means that a stop
+            would leave results. A note with a ``hint`` is shown once on a machine.
         called: what it is, for the line that says how it failed.
         debug: ask the process for tracebacks and let its stderr through.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from copy import copy
 
 from engine import __version__
-from engine.images.provenance import file_sha256
 from engine.color.config import ColorConfig
+from engine.images.provenance import file_sha256
 from engine.motion.stmap import sidecar_path
 from engine.shot.shot import Shot
 from plugin.arguments.commands import COMMANDS

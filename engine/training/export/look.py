@@ -34,7 +34,16 @@ from engine.training.export.graph import GraphWriter
 from engine.training.model.carry import Exemplar, sample
 from engine.training.model.carry_graph import CarriedNames, StoredExemplar, emit_sampled
 
-__all__ = ["CHECK_PIXELS", "QUICK_CHECK_PIXELS", "TOLERANCE", "LookNetwork", "build_look", "check_look", "reference", "write_look"]
+__all__ = [
+    "CHECK_PIXELS",
+    "QUICK_CHECK_PIXELS",
+    "TOLERANCE",
+    "LookNetwork",
+    "build_look",
+    "check_look",
+    "reference",
+    "write_look",
+]
 
 TOLERANCE = 1e-3
 """Largest difference between the look and the network, in the working encoding."""

@@ -22,9 +22,9 @@ _TASK = "--frames-dialect --path-mapping"
 _TRAINING = "--seed --recipe --settings --crisp --features --resume"
 _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --carried"
 _SHOT = (
-    "--plate --frames --frame --keyframe --out --work --look --budget --colorspace --progress --fit-paintings --unpainted "
-    f"--vectors --backward-vectors --denoise --guides --steps {_TRAINING} --fresh {_RENDERED_WITH} --overwrite "
-    "--paint-colorspace --ocio --device --threads --debug"
+    "--plate --frames --frame --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "
+    f"--unpainted --vectors --backward-vectors --denoise --guides --steps {_TRAINING} --fresh {_RENDERED_WITH} "
+    "--overwrite --paint-colorspace --ocio --device --threads --debug"
 )
 
 FLAGS = {
@@ -50,6 +50,7 @@ FLAGS = {
     f"{_REPORTING}",
     "report": "--plate --frames --frame --out --look --keyframe --fit-paintings --work --page --json "
     f"{_RENDERED_WITH} --denoise --colorspace --ocio {_REPORTING}",
+    "clean": f"--work --out --remove {_REPORTING}",
     "export": f"--to {_REPORTING}",
     "worker": "--socket --ask --idle --memory --threads --debug",
     "install": f"--to {_REPORTING}",
@@ -59,11 +60,12 @@ FLAGS = {
 """What people, farms and hosts have in their scripts: a flag is added here on purpose, and never lost by accident."""
 
 ENGINE_FLAGS = {
-    "dask": "--address --workers --tls-ca --tls-cert --tls-key --worker-path-mapping",
+    "dask": "--address --workers --tls-ca --tls-cert --tls-key --worker-path-mapping --dry-run --write-only",
     "slurm": "--program --partition --account --qos --gres --cpus --memory --at-once --sbatch --dry-run --write-only",
-    "openjd": "--program --bundle --session",
-    "opencue": "--program --show --cue-shot --user --facility --service --tags --priority --memory",
-    "deadline10": "--program --pool --group --priority --write-only",
+    "openjd": "--program --bundle --session --dry-run --write-only",
+    "opencue": "--program --show --cue-shot --user --facility --service --tags --priority --memory "
+    "--dry-run --write-only",
+    "deadline10": "--program --pool --group --priority --dry-run --write-only",
 }
 
 
