@@ -101,7 +101,7 @@ def _label(text: str, width: int) -> Floats:
     """(LABEL_HEIGHT, width, 3): a line of text, as large as it fits."""
     font, line = cv2.FONT_HERSHEY_SIMPLEX, np.zeros((LABEL_HEIGHT, width), np.uint8)
     full = cv2.getTextSize(text, font, 0.5, 1)[0][0]
-    scale = min(0.5, 0.5 * (width - 4) / full)
+    scale = min(0.5, 0.5 * max(width - 4, 1) / full)
     cv2.putText(line, text, (2, LABEL_HEIGHT - 7), font, scale, 255, 1, cv2.LINE_AA)
     ink = BACKGROUND + (_INK - BACKGROUND) * line.astype(np.float32) / 255
     return np.repeat(ink[..., None], 3, 2)

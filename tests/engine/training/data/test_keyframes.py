@@ -20,6 +20,7 @@ from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.training.data.keyframes import LoadedKeyframe, load_keyframes
 from engine.training.job.job import TrainingJob
+from engine.training.preview import LABEL_HEIGHT
 from engine.training.train import train
 from tests.support.procedural import TINY, ProceduralShot, painting_of, plate
 
@@ -275,4 +276,4 @@ def test_plates_of_any_size_train(tmp_path: Path, size: tuple[int, int], recipe:
     job = shot.job(steps=1, preview=True, recipe=recipe)
     done = train(job, lambda event: None, settings=TINY)
     assert done.look.is_file() and np.isfinite(done.loss)
-    assert images.read(job.work / "preview.png").rgb.shape[0] == size[0]
+    assert images.read(job.work / "preview.png").rgb.shape[0] == LABEL_HEIGHT + size[0]
