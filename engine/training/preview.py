@@ -18,7 +18,7 @@ from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.training.data.keyframes import LoadedKeyframe
 from engine.training.export.look import reference
-from engine.training.model.carry_graph import StoredExemplar
+from engine.training.model.carry import StoredExemplar
 
 __all__ = ["Preview"]
 

@@ -15,6 +15,14 @@ ENGINES = ("dask", "slurm", "openjd", "opencue", "deadline10")
 
 ENGINE = Option("engine", ("--engine",), one_of(*ENGINES), "the engine", ", ".join(ENGINES), metavar="NAME")
 
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 _PROGRAM = Option(
     "program",
     ("--program",),
@@ -101,7 +109,7 @@ _SLURM = (
     Option(
         "cpus",
         ("--cpus",),
-        values.counted("--cpus", 1, "give 1 or more"),
+        Kind(read=_count),
         "SLURM",
         "CPUs of every task",
         metavar="N",
@@ -111,7 +119,7 @@ _SLURM = (
     Option(
         "at_once",
         ("--at-once",),
-        values.counted("--at-once", 1, "give 1 or more"),
+        Kind(read=_count),
         "SLURM",
         "render no more chunks at the same time",
         metavar="N",

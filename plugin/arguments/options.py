@@ -1,5 +1,7 @@
-"""The values of a command line's options, typed. A value left out is None: its default is decided where the shot file
-is known."""
+"""The values of a command line's options, typed.
+
+A value left out is None: its default is decided where the shot file is known.
+"""
 
 from __future__ import annotations
 

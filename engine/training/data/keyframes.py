@@ -24,9 +24,10 @@ from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.shot.paintings import PAINTED, painted_alpha
 from engine.shot.plate import PlateReader, plate_sha256
-from engine.training.data.patches import MARGIN, Pair
+from engine.training.data.patches import Pair
 from engine.training.job.job import PaintedFrame, TrainingJob
-from engine.training.model.carry_graph import StoredExemplar
+from engine.training.model.carry import StoredExemplar
+from engine.training.model.edges import margins
 
 __all__ = ["LoadedKeyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
 
@@ -75,9 +76,7 @@ class LoadedKeyframe:
 
 def pad_to_multiple(x: torch.Tensor, multiple: int, mode: str) -> torch.Tensor:
     """Pad (C, H, W) by ``MARGIN`` all around, and on the right and below so that H and W are multiples."""
-    height, width = x.shape[-2:]
-    sides = (MARGIN, MARGIN + -width % multiple, MARGIN, MARGIN + -height % multiple)
-    return torch.nn.functional.pad(x[None], sides, mode=mode)[0]
+    return torch.nn.functional.pad(x[None], margins(x, multiple), mode=mode)[0]
 
 
 def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Floats, str, Image]:
