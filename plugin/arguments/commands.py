@@ -107,6 +107,7 @@ _WHOLE_SHOT_FIRST = (
 )
 _WHOLE_SHOT_THEN = (
     table.FIT_PAINTINGS,
+    table.UNPAINTED,
     *_VECTORS,
     _denoise("train on and render a plate with its grain averaged away, which is made first"),
     _guides("train and render with guide images, which are made first"),
@@ -178,6 +179,7 @@ _ALL = (
             table.SHOT,
             *_PLATE,
             *_PAINTINGS,
+            table.UNPAINTED,
             table.LOOK,
             table.WORK,
             *_LENGTH,
@@ -402,6 +404,20 @@ _ALL = (
             "paintover report --plate plate.%04d.exr --frames 1001-1100 --work work --out out.%04d.exr",
             "paintover report shot.toml --page review/hero.html",
         ),
+    ),
+    Command(
+        "clean",
+        "Shows how much of a work folder can be made again: STMaps, denoised frames, guide images, the preview,\n"
+        "the checkpoint, temporary files that were left behind. With --remove it goes. Looks, paintings, rendered\n"
+        "frames and files of your own always stay.",
+        (
+            table.SHOT,
+            table.WORK.but(group="what to clean", help="the work folder"),
+            table.OUT.but(group="what to clean", help="rendered frames, for temporary files left beside them"),
+            own.REMOVE,
+            *_REPORTING,
+        ),
+        ("paintover clean --work work", "paintover clean shot.toml --remove"),
     ),
     Command(
         "export",

@@ -62,6 +62,7 @@ def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> 
         stmaps=base.stmaps and not options.no_stmaps,
         denoise=denoise_from(options, file),
         guides=guides_from(options, file),
+        unpainted=options.unpainted or base.unpainted,
         tile=base.tile if options.tile is None else options.tile,
         workers=options.workers or base.workers,
         out_colorspace=options.out_colorspace or base.out_colorspace,

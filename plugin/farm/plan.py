@@ -29,6 +29,7 @@ from plugin.arguments.preflight import (
     check_keyframes,
     check_look_output,
     check_out,
+    check_painting_sizes,
     check_plate,
     check_spaces,
     prepare_folder,
@@ -213,6 +214,7 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
             check_painting_space(config, keyframe.colorspace)
     check_plate(shot.plate)
     check_keyframes(shot.keyframes)
+    check_painting_sizes(shot.plate, shot.keyframes, fit=options.fit_paintings)
     prepare_folder(work)
     check_out(out, shot.plate, shot.keyframes)
     carried_from(options, out)
@@ -292,6 +294,7 @@ def _train(shot: Shot, options: Options, look: Path, work: Path, gpu: bool) -> F
         crisp=options.crisp,
         features=options.features and _file(options.features),
         fit_paintings=options.fit_paintings,
+        unpainted=shot.unpainted,
         resume=options.resume,
         **_machine(shot, options),
     )

@@ -24,8 +24,9 @@ __all__ = ["render_frames", "render_phase", "settings_of"]
 
 def render_phase(shot: Shot, options: Options) -> Phase:
     """The part that rendering has in a plan."""
-    frames = counted_frames(len(shot.plate.frames))
-    return Phase("render", f"Rendering {frames} through {look_from(options, shot).name}", 3.0)
+    count = len(shot.plate.frames)
+    title = f"Rendering {counted_frames(count)} through {look_from(options, shot).name}"
+    return Phase("render", title, 3.0 + 1.0 * count)
 
 
 def settings_of(shot: Shot, options: Options) -> RenderSettings:

@@ -165,6 +165,8 @@ def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> Load
         weight *= shaped[..., 0] * inside
     weight = np.clip(weight, 0, 1)
     weight[weight < PAINTED] = 0
+    if weight.any() and (job.unpainted or ("translate" if alpha is None else "plate")) == "plate":
+        painting, weight = _over_plate(painting, plate, weight)
     for image, what in ((plate_image, "plate"), (painted, "painting")):
         if image.bad_mask is not None and image.bad_pixels:
             log.warning("frame %d: %d pixels of the %s are not finite and are left out", frame, image.bad_pixels, what)
@@ -182,6 +184,18 @@ def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> Load
     digest = file_sha256(keyframe.painting)
     guide = load_guide(job, frame, plate.shape[:2])
     return LoadedKeyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
+
+
+def _over_plate(painting: Floats, plate: Floats, coverage: Floats) -> tuple[Floats, Floats]:
+    """The painting composited over its own plate frame, and full coverage: so a look learns to leave the rest alone.
+
+    In the working encoding, in which a soft stroke's edge looks as it does in a painting program.
+    """
+    share = coverage[..., None]
+    below, above = shaper.encode(plate), shaper.encode(np.where(share > 0, painting, np.float32(0)))
+    mixed = shaper.decode(below + share * (above - below))
+    # Untouched pixels are the plate's to the last bit.
+    return np.where(share > 0, np.where(share < 1, mixed, painting), plate), np.ones_like(coverage)
 
 
 def _fit(pixels: Floats, header: Header, resample: bool, wrong: str, path: Path) -> tuple[Floats, NDArray[np.bool_]]:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,13 +37,25 @@ from engine.training.model import curve
 from engine.training.model.carry import Carried, Exemplar, StoredExemplar, sample
 from engine.training.model.edges import cropped, margins
 
-__all__ = ["TOLERANCE", "LookModule", "LookNetwork", "build_look", "check_look", "reference", "write_look"]
+__all__ = [
+    "CHECK_PIXELS",
+    "QUICK_CHECK_PIXELS",
+    "TOLERANCE",
+    "LookModule",
+    "LookNetwork",
+    "build_look",
+    "check_look",
+    "reference",
+    "write_look",
+]
 
 TOLERANCE = 1e-3
 """Largest difference between the look and the network, in the working encoding."""
 
 CHECK_PIXELS = 1 << 20
 """A larger frame is checked on its central part."""
+QUICK_CHECK_PIXELS = 1 << 14
+"""As much is checked where somebody waits for the process to end."""
 
 
 class LookNetwork(Protocol):
@@ -170,18 +183,22 @@ def check_look(
     plate: NDArray[np.float32],
     exemplars: Sequence[StoredExemplar],
     guide: NDArray[np.float32] | None = None,
+    *,
+    check_px: int = CHECK_PIXELS,
 ) -> float:
     """Largest difference between a look in onnxruntime and the network in torch, working encoding, on a real frame.
 
     It is checked as the plain translator, and with the exemplars carried by maps that wander.
 
     Args:
-        plate: (H, W, 3) scene-linear; a frame over a megapixel is checked on its central part.
+        plate: (H, W, 3) scene-linear.
         guide: (H, W, G), the frame's own, for a network that takes one.
+        check_px: a larger frame is checked on its central part of about as many pixels.
     """
     height, width = plate.shape[:2]
-    if height * width > CHECK_PIXELS:
-        rows, columns = min(height, 1024), min(width, 1024)
+    if height * width > check_px:
+        side = math.isqrt(check_px)
+        rows, columns = min(height, side), min(width, side)
         top, left = (height - rows) // 2, (width - columns) // 2
         plate = plate[top : top + rows, left : left + columns]
         guide = None if guide is None else guide[top : top + rows, left : left + columns]
@@ -224,6 +241,8 @@ def write_look(
     card: Mapping[str, Any],
     plate: NDArray[np.float32],
     guide: NDArray[np.float32] | None = None,
+    *,
+    check_px: int = CHECK_PIXELS,
 ) -> float:
     """Build, check and write a look; a look that fails its check is not written.
 
@@ -233,6 +252,7 @@ def write_look(
         exemplars, card: as in :func:`build_look`.
         plate: (H, W, 3) scene-linear, the frame to check on.
         guide: (H, W, G), that frame's guide image, for a network that takes one.
+        check_px: see :func:`check_look`.
 
     Returns:
         The check's largest difference.
@@ -242,7 +262,7 @@ def write_look(
         OutputError: it cannot be written.
     """
     model = build_look(net, exemplars, card).SerializeToString()  # type: ignore[arg-type]
-    difference = check_look(model, net, plate, exemplars, guide)
+    difference = check_look(model, net, plate, exemplars, guide, check_px=check_px)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"the exported look differs from the trained network by {difference:.2g}, more than {TOLERANCE:g}",
