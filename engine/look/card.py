@@ -7,7 +7,6 @@ or asks for foreign code is refused before a session sees it.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +40,7 @@ MAX_CARD_BYTES = 2**20
 MAX_KEYFRAMES = 1024
 MAX_TEXT = 4096
 """Characters of a name."""
+MAX_SECONDS = 1e10
 CHECKED_SIDES = (32, 64, 1024)
 """Sides in pixels of the images for which a run's cost is checked before a session is made."""
 MAX_BYTES = 2**31 - 1
@@ -140,7 +140,7 @@ class Card:
                 trained=TrainingFacts(
                     recipe=_text(trained, "recipe"),
                     steps=_integer(trained, "steps", 0, 2**53),
-                    seconds=_finite(trained, "seconds"),
+                    seconds=_seconds(trained, "seconds"),
                     seed=_integer(trained, "seed", -(2**64), 2**64),
                     loss=float(trained["loss"]),
                     losses={str(name): float(loss) for name, loss in dict(trained["losses"]).items()},
@@ -270,9 +270,9 @@ def _integer(data: Mapping[str, Any], key: str, least: int, most: int) -> int:
     return value
 
 
-def _finite(data: Mapping[str, Any], key: str) -> float:
+def _seconds(data: Mapping[str, Any], key: str) -> float:
     value = float(data[key])
-    if not math.isfinite(value):
+    if not 0 <= value < MAX_SECONDS:
         raise ValueError(f"{key} is {value!r}")
     return value
 
