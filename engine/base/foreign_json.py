@@ -9,12 +9,12 @@ __all__ = ["MAX_DEPTH", "parse_json"]
 
 MAX_BYTES = 2**24
 MAX_DEPTH = 64
-MAX_DIGITS = 25
-"""Of a whole number: 64 bits have 20."""
+MAX_DIGITS = 40
+"""Of a whole number: the 128 bits of a random generator's state have 39."""
 
 
 def parse_json(text: str | bytes, max_bytes: int = MAX_BYTES) -> Any:
-    """Parse JSON whose every number and text can be handled: whole numbers of 25 digits, real numbers in range.
+    """Parse JSON whose every number and text can be handled: whole numbers of 40 digits, real numbers in range.
 
     Raises:
         ValueError: not JSON or not UTF-8; too long, too deep; a number with too many digits or beyond a double; a text
@@ -31,6 +31,8 @@ def parse_json(text: str | bytes, max_bytes: int = MAX_BYTES) -> Any:
         data = json.loads(text, parse_int=_integer)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except MemoryError as error:
+        raise ValueError("it is too large") from error
     except UnicodeError as error:
         raise ValueError("it is not UTF-8") from error
     _check_depth(data)

@@ -18,7 +18,9 @@ import numpy as np
 from engine import images
 from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError
+from engine.base.foreign_json import parse_json
 from engine.base.temporaries import replacing
+from engine.base.whole_file import read_text
 from engine.color.config import ColorConfig
 from engine.images.files import Image
 from engine.images.header import Header
@@ -247,13 +249,13 @@ def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
     if not found:
         return None
     try:
-        document = json.loads(found[0].read_text(encoding="utf-8"))
+        document = parse_json(read_text(found[0]))
         version = int(document["version"])
         document.setdefault("image_sha256", "")
         transform = None
         if version == FORMAT_VERSION:
             transform = KeyTransform(**{field.name: document[field.name] for field in fields(KeyTransform)})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
         raise ImageError(
             "the sidecar of the exported key is damaged", path=found[0], remedy="export the key again"
         ) from error
@@ -266,7 +268,7 @@ def is_untouched_export(image: Path | str) -> bool:
     """Whether this file is, byte for byte, what :func:`export_key` wrote there; False where that cannot be told."""
     image = Path(image)
     try:
-        stored = json.loads(_sidecar(image).read_text(encoding="utf-8"))
+        stored = parse_json(read_text(_sidecar(image)))
         return bool(stored["image_sha256"] == file_sha256(image))
     except (OSError, ValueError, KeyError, TypeError):
         return False
