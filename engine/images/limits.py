@@ -44,7 +44,7 @@ def check_bytes(needed: int, what: str, path: Path, frame: int | None = None) ->
     if needed > limit:
         gib = needed / 2**30
         raise ImageError(
-            f"the image needs {gib:,.1f} GiB of memory ({what}), over the limit of {limit / 2**30:g}",
+            f"the image needs {gib:,.1f} GiB of memory ({what}), over the limit of {limit / 2**30:.3g}",
             frame=frame,
             path=path,
             remedy=f"look at its header, or set {VARIABLE}={math.ceil(gib)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -27,6 +28,7 @@ _DAMAGES = (
     RuntimeError,
     OverflowError,
     MemoryError,
+    tokenize.TokenError,
     zlib.error,
     zipfile.BadZipFile,
 )
