@@ -174,4 +174,3 @@ class Link:
                 continue
             data = data[taken:]
             self._writing_s = time.monotonic()
-
