@@ -44,7 +44,7 @@ class Address:
         except ValueError:
             ours = False
         if not ours:
-            raise JobError(f"the worker's file names {ascii(host)[:80]}, and a worker is on this machine only", _REMEDY)
+            raise JobError(f"the worker's file names {host[:60]!a}, and a worker is on this machine only", _REMEDY)
 
 
 def read_address(path: Path) -> Address | None:

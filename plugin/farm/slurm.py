@@ -262,7 +262,8 @@ def _options(plan: FarmPlan, step: FarmStep, count: int, options: Options) -> tu
 
 def _write(path: Path, text: str) -> None:
     with replacing(path) as temporary:
-        temporary.write_bytes(text.encode())
+        # A name that is no text keeps its bytes.
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def _sbatch(command: Sequence[str], folder: Path) -> str:
