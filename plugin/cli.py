@@ -41,6 +41,7 @@ VERBS = {
     "paint": "paints a frame itself, for people who have no painting yet",
     "suggest": "which frames to paint, by how much of the shot each would carry",
     "report": "one HTML page: what rides on a painting, what flickers, what to paint next",
+    "clean": "what can be made again, and how much it takes; removes it when told to",
     "export": "a look for Nuke's Inference node, or for Flame's",
     "worker": "the resident process behind a host: keeps looks loaded, renders on request",
     "install": "Paintover's part of Nuke or DaVinci Resolve, put where the host looks for it",
@@ -183,6 +184,10 @@ def _verb(name: str) -> Verb:
         from plugin.verbs import report as report_verb
 
         return report_verb
+    if name == "clean":
+        from plugin.verbs import clean as clean_verb
+
+        return clean_verb
     if name == "export":
         from plugin.verbs import export as export_verb
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DENOISE_MODES", "EXR_COMPRESSIONS", "FLOAT_DEPTHS", "GUIDE_KINDS", "PAINT_STYLES"]
+__all__ = ["DENOISE_MODES", "EXR_COMPRESSIONS", "FLOAT_DEPTHS", "GUIDE_KINDS", "PAINT_STYLES", "UNPAINTED_MODES"]
 
 DENOISE_MODES = ("aware", "published")
 """How to denoise: with a test for occlusion, or without one as published."""
@@ -15,6 +15,9 @@ FLOAT_DEPTHS = ("half", "float")
 
 EXR_COMPRESSIONS = ("none", "rle", "zips", "zip", "piz", "pxr24", "b44", "b44a", "dwaa", "dwab")
 """Compressions of EXR that every OpenEXR 2 reads."""
+
+UNPAINTED_MODES = ("plate", "translate")
+"""What becomes of what is not painted: it stays as the plate has it, or the look makes of it what it thinks best."""
 
 PAINT_STYLES = ("oil", "impressionist", "expressionist", "gouache", "pastel")
 """How the painter paints."""

@@ -23,7 +23,7 @@ import psutil
 
 from engine.base.errors import NoPermissionError, OutputError
 
-__all__ = ["STALE_AFTER_S", "clean_temporaries", "output_error", "replacing"]
+__all__ = ["STALE_AFTER_S", "clean_temporaries", "output_error", "replacing", "stale_temporaries"]
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +105,23 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def clean_temporaries(folder: Path | str) -> list[Path]:
-    """Removes stale temporaries of ours from ``folder`` and returns their paths.
+    """Removes the stale temporaries of ``folder`` and returns their paths."""
+    removed = []
+    for path in stale_temporaries(folder):
+        with suppress(OSError):
+            path.unlink()
+            removed.append(path)
+            log.info("removed the stale temporary %s", path)
+    return removed
+
+
+def stale_temporaries(folder: Path | str) -> list[Path]:
+    """Temporaries of ours in ``folder`` that nobody is writing any more.
 
     Stale is one whose process ran on this host and is gone, or one that is older than an hour. A young temporary of
     another host is left alone, because its process cannot be seen from here.
     """
-    removed = []
+    stale = []
     with suppress(OSError):
         for path in sorted(Path(folder).iterdir()):
             match = _TEMPORARY.match(path.name)
@@ -120,7 +131,5 @@ def clean_temporaries(folder: Path | str) -> list[Path]:
                 old = time.time() - path.stat().st_mtime > STALE_AFTER_S
                 gone = match["host"] == _host_tag() and not psutil.pid_exists(int(match["pid"]))
                 if old or gone:
-                    path.unlink()
-                    removed.append(path)
-                    log.info("removed the stale temporary %s", path)
-    return removed
+                    stale.append(path)
+    return stale

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     from engine.color.config import ColorConfig
     from engine.training.export.look import build_look
     from engine.training.job.job import Settings
-    from engine.training.model.carry_graph import StoredExemplar
+    from engine.training.model.carry import StoredExemplar
     from engine.training.model.network import Architecture, Translator
     from engine.training.model.texler import GeneratorJ
 

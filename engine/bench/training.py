@@ -31,7 +31,7 @@ CHECK_EVERY_S = 5.0
 LIMIT_S, QUICK_LIMIT_S = 30.0, 1.0
 BLOCK_S, QUICK_BLOCK_S = 2.0, 0.1
 """Seconds of steps that make one sample of steps per second."""
-ROUNDS, QUICK_ROUNDS = 5, 3
+ROUNDS, QUICK_ROUNDS = 5, 2
 RACES, QUICK_RACES = 2, 1
 RECIPES = {"ours": "paintover", REFERENCE: REFERENCE}
 

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,10 @@ import PyOpenColorIO as ocio
 
 from engine.base.arrays import Floats
 from engine.base.errors import ColorError
+from engine.color import made_spaces
+from engine.color.assignment import assign
+from engine.color.known_spaces import FILM_LOG_NAMES, LINEAR_REC709, SRGB, claim_for
+from engine.images.color_claims import ColorClaim, Encoding
 from engine.images.header import Header
 
 __all__ = ["ColorConfig"]
@@ -26,43 +31,16 @@ _BUILTIN = "ocio://default"
 _SCENE_LINEAR = "scene_linear"
 
 # Names in everyday use, and what configs of several generations call the same thing.
-_SRGB = ("srgb_texture", "srgb_tx", "sRGB - Texture", "srgb_rec709_scene", "Utility - sRGB - Texture", "sRGB")
-_LINEAR_REC709 = ("lin_rec709_srgb", "lin_rec709", "lin_srgb", "Utility - Linear - sRGB", "Linear Rec.709 (sRGB)")
 _EVERYDAY = {
-    "srgb": _SRGB,
-    "srgb texture": _SRGB,
-    "srgb_rec709_scene": _SRGB,
+    "srgb": SRGB,
+    "srgb texture": SRGB,
+    "srgb_rec709_scene": SRGB,
     "linear": (_SCENE_LINEAR,),
-    "lin_rec709": _LINEAR_REC709,
-    "lin_rec709_scene": _LINEAR_REC709,
-    "lin_srgb": _LINEAR_REC709,
+    "lin_rec709": LINEAR_REC709,
+    "lin_rec709_scene": LINEAR_REC709,
+    "lin_srgb": LINEAR_REC709,
+    "cineon": FILM_LOG_NAMES[:2],
 }
-_FILM_LOG = ("Cineon", "cineon", "ADX10", "Input - ADX - ADX10", "compositing_log")
-_INTEGER_EXTENSIONS = {
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".tif",
-    ".tiff",
-    ".tga",
-    ".bmp",
-    ".webp",
-    ".gif",
-    ".jp2",
-    ".psd",
-    ".ppm",
-}
-_FILM_EXTENSIONS = {".dpx", ".cin"}
-
-# Red, green, blue and white xy of EXR's ``chromaticities`` attribute, and aliases of the linear space they mean.
-_CHROMATICITIES = (
-    ((0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290), _LINEAR_REC709),
-    ((0.713, 0.293, 0.165, 0.830, 0.128, 0.044, 0.32168, 0.33767), ("lin_ap1", "ACEScg")),
-    ((0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767), ("lin_ap0", "ACES2065-1")),
-    ((0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290), ("lin_p3d65", "Linear P3-D65")),
-    ((0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290), ("lin_rec2020", "Linear Rec.2020")),
-)
-_XY_TOLERANCE = 5e-4
 
 
 class ColorConfig:
@@ -73,9 +51,15 @@ class ColorConfig:
     approximations, whose 4e-5 relative error would not survive a round trip.
     """
 
-    def __init__(self, config: ocio.Config, name: str) -> None:
+    def __init__(self, config: ocio.Config, name: str, *, built_in: bool = False) -> None:
+        """``built_in`` configs come with OCIO: their file rules are nobody's decision."""
         self._config = config
         self._name = name
+        self._built_in = built_in
+        self._made: dict[str, _MadeSpace] = {
+            made_spaces.FILM_LOG: _MadeSpace(made_spaces.film_log),
+        }
+        self._found: dict[str, str] = {}
         self._processors: dict[tuple[str, ...], ocio.CPUProcessor] = {}
         self._lock = threading.Lock()
         self._working = self._canonical(_SCENE_LINEAR)
@@ -111,9 +95,11 @@ class ColorConfig:
                 remedy="correct the path, or unset OCIO for the built-in config",
             ) from error
         if "://" in source:
-            return cls(config, config.getName() or source)
-        digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()[:12]
-        return cls(config, f"{config.getName() or Path(source).stem}-{digest}")
+            return cls(config, config.getName() or source, built_in=True)
+        digest = hashlib.sha256(Path(source).read_bytes())
+        for path in _tables(config):
+            digest.update(path.read_bytes())
+        return cls(config, f"{config.getName() or Path(source).stem}-{digest.hexdigest()[:12]}")
 
     @property
     def name(self) -> str:
@@ -138,7 +124,7 @@ class ColorConfig:
         Raises:
             ColorError: unknown; the message has the closest names.
         """
-        found = self._find(name)
+        found = self.find(name)
         if found:
             return found
         known = {alias.lower(): alias for alias in self._spellings()}
@@ -150,19 +136,103 @@ class ColorConfig:
         )
 
     def guess(self, hint: Header | str | None, path: Path | str) -> str:
-        """The colorspace of a file that nobody stated one for.
-
-        In this order: what the metadata names, EXR chromaticities, the config's file rules beyond the default rule,
-        the format: DPX and Cineon a film log space where the config has one, integer formats sRGB texture, float the
-        working space.
+        """The colorspace of a file that nobody stated one for, by the rule of :mod:`engine.color.assignment`.
 
         Args:
             hint: the file's header, or the name that its metadata gives, or None.
             path: the file, for its extension and the file rules.
         """
-        space, reason = self._guess(hint, Path(path))
-        log.info("%s is taken as %s: %s", path, space, reason)
-        return space
+        named = self.find(hint) if isinstance(hint, str) else ""
+        return named or assign(self, hint if isinstance(hint, Header) else None, path).colorspace
+
+    def find(self, name: str) -> str:
+        """The config's name for a colorspace, an alias, a role or an everyday name; empty where it has none."""
+        if name in self._made:
+            return name
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self._search(name)
+        return found
+
+    def by_file_rule(self, path: str) -> str:
+        """The colorspace that the config's own file rules give ``path``; empty where only the default rule does."""
+        if self._built_in or self._config.filepathOnlyMatchesDefaultRule(path):
+            return ""
+        return self._canonical(self._config.getColorSpaceFromFilepath(path)[0])
+
+    def make_from_encoding(self, encoding: Encoding) -> str:
+        """A colorspace that the config lacks, by gamut and curve; its name from here on.
+
+        Raises:
+            ColorError: the config cannot tell how it relates to its own.
+        """
+        name = str(encoding)
+        made = _MadeSpace(lambda: made_spaces.from_encoding(self._config, encoding, self._working), encoding)
+        return self._make(name, made)
+
+    def make_from_icc(self, profile: bytes, name: str) -> str:
+        """A colorspace by ICC profile; its name from here on.
+
+        Raises:
+            ColorError: not a profile of primaries and curves, or the config cannot tell how it relates to its own.
+        """
+        digest = hashlib.sha256(profile).hexdigest()[:8]
+
+        def build() -> ocio.Transform:
+            return made_spaces.from_icc(self._config, profile, name, self._working)
+
+        return self._make(f"ICC {name} {digest}", _MadeSpace(build, None, profile))
+
+    def made_encoding(self, space: str) -> Encoding | None:
+        """Of a space that :meth:`make_from_encoding` made; None for any other."""
+        made = self._made.get(space)
+        return None if made is None else made.encoding
+
+    def made_profile(self, space: str) -> bytes:
+        """Of a space that :meth:`make_from_icc` made; empty for any other."""
+        made = self._made.get(space)
+        return b"" if made is None else made.profile
+
+    def claim_for(self, space: str) -> ColorClaim:
+        """What a file that holds ``space`` can say about it."""
+        return claim_for(self, self.resolve(space))
+
+    def interop_id(self, space: str) -> str:
+        """The identifier of the Color Interop Forum that the config gives a space; empty where it has none."""
+        found = self._config.getColorSpace(space)
+        return "" if found is None or not hasattr(found, "getInteropID") else str(found.getInteropID())
+
+    def is_data(self, space: str) -> bool:
+        """Whether a space holds data and not color."""
+        found = self._config.getColorSpace(space)
+        return found is not None and bool(found.isData())
+
+    def is_picture(self, space: str) -> bool:
+        """Whether values of a space look right on a screen as they are: standard video and pictures, or data.
+
+        By the encoding that the config gives the space, else by where it puts black, gray and white.
+        """
+        found = self._config.getColorSpace(space)
+        if found is not None and found.isData():
+            return True
+        encoding = "" if found is None else str(found.getEncoding())
+        if encoding:
+            return encoding == "sdr-video"
+        try:
+            black, gray, white = self.to_working(np.array([[[0.0] * 3, [0.5] * 3, [1.0] * 3]], np.float32), space)[0]
+        except ColorError:
+            return False
+        dark = float(np.abs(black).max()) < 0.02
+        return dark and bool((white > 0.8).all() and (white < 1.25).all()) and bool((gray < 0.45).all())
+
+    def to_aces(self, rgb: Floats, colorspace: str) -> Floats:
+        """(H, W, 3) of ``colorspace`` as ACES2065-1.
+
+        Raises:
+            ColorError: the config cannot tell how its spaces relate to that.
+        """
+        processor = self._cached(("aces", self._working), lambda: made_spaces.to_aces(self._config, self._working))
+        return self._apply(processor, self.to_working(rgb, colorspace))
 
     def stated_or_guessed(self, stated: str | None, hint: Header | str | None, path: Path | str) -> str:
         """The config's own name for the colorspace that a user stated, or where none is, what :meth:`guess` finds.
@@ -185,8 +255,13 @@ class ColorConfig:
         return self._apply(self._conversion(self._working, self.resolve(colorspace)), rgb)
 
     def default_display_view(self, display: str | None = None) -> tuple[str, str]:
-        """``display``, or the config's default one, and that display's default view."""
+        """``display``, or the config's default one, and that display's default view.
+
+        Raises:
+            ColorError: an unknown display.
+        """
         display = display or self._config.getDefaultDisplay()
+        self.views(display)
         return display, self._config.getDefaultView(display)
 
     def views(self, display: str) -> list[str]:
@@ -200,6 +275,11 @@ class ColorConfig:
             raise ColorError(f"unknown display {display!r}", remedy=f"choose one of {', '.join(displays)}")
         return list(self._config.getViews(display))
 
+    def view_space(self, display: str, view: str) -> str:
+        """The colorspace that a view's values are in."""
+        name = str(self._config.getDisplayViewColorSpaceName(display, view))
+        return self._canonical(display if not name or name == "<USE_DISPLAY_NAME>" else name) or display
+
     def view_forward(self, rgb_working: Floats, display: str, view: str, looks: str = "") -> Floats:
         """Scene-linear to display values, (H, W, 3), not clipped here. ``looks`` replaces the view's own OCIO looks.
 
@@ -212,46 +292,21 @@ class ColorConfig:
         """Display values to scene-linear. Where the view clips or compresses, one of the values that it maps there."""
         return self._apply(self._view(display, view, looks, ocio.TRANSFORM_DIR_INVERSE), rgb_display)
 
-    def _guess(self, hint: Header | str | None, path: Path) -> tuple[str, str]:
-        header = hint if isinstance(hint, Header) else None
-        named = hint.colorspace_hint if isinstance(hint, Header) else hint
-        found = self._find(named) if named else ""
-        if found:
-            return found, f"its metadata says {named}"
-        found = "" if header is None else self._from_chromaticities(header)
-        if found:
-            return found, "its chromaticities say so"
-        if not self._config.filepathOnlyMatchesDefaultRule(str(path)):
-            by_rule = self._canonical(self._config.getColorSpaceFromFilepath(str(path))[0])
-            if by_rule:
-                return by_rule, "a file rule of the OCIO config says so"
-        extension = path.suffix.lower()
-        if extension in _FILM_EXTENSIONS:
-            film = next((space for space in map(self._canonical, _FILM_LOG) if space), "")
-            if film:
-                return film, "film scans are logarithmic"
-        integer = extension in _INTEGER_EXTENSIONS if header is None else header.bit_depth in {"uint8", "uint16"}
-        if integer or extension in _FILM_EXTENSIONS:
-            return self.resolve("sRGB"), "integer images are sRGB unless they say otherwise"
-        return self._working, "float images are scene-linear unless they say otherwise"
-
-    def _from_chromaticities(self, header: Header) -> str:
-        values = header.attributes.get("chromaticities")
-        if values is None or len(values) != 8:
-            return ""
-        for wanted, names in _CHROMATICITIES:
-            if np.allclose(values, wanted, atol=_XY_TOLERANCE, rtol=0.0):
-                return next((space for space in map(self._find, names) if space), "")
-        return ""
-
     def _canonical(self, name: str) -> str:
         space = self._config.getColorSpace(name)
         return "" if space is None else str(space.getName())
 
-    def _find(self, name: str) -> str:
-        """The config's name for ``name``, or nothing."""
+    def _make(self, name: str, made: _MadeSpace) -> str:
+        with self._lock:
+            self._made.setdefault(name, made)
+        self._conversion(name, self._working)
+        return name
+
+    def _search(self, name: str) -> str:
         candidates = (name, *_EVERYDAY.get(name.lower(), ()))
         found = next((space for space in map(self._canonical, candidates) if space), "")
+        if not found and name.lower() == "cineon":
+            return made_spaces.FILM_LOG
         return found or next((space for space in map(self._equivalent, candidates) if space), "")
 
     def _equivalent(self, builtin_name: str) -> str:
@@ -270,7 +325,14 @@ class ColorConfig:
         return spellings
 
     def _conversion(self, source: str, target: str) -> ocio.CPUProcessor:
-        return self._cached(("space", source, target), lambda: self._config.getProcessor(source, target))
+        def build() -> ocio.Processor:
+            if source in self._made:
+                return self._config.getProcessor(self._made[source].build())
+            if target in self._made:
+                return self._config.getProcessor(self._made[target].build(), ocio.TRANSFORM_DIR_INVERSE)
+            return self._config.getProcessor(source, target)
+
+        return self._cached(("space", source, target), build)
 
     def _view(self, display: str, view: str, looks: str, direction: ocio.TransformDirection) -> ocio.CPUProcessor:
         if view not in self.views(display):
@@ -306,6 +368,36 @@ class ColorConfig:
         if result.size:
             processor.applyRGB(result)
         return result
+
+
+@dataclass(frozen=True)
+class _MadeSpace:
+    """A colorspace that the config does not have."""
+
+    build: Callable[[], ocio.Transform]
+    """To the working space."""
+    encoding: Encoding | None = None
+    profile: bytes = b""
+
+
+def _tables(config: ocio.Config) -> list[Path]:
+    """The files that a config's transforms name, where they can be found: they change pixels as the config does."""
+    directions = (ocio.COLORSPACE_DIR_TO_REFERENCE, ocio.COLORSPACE_DIR_FROM_REFERENCE)
+    spaces = [config.getColorSpace(name) for name in config.getColorSpaceNames()]
+    pending = [space.getTransform(direction) for space in spaces for direction in directions]
+    pending += [look.getTransform() for look in config.getLooks()]
+    context, found = config.getCurrentContext(), set()
+    while pending:
+        transform = pending.pop()
+        if isinstance(transform, ocio.GroupTransform):
+            pending += list(transform)
+        elif isinstance(transform, ocio.FileTransform):
+            try:
+                found.add(Path(context.resolveFileLocation(transform.getSrc())))
+            except (ocio.Exception, ocio.ExceptionMissingFile):
+                # Whoever asks for that space is told.
+                continue
+    return sorted(path for path in found if path.is_file())
 
 
 _loaded: dict[tuple[str, tuple[int, int]], ColorConfig] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,13 +11,11 @@ from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError
 from engine.color.config import ColorConfig
-from engine.images.header import Header, erase_attributes
 
 __all__ = ["read_image", "write_image"]
 
 _FLOAT_SUFFIXES = {".exr", ".hdr"}
 _FLOAT_DEPTHS = {"half", "float"}
-_COLOR_CLAIMS = "chromaticities|oiio:ColorSpace|colorspace|ColorSpace|nuke/input/colorspace|ICCProfile.*|CICP"
 
 
 def read_image(path: str | Path, *, colorspace: str | None = None, working: str | None = None) -> Floats:
@@ -63,8 +60,9 @@ def write_image(
         path: the extension selects the format.
         rgb: (H, W, 3), floating point, not multiplied by alpha. NaN becomes 0; other values are kept where the format
             holds them, and integer formats clip.
-        colorspace: OCIO name of what the file shall hold; None for what :func:`read_image` takes such a file for: by
-            the OCIO config's rules, else scene-linear in float formats and sRGB in others.
+        colorspace: OCIO name of what the file shall hold, and say that it holds; None for what :func:`read_image` takes
+            a file for that does not say: by the OCIO config's rules, else scene-linear in float formats and sRGB in
+            others.
         working: OCIO name of ``rgb``; None for the config's ``scene_linear``.
         like: a file of the same size whose metadata, windows, alpha and other layers to keep, such as the plate.
         alpha: (H, W), 0..1; None for that of ``like``.
@@ -88,15 +86,15 @@ def write_image(
     # An integer format with float pixels is read back by those.
     float_pixels = bit_depth in _FLOAT_DEPTHS and Path(path).suffix.lower() not in _FLOAT_SUFFIXES
     space = config.resolve(colorspace or (held if float_pixels else config.guess(None, path)))
-    header = None if like is None else images.read(like).header
     images.write(
         path,
         _converted(config, pixels, held, space),
-        like=None if header is None else _without_color_claims(header),
+        like=None if like is None else images.read(like).header,
         alpha=alpha,
         extra=extra,
         bit_depth=bit_depth,
         compression=compression,
+        color=config.claim_for(space),
     )
 
 
@@ -107,13 +105,3 @@ def _converted(config: ColorConfig, rgb: Floats, source: str, target: str) -> Fl
         return np.ascontiguousarray(rgb, np.float32)
     pixels = config.to_working(rgb, source)
     return pixels if target == config.working else config.from_working(pixels, target)
-
-
-def _without_color_claims(header: Header) -> Header:
-    """A header that does not name the colorspace of its own file's pixels, for other ones."""
-    part = header.parts[header.index]
-    spec = part.spec.copy()
-    erase_attributes(spec, _COLOR_CLAIMS)
-    parts = list(header.parts)
-    parts[header.index] = dataclasses.replace(part, spec=spec)
-    return dataclasses.replace(header, parts=tuple(parts))

@@ -18,8 +18,11 @@ import numpy as np
 from engine import images
 from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError
+from engine.base.frames import MOVIE_SUFFIXES
 from engine.base.temporaries import replacing
+from engine.color.assignment import assign, is_display_referred
 from engine.color.config import ColorConfig
+from engine.images import movies
 from engine.images.files import Image
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
@@ -32,6 +35,8 @@ __all__ = [
     "find_key_transform",
     "fit_to_data_window",
     "is_untouched_export",
+    "key_transform",
+    "write_key",
 ]
 
 log = logging.getLogger(__name__)
@@ -39,6 +44,8 @@ log = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 SUFFIX = ".paintover.json"
+_KEY = "key"
+"""The fact of an image that holds the same as its sidecar, but for the image's own hash."""
 ROUND_TRIP_TOLERANCE = 1e-3
 """In display values, 0..1: a quarter of an 8-bit code."""
 
@@ -61,9 +68,9 @@ class KeyTransform:
     """
 
     display: str
-    """OCIO display."""
+    """OCIO display; empty for a display-referred plate, which is exported as it is."""
     view: str
-    """OCIO view of that display."""
+    """OCIO view of that display; empty likewise."""
     colorspace: str
     """The plate's."""
     config: str
@@ -94,8 +101,20 @@ class KeyTransform:
         if not math.isfinite(self.round_trip):
             raise InputError(f"a round trip error of {self.round_trip} is no number")
 
+    @property
+    def taken(self) -> str:
+        """What a painting on it is taken as: "DISPLAY / VIEW", or the plate's colorspace."""
+        return f"{self.display} / {self.view}" if self.view else self.colorspace
+
+    def exported_space(self, config: ColorConfig) -> str:
+        """The colorspace of the exported image."""
+        return config.view_space(self.display, self.view) if self.view else self.colorspace
+
     def shown(self, plate: Image, config: ColorConfig) -> Floats:
         """The image that was exported, from its plate: (h, w, 3) of the display window, quantized, in 0..1."""
+        if not self.view:
+            own = np.clip(np.nan_to_num(plate.header.to_display(plate.rgb), nan=0.0), 0.0, 1.0)
+            return _quantized(own, self.bit_depth)
         scene = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
         return _quantized(self._forward(scene, config), self.bit_depth)
 
@@ -112,7 +131,10 @@ class KeyTransform:
         """
         if config.name != self.config:
             log.warning("the key was exported with the OCIO config %s, and %s is in use", self.config, config.name)
-        scene = config.view_inverse(rgb, self.display, self.view) * np.float32(2.0**-self.exposure)
+        if self.view:
+            scene = config.view_inverse(rgb, self.display, self.view) * np.float32(2.0**-self.exposure)
+        else:
+            scene = config.to_working(rgb, self.colorspace)
         scene = np.nan_to_num(scene, nan=0.0, posinf=65504.0, neginf=-65504.0)
         if plate is None:
             return scene
@@ -128,6 +150,8 @@ class KeyTransform:
         return np.where(untouched[..., None], original, scene)
 
     def _forward(self, scene: Floats, config: ColorConfig) -> Floats:
+        if not self.view:
+            return np.clip(np.nan_to_num(config.from_working(scene, self.colorspace), nan=0.0), 0.0, 1.0)
         shown = config.view_forward(scene * np.float32(2.0**self.exposure), self.display, self.view)
         return np.clip(np.nan_to_num(shown, nan=0.0), 0.0, 1.0)
 
@@ -149,17 +173,18 @@ def export_key(
     view: str | None = None,
     exposure: float = 0.0,
 ) -> KeyTransform:
-    """Exports one plate frame for painting and writes its sidecar ``<out_path>.paintover.json``.
+    """Exports one plate frame for painting; how is written into the image, and beside it as ``.paintover.json``.
 
     The image is the plate's display window, black where the plate has no pixels, with the plate's alpha unless that is
     the same everywhere. ``round_trip`` and
     ``warning`` of the result say how well this view can be inverted on this frame.
 
     Args:
-        plate_path: the frame's file.
+        plate_path: the frame's file, or the movie that holds it.
         out_path: .png or .tif for 16 bits, .jpg for 8 (whose losses hide which pixels were left alone).
-        colorspace: the plate's; None for what the file and the config say.
-        display: OCIO display; the config's default where None.
+        colorspace: the plate's; None for what the file and the OCIO config say.
+        display: OCIO display; where display, view and exposure are all left out, a display-referred plate is exported
+            as it is, and any other through the config's default display.
         view: one of its views; the default one where None.
         exposure: stops to brighten by, to paint in a dark frame.
 
@@ -171,37 +196,97 @@ def export_key(
     """
     plate_path, out_path = Path(plate_path), Path(out_path)
     check_key_output(out_path)
-    depth = "uint8" if out_path.suffix.lower() in _EIGHT_BIT else "uint16"
-    plate = images.read(plate_path, frame=frame)
-    display, default_view = config.default_display_view(display)
-    transform = KeyTransform(
-        display=display,
-        view=view or default_view,
-        colorspace=config.stated_or_guessed(colorspace, plate.header, plate_path),
-        config=config.name,
-        exposure=exposure,
-        frame=frame,
-        plate=plate_path.name,
-        plate_sha256=file_sha256(plate_path),
-        bit_depth=depth,
-        width=plate.header.display[2],
-        height=plate.header.display[3],
-        round_trip=0.0,
-        warning="",
+    plate = _plate_frame(plate_path, frame)
+    transform = key_transform(
+        plate, plate_path, frame, config, colorspace, out_path, display=display, view=view, exposure=exposure
     )
     shown = transform.shown(plate, config)
-    error = transform.round_trip_error(shown, config)
-    warning = _warning(transform, error, plate, config)
-    transform = replace(transform, round_trip=float(error.max(initial=0.0)), warning=warning)
-    if warning:
-        log.warning("frame %d: %s", frame, warning)
+    if transform.view:
+        error = transform.round_trip_error(shown, config)
+        warning = _warning(transform, error, plate, config)
+        transform = replace(transform, round_trip=float(error.max(initial=0.0)), warning=warning)
+        if warning:
+            log.warning("frame %d: %s", frame, warning)
 
     alpha = plate.alpha
     if alpha is not None:
         alpha = np.clip(plate.header.to_display(alpha), 0.0, 1.0)
         alpha = alpha if float(np.ptp(alpha)) > 0.0 else None
-    images.write(out_path, shown, alpha=alpha, bit_depth=depth)
-    transform = replace(transform, image_sha256=file_sha256(out_path))
+    return write_key(out_path, shown, transform, config, alpha=alpha, untouched=True)
+
+
+def _plate_frame(path: Path, frame: int) -> Image:
+    movie = path.suffix.lower() in MOVIE_SUFFIXES
+    return movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
+
+
+def key_transform(
+    plate: Image,
+    plate_path: Path,
+    frame: int,
+    config: ColorConfig,
+    colorspace: str | None,
+    out_path: Path,
+    *,
+    display: str | None = None,
+    view: str | None = None,
+    exposure: float = 0.0,
+) -> KeyTransform:
+    """How a frame is shown for painting, by the one rule for ``key``, ``paint`` and pictures; see :func:`export_key`.
+
+    Raises:
+        InputError: an exposure out of range.
+        ColorError: unknown colorspace, display or view.
+    """
+    space = assign(config, plate.header, plate_path, colorspace).colorspace
+    as_it_is = display is None and view is None and not exposure and is_display_referred(config, space, plate.header)
+    if as_it_is:
+        display = view = ""
+    else:
+        display, default_view = config.default_display_view(display)
+        view = view or default_view
+    return KeyTransform(
+        display=display,
+        view=view,
+        colorspace=space,
+        config=config.name,
+        exposure=exposure,
+        frame=frame,
+        plate=plate_path.name,
+        plate_sha256=file_sha256(plate_path),
+        bit_depth="uint8" if out_path.suffix.lower() in _EIGHT_BIT else "uint16",
+        width=plate.header.display[2],
+        height=plate.header.display[3],
+        round_trip=0.0,
+        warning="",
+    )
+
+
+def write_key(
+    out_path: Path,
+    shown: Floats,
+    transform: KeyTransform,
+    config: ColorConfig,
+    *,
+    alpha: Floats | None = None,
+    untouched: bool = False,
+) -> KeyTransform:
+    """Writes an image to paint on, or a painting, with its transform inside and beside it.
+
+    Args:
+        shown: (h, w, 3) display values in 0..1, of the transform's size.
+        alpha: (h, w).
+        untouched: whether nobody painted on it yet.
+
+    Raises:
+        OutputError: nothing could be written.
+    """
+    facts = asdict(transform)
+    text = json.dumps({"version": FORMAT_VERSION, **facts}, sort_keys=True, allow_nan=False)
+    claim = config.claim_for(transform.exported_space(config))
+    images.write(out_path, shown, alpha=alpha, bit_depth=transform.bit_depth, provenance={_KEY: text}, color=claim)
+    if untouched:
+        transform = replace(transform, image_sha256=file_sha256(out_path))
     document = json.dumps({"version": FORMAT_VERSION, **asdict(transform)}, indent=2, sort_keys=True, allow_nan=False)
     with replacing(_sidecar(out_path)) as temporary:
         temporary.write_text(document + "\n", encoding="utf-8")
@@ -230,36 +315,55 @@ def check_key_output(path: Path | str) -> None:
 
 
 def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
-    """The transform of an exported key, from the sidecar beside the painting; None where there is none.
+    """The transform of an exported key; None where neither the painting holds it nor a sidecar beside it does.
 
-    A painting saved under another extension is found by its stem.
+    Where a painting and the sidecar of its name speak of different exports, the painting is right: it may have been
+    saved over another one. A painting saved under another extension is found by its stem.
 
     Raises:
-        ImageError: the sidecar is damaged or of a newer version.
+        ImageError: what is found is damaged or of a newer version.
     """
     painting = Path(painting_path)
+    text = images.read_provenance(painting).get(_KEY)
+    inside = _parsed(text, painting) if text else None
     own = _sidecar(painting)
-    found = [own] if own.is_file() else []
-    if not found and painting.parent.is_dir():
-        for path in sorted(painting.parent.iterdir()):
-            if path.name.endswith(SUFFIX) and Path(path.name.removesuffix(SUFFIX)).stem == painting.stem:
-                found.append(path)
-    if not found:
-        return None
+    if own.is_file():
+        beside = _read(own)
+        same = inside is None or replace(beside, image_sha256="") == inside
+        return beside if same else inside
+    if inside is not None or not painting.parent.is_dir():
+        return inside
+    for path in sorted(painting.parent.iterdir()):
+        if path.name.endswith(SUFFIX) and Path(path.name.removesuffix(SUFFIX)).stem == painting.stem:
+            return _read(path)
+    return None
+
+
+def _read(sidecar: Path) -> KeyTransform:
     try:
-        document = json.loads(found[0].read_text(encoding="utf-8"))
+        text = sidecar.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _damaged(sidecar) from error
+    return _parsed(text, sidecar)
+
+
+def _parsed(text: str, path: Path) -> KeyTransform:
+    try:
+        document = json.loads(text)
         version = int(document["version"])
         document.setdefault("image_sha256", "")
         transform = None
         if version == FORMAT_VERSION:
             transform = KeyTransform(**{field.name: document[field.name] for field in fields(KeyTransform)})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-        raise ImageError(
-            "the sidecar of the exported key is damaged", path=found[0], remedy="export the key again"
-        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        raise _damaged(path) from error
     if transform is None:
-        raise ImageError(f"the key's sidecar has version {version}", path=found[0], remedy="update Paintover")
+        raise ImageError(f"the key's sidecar has version {version}", path=path, remedy="update Paintover")
     return transform
+
+
+def _damaged(path: Path) -> ImageError:
+    return ImageError("the sidecar of the exported key is damaged", path=path, remedy="export the key again")
 
 
 def is_untouched_export(image: Path | str) -> bool:

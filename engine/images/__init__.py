@@ -3,7 +3,7 @@
 ``images.read(path)`` and ``images.write(path, ...)`` are this package's door; :mod:`engine.images.movies` is another.
 """
 
-from engine.images.files import Image, check, clean_temporaries, read, read_matte, write
+from engine.images.files import Image, check, clean_temporaries, read, read_header, read_matte, write
 from engine.images.provenance import read_provenance
 
-__all__ = ["Image", "check", "clean_temporaries", "read", "read_matte", "read_provenance", "write"]
+__all__ = ["Image", "check", "clean_temporaries", "read", "read_header", "read_matte", "read_provenance", "write"]

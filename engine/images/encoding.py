@@ -14,6 +14,7 @@ from engine.base.arrays import Floats
 from engine.base.compression import is_lossless
 from engine.base.errors import ImageError, InputError
 from engine.images import provenance as provenance_fields
+from engine.images.color_claims import erase_claims
 from engine.images.header import ColorChannels, Header, Layer, Part, erase_attributes
 
 __all__ = [
@@ -39,8 +40,8 @@ _LEAST_ALPHA = 1e-8
 
 # What of a plate's metadata describes its encoding and not the picture: dropped when the format changes.
 _ENCODING_OF_FORMAT = (
-    r"(oiio|png|jpeg|tiff|dpx|openexr|targa|webp|bmp|pnm|jpegxl|gif|ICCProfile)(:.*)?"
-    r"|CICP|chromaticities|compression|planarconfig|Orientation|name|view|worldto(camera|screen|NDC)"
+    r"(oiio|png|jpeg|tiff|dpx|openexr|targa|webp|bmp|pnm|jpegxl|gif)(:.*)?"
+    r"|compression|planarconfig|Orientation|name|view|worldto(camera|screen|NDC)"
 )
 # Sizes and counts of the file that was read, wrong or meaningless in the one that is written.
 _STALE_STRUCTURE = r"openexr:(chunkCount|lineOrder|levelmode|roundingmode)|oiio:(subimages|subimagename|RowsPerChunk)"
@@ -212,6 +213,7 @@ def _foreign_spec(like: Header | None, width: int, height: int) -> oiio.ImageSpe
         for item in like.spec.extra_attribs:
             spec.attribute(item.name, item.type, item.value)
         erase_attributes(spec, _ENCODING_OF_FORMAT)
+        erase_claims(spec)
     provenance_fields.detach(spec)
     return spec
 

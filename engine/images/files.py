@@ -24,11 +24,22 @@ from engine.base.arrays import Floats
 from engine.base.errors import ImageError, OutputError, PaintoverError
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.images import provenance as provenance_fields
+from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
-from engine.images.header import Header, Layer, Part, find_color
+from engine.images.header import ColorChannels, Header, Layer, Part, find_color
 from engine.images.provenance import read_provenance
 
-__all__ = ["Header", "Image", "check", "clean_temporaries", "read", "read_matte", "read_provenance", "write"]
+__all__ = [
+    "Header",
+    "Image",
+    "check",
+    "clean_temporaries",
+    "read",
+    "read_header",
+    "read_matte",
+    "read_provenance",
+    "write",
+]
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +85,7 @@ def read(path: Path | str, *, frame: int | None = None) -> Image:
         specs = _specs(source)
         if any(spec.deep for spec in specs):
             raise ImageError("deep EXR is not supported", frame=frame, path=path, remedy="flatten it (DeepToImage)")
-        found = find_color(tuple(tuple(spec.channelnames) for spec in specs))
-        if found is None:
-            names = ", ".join(name for spec in specs for name in spec.channelnames)
-            raise ImageError(f"no R, G, B or Y among the channels {names}", frame=frame, path=path)
-        index, color = found
+        index, color = _picture(specs, path, frame)
         file_format = str(source.format_name())
         parts = []
         stored: dict[str, Layer] = {}
@@ -96,8 +103,25 @@ def read(path: Path | str, *, frame: int | None = None) -> Image:
     associated = file_format in _ASSOCIATED_FORMATS and not specs[index].get_int_attribute("oiio:UnassociatedAlpha", 0)
     if alpha is not None and associated:
         rgb /= divisor(alpha)[..., None]
-    header = Header(tuple(parts), index, color, alpha, file_format, associated)
+    claims = claims_of_header(path, specs[index], file_format)
+    header = Header(tuple(parts), index, color, alpha, file_format, associated, claims)
     return Image(rgb, alpha, header, 0 if bad is None else int(bad.sum()), bad)
+
+
+def read_header(path: Path | str, *, frame: int | None = None) -> Header:
+    """What ``read`` gives without pixels: no layers and no alpha, for questions about size, format and color.
+
+    Raises:
+        ImageError: missing, empty, not an image, or without channels that could be a picture.
+    """
+    path = Path(path)
+    with _opened(path, frame, whole=False) as source:
+        specs = _specs(source)
+        index, color = _picture(specs, path, frame)
+        file_format = str(source.format_name())
+    associated = file_format in _ASSOCIATED_FORMATS and not specs[index].get_int_attribute("oiio:UnassociatedAlpha", 0)
+    claims = claims_of_header(path, specs[index], file_format)
+    return Header(tuple(Part(spec, {}) for spec in specs), index, color, None, file_format, associated, claims)
 
 
 def read_matte(path: Path | str, *, frame: int | None = None) -> Floats:
@@ -152,6 +176,7 @@ def write(
     provenance: Mapping[str, str] | None = None,
     bit_depth: str | None = None,
     compression: str | None = None,
+    color: ColorClaim | None = None,
 ) -> None:
     """Writes one image, whole or not at all, and decodes it again before it takes its name.
 
@@ -167,6 +192,8 @@ def write(
         provenance: facts for ``read_provenance``.
         bit_depth: "uint8", "uint16", "half" or "float". EXR defaults to half, integer formats to the plate's depth.
         compression: OIIO's name with an optional quality, such as "dwaa:45" or "jpeg:98". EXR defaults to ZIP.
+        color: what the file shall say about its color, in the way of its format and in place of what ``like`` says;
+            None for what ``like`` says where the format stays, and nothing otherwise.
 
     Raises:
         ImageError: the size differs from ``like``'s, or the format or depth cannot be written.
@@ -194,6 +221,8 @@ def write(
             log.info("%s has no place for the channels %s", path.name, ", ".join(extra))
         plan = [plan_flat(rgb, alpha, like, file_format, depth, compression, bool(writer.supports("alpha")))]
     picture = like.index if like is not None and file_format == "openexr" else 0
+    if color is not None:
+        write_claim(plan[picture].spec, file_format, color)
     provenance_fields.attach(plan[picture].spec, file_format, provenance or {})
     with replacing(path) as temporary:
         if file_format == "jpeg":
@@ -215,7 +244,7 @@ def write(
 
 
 @contextmanager
-def _opened(path: Path, frame: int | None) -> Iterator[oiio.ImageInput]:
+def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oiio.ImageInput]:
     try:
         if not path.exists():
             raise ImageError("there is no such image", frame=frame, path=path, remedy="check the path and the frames")
@@ -223,7 +252,7 @@ def _opened(path: Path, frame: int | None) -> Iterator[oiio.ImageInput]:
             raise ImageError("a folder, not an image", frame=frame, path=path)
         if path.stat().st_size == 0:
             raise ImageError("the image is empty (0 bytes)", frame=frame, path=path, remedy="render or copy it again")
-        if path.suffix.lower() == ".png":
+        if whole and path.suffix.lower() == ".png":
             _check_png_chunks(path, frame)
     except OSError as error:
         raise ImageError(f"cannot read: {error.strerror}", frame=frame, path=path) from error
@@ -239,6 +268,14 @@ def _opened(path: Path, frame: int | None) -> Iterator[oiio.ImageInput]:
         yield source
     finally:
         source.close()
+
+
+def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None) -> tuple[int, ColorChannels]:
+    found = find_color(tuple(tuple(spec.channelnames) for spec in specs))
+    if found is None:
+        names = ", ".join(name for spec in specs for name in spec.channelnames)
+        raise ImageError(f"no R, G, B or Y among the channels {names}", frame=frame, path=path)
+    return found
 
 
 def _check_png_chunks(path: Path, frame: int | None) -> None:

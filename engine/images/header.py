@@ -14,6 +14,7 @@ import OpenImageIO as oiio
 
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError
+from engine.images.color_claims import ColorClaim
 
 __all__ = ["ColorChannels", "Header", "Layer", "Part", "erase_attributes", "find_color"]
 
@@ -21,7 +22,6 @@ Layer = npt.NDArray[Any]
 """One channel's (H, W) pixels in the format they are stored in: float16, float32 or uint32."""
 
 _PREFERRED_PREFIXES = ("", "rgba.", "beauty.")
-_HINTS = ("oiio:ColorSpace", "colorspace", "ColorSpace", "nuke/input/colorspace")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Header:
     """OIIO's name: "openexr", "png", "tiff", "jpeg", "dpx" ..."""
     associated: bool
     """Whether the file's color is multiplied by its alpha."""
+    claims: tuple[ColorClaim, ...] = ()
+    """What the file itself says about its color, the strongest first."""
 
     @property
     def spec(self) -> oiio.ImageSpec:
@@ -107,15 +109,6 @@ class Header:
     def bits_per_sample(self) -> int:
         """Significant bits of integer color, such as 10 for most DPX; 0 where the file does not say."""
         return int(self.spec.get_int_attribute("oiio:BitsPerSample", 0))
-
-    @property
-    def colorspace_hint(self) -> str | None:
-        """The colorspace that the metadata names, unchecked."""
-        for name in _HINTS:
-            value = self.spec.get_string_attribute(name)
-            if value:
-                return str(value)
-        return None
 
     @cached_property
     def attributes(self) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ from engine.base.arrays import Bytes
 from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
+from engine.images.color_claims import ColorClaim, claims_of_cicp
 from engine.images.header import ColorChannels, Header, Part
 
 __all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
@@ -40,7 +41,6 @@ log = logging.getLogger(__name__)
 _IDLE_DECODERS = 4
 _KNOWN_MOVIES = 32
 _HD_LINES = 720
-_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 # Shares of red and blue in luma, by the matrix codes of ITU-T H.273, table 4.
 _BT709, _BT601 = (0.2126, 0.0722), (0.299, 0.114)
 _LUMA = {1: _BT709, 4: (0.30, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
@@ -188,6 +188,8 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
 def extract(path: Path | str, out_pattern: str, frames: Iterable[int]) -> list[Path]:
     """Writes frames of a movie as images, frame ``n`` to the pattern's file ``n``, and returns their paths.
 
+    The images say of their color what the movie says.
+
     Raises:
         ImageError: as :func:`read_frame`.
         OutputError: an image cannot be written.
@@ -197,7 +199,8 @@ def extract(path: Path | str, out_pattern: str, frames: Iterable[int]) -> list[P
     for number in frames:
         image = read_frame(path, number)
         out = sequence.path(number)
-        images.write(out, image.rgb, bit_depth=image.header.bit_depth)
+        claim = next(iter(image.header.claims), ColorClaim("a movie that does not say"))
+        images.write(out, image.rgb, bit_depth=image.header.bit_depth, color=claim)
         written.append(out)
     return written
 
@@ -267,9 +270,6 @@ def _encoder() -> tuple[str, dict[str, str]]:
 
 def _image(frame: Any) -> images.Image:
     """A decoded frame as RGB by its own matrix and range."""
-    transfer = _HDR_TRANSFERS.get(int(frame.color_trc))
-    if transfer:
-        log.warning("the movie is HDR (%s), which is read as if it were display-referred sRGB", transfer)
     bits = max(component.bits for component in frame.format.components)
     if frame.format.is_rgb or len(frame.format.components) < 3:
         stored = frame.reformat(format="rgb24" if bits <= 8 else "rgb48le").to_ndarray()
@@ -281,8 +281,13 @@ def _image(frame: Any) -> images.Image:
     rgb = np.ascontiguousarray(np.rot90(rgb, round((frame.rotation or 0) / 90) % 4))
     spec = oiio.ImageSpec(rgb.shape[1], rgb.shape[0], 3, "uint8" if bits <= 8 else "uint16")
     spec.attribute("oiio:BitsPerSample", bits)
-    header = Header((Part(spec, {}),), 0, ColorChannels(("R", "G", "B"), None), None, "movie", False)
+    header = Header((Part(spec, {}),), 0, ColorChannels(("R", "G", "B"), None), None, "movie", False, _claims(frame))
     return images.Image(rgb, None, header, 0, None)
+
+
+def _claims(frame: Any) -> tuple[ColorClaim, ...]:
+    """What the stream's tags say; the values of a decoded frame are those of its container and its codec."""
+    return claims_of_cicp(int(frame.color_primaries), int(frame.color_trc), "the movie's tags")
 
 
 def _from_yuv(frame: Any, bits: int) -> npt.NDArray[np.float32]:

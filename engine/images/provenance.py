@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import OpenImageIO as oiio
 
-__all__ = ["FORMATS", "attach", "detach", "file_sha256", "read_provenance", "stamp_dpx"]
+__all__ = ["FORMATS", "attach", "detach", "facts_of", "file_sha256", "read_provenance", "stamp_dpx"]
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +85,21 @@ def read_provenance(path: Path | str) -> dict[str, str]:
         facts: dict[str, str] = {}
         index = 0
         while handle.seek_subimage(index, 0):
-            spec = handle.spec()
-            facts.update(_split(spec.get_string_attribute(_DESCRIPTION))[1])
-            for attribute in spec.extra_attribs:
-                if attribute.name.startswith(_PREFIX) and attribute.name != _PIXELS:
-                    facts[attribute.name.removeprefix(_PREFIX)] = str(attribute.value)
+            facts.update(facts_of(handle.spec()))
             index += 1
         handle.geterror()
         return facts
     finally:
         handle.close()
+
+
+def facts_of(spec: oiio.ImageSpec) -> dict[str, str]:
+    """What :func:`attach` put into ``spec``, read back from a file of any format but DPX."""
+    facts = _split(spec.get_string_attribute(_DESCRIPTION))[1]
+    for attribute in spec.extra_attribs:
+        if attribute.name.startswith(_PREFIX) and attribute.name != _PIXELS:
+            facts[attribute.name.removeprefix(_PREFIX)] = str(attribute.value)
+    return facts
 
 
 def stamp_dpx(path: Path, facts: Mapping[str, str], created: str) -> None:

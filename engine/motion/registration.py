@@ -21,7 +21,7 @@ from numba import njit
 
 from engine.base.arrays import Floats
 
-__all__ = ["Picture", "picture", "refined"]
+__all__ = ["ImageGradients", "image_gradients", "refined"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -68,7 +68,7 @@ _SMALLEST = 16
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageGradients:
     """A frame as it is registered."""
 
     color: Floats
@@ -80,17 +80,17 @@ class Picture:
     dy: Floats
 
 
-def picture(color: Floats) -> Picture:
+def image_gradients(color: Floats) -> ImageGradients:
     """Prepare a frame (H, W, 3), working encoding, 0..1."""
     soft = np.asarray(cv2.GaussianBlur(color, (0, 0), _SOFTENED_PX, borderType=cv2.BORDER_REFLECT_101), np.float32)
     luma = np.asarray(soft @ _LUMA, np.float32)
     dx, dy = (
         cv2.filter2D(luma, -1, kernel, borderType=cv2.BORDER_REFLECT_101) for kernel in (_DERIVATIVE, _DERIVATIVE.T)
     )
-    return Picture(soft, luma, np.asarray(dx, np.float32), np.asarray(dy, np.float32))
+    return ImageGradients(soft, luma, np.asarray(dx, np.float32), np.asarray(dy, np.float32))
 
 
-def refined(flow: Floats, confidence: Floats, here: Picture, there: Picture) -> Floats:
+def refined(flow: Floats, confidence: Floats, here: ImageGradients, there: ImageGradients) -> Floats:
     """A flow (H, W, 2) from ``here`` to ``there``, pixels, registered.
 
     Args:

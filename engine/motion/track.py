@@ -17,7 +17,7 @@ import numpy as np
 from engine.base.arrays import Bytes, Floats
 from engine.color import shaper
 from engine.motion.flow import compose, estimate, inside, luma8, pull
-from engine.motion.registration import Picture, picture, refined
+from engine.motion.registration import ImageGradients, image_gradients, refined
 
 __all__ = ["FrameFeatures", "Track", "advance", "begin", "flatness", "frame_features"]
 
@@ -49,7 +49,7 @@ class FrameFeatures:
     """(H, W): how much detail there is around each pixel."""
     noise: float
     """The contrast that grain alone makes, as far as the flattest parts of the picture tell."""
-    picture: Picture
+    gradients: ImageGradients
     """For registration."""
 
 
@@ -71,7 +71,7 @@ def frame_features(linear: Floats) -> FrameFeatures:
     detail = color - _blur(color, _SURROUND)
     contrast = np.sqrt(_blur(np.square(detail).mean(axis=2), 2 * _DETAIL))
     noise = min(float(np.percentile(contrast, _FLATTEST)), _NOISIEST)
-    return FrameFeatures(luma8(color), color, detail, contrast, noise, picture(color))
+    return FrameFeatures(luma8(color), color, detail, contrast, noise, image_gradients(color))
 
 
 def begin(key: FrameFeatures) -> Track:
@@ -109,7 +109,7 @@ def _matched(chained: Floats, here: FrameFeatures, there: FrameFeatures) -> Floa
     """The chained flow or the direct match that starts from it, whichever is better, registered."""
     flow, mismatch = _better(chained, estimate(here.gray, there.gray, chained), here, there)
     trusted = np.exp(-np.square(mismatch / _MISMATCH)).astype(np.float32)
-    return refined(flow, trusted, here.picture, there.picture)
+    return refined(flow, trusted, here.gradients, there.gradients)
 
 
 def _better(first: Floats, second: Floats, here: FrameFeatures, there: FrameFeatures) -> tuple[Floats, Floats]:
@@ -139,7 +139,7 @@ def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: Frame
     # Grain is another one in every frame and says nothing against a track.
     mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
     # Where there is nothing to see but grain, one place is as good as its neighbor.
-    tolerance = 2.0 + 6.0 * _flat(contrast, noise)
+    tolerance = 3.0 + 5.0 * _flat(contrast, noise)
     round_trip = np.sqrt(np.square(to_key + pull(from_key, to_key)).sum(axis=2))
     here, there = _blur(frame.color, 4.0), _blur(np.asarray(pull(key.color, to_key), np.float32), 4.0)
     tone = np.abs(here - there * _light(here, there)[..., None]).mean(axis=2)

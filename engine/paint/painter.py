@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError
+from engine.color.keys import key_transform, write_key
 from engine.paint.strokes import Brush, Canvas, Strokes, bristle_texture, stroke_directions, trace
 from engine.shot.plate import PlateReader
 
@@ -242,7 +242,7 @@ def paint(
 
 
 def paint_frame(plate: PlateReader, frame: int, out_path: Path, style_name: str, seed: int) -> None:
-    """Paint one plate frame into an 8-bit sRGB image.
+    """Paint one plate frame, shown as ``paintover key`` shows it, into an 8-bit image that says how it was shown.
 
     Args:
         plate: reads the frame.
@@ -259,8 +259,11 @@ def paint_frame(plate: PlateReader, frame: int, out_path: Path, style_name: str,
     """
     if style_name not in PRESETS:
         raise InputError(f"no style {style_name!r}", remedy=f"use one of {', '.join(PRESETS)}")
-    painted = paint(plate.srgb(frame), style=PRESETS[style_name], seed=seed)
-    images.write(out_path, painted, bit_depth="uint8")
+    read = plate.read(frame)
+    transform = key_transform(read.image, read.path, frame, plate.config, plate.colorspace, out_path)
+    transform = replace(transform, bit_depth="uint8")
+    painted = paint(transform.shown(read.image, plate.config), style=PRESETS[style_name], seed=seed)
+    write_key(out_path, painted, transform, plate.config)
 
 
 def _strokes(

@@ -26,6 +26,9 @@ from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, 
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
 from engine.color.config import ColorConfig
+from engine.color.known_spaces import film_log_of
+from engine.color.showing import Showing
+from engine.images.color_claims import ColorClaim
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.look.session import Look
@@ -42,13 +45,14 @@ __all__ = ["FrameResult", "Pipeline", "RenderJob"]
 log = logging.getLogger(__name__)
 
 FLOAT_SUFFIXES = {".exr", ".hdr"}
+_FILM_FORMATS = {"dpx", "cineon"}
 _FLOAT_DEPTHS = {"half", "float"}
 _MEMORY_SHARE = 0.8
 """Of the free memory, for everything that renders."""
 _FRAME_BYTES = 64
 """Per pixel of a frame in flight: five float copies of RGB at most, alpha, carried, and the encoder's."""
 _STRIP_ROWS = 128
-_COLOR_CLAIMS = "chromaticities|oiio:ColorSpace|colorspace|ColorSpace|nuke/input/colorspace|ICCProfile.*|CICP"
+_FILM_SUFFIXES = {".dpx", ".cin"}
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class Pipeline:
         for name in (job.plate.colorspace, job.settings.out_colorspace):
             if name is not None:
                 self._config.resolve(name)
+        self._showing = Showing.parse(self.look.card.paint_colorspace, self._config)
         self._plate = PlateReader.of(job.plate, self._config)
         self._inputs = FrameInputs.of(
             self.look.card,
@@ -241,6 +246,8 @@ class Pipeline:
             "plate": plate,
             **self._inputs.facts(frame, plate),
         }
+        if self._showing is not None and _is_picture(target):
+            facts["shown"] = str(self._showing)
         if not job.overwrite and is_whole(target, facts):
             return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
         read = self._plate.read(frame)
@@ -274,20 +281,24 @@ class Pipeline:
         del rgb, stmap, guide
 
         started = time.perf_counter()
-        wanted = self._out_space(header, space, target)
-        self._from_look(styled.rgb, wanted)
+        wanted, showing = self._out_space(header, space, target)
+        if showing is None:
+            self._from_look(styled.rgb, wanted)
+        else:
+            self._show(styled.rgb, showing)
         extra = {"paintover.carried": styled.carried} if job.settings.carried_layer else None
-        facts |= {"version": __version__, "tile": str(styled.tile)}
+        facts |= {"version": __version__, "tile": str(styled.tile), "colorspace": wanted, "plate_colorspace": space}
         if _stamp(job.look) != self._stamp and file_sha256(job.look) != self.look.sha256:
             raise _changed(job.look)
         images.write(
             target,
             styled.rgb,
-            like=header if wanted == space else _without_color_claims(header),
+            like=header,
             extra=extra,
             provenance=facts,
             bit_depth=job.settings.bit_depth,
             compression=job.settings.compression,
+            color=self._claim(header, space, wanted, target),
         )
         write_s = time.perf_counter() - started
         return FrameResult(frame, "done", "", 0, tuple(warnings), bad_pixels, read_s, styled.infer_s, write_s)
@@ -310,15 +321,45 @@ class Pipeline:
                 strip[...] = self._config.to_working(strip, self._space)
             strip[...] = self._config.from_working(strip, space)
 
-    def _out_space(self, header: Header, plate_space: str, target: Path) -> str:
-        """The colorspace to write: as set; else the plate's where the output's kind of number is the plate's."""
+    def _show(self, rgb: Floats, showing: Showing) -> None:
+        """Converts in place, from the look's colorspace to what a display shows."""
+        for strip in _strips(rgb):
+            if self._space != self._config.working:
+                strip[...] = self._config.to_working(strip, self._space)
+            strip[...] = showing.shown(strip, self._config)
+
+    def _out_space(self, header: Header, plate_space: str, target: Path) -> tuple[str, Showing | None]:
+        """The colorspace to write, and the view to show it through: as set, else what the plate's kind asks for.
+
+        The plate's own where the output's kind of number is the plate's. A picture of a scene-linear plate or of a film
+        scan is shown as its painter saw it.
+        """
         settings = self.job.settings
         if settings.out_colorspace is not None:
-            return self._config.resolve(settings.out_colorspace)
+            return self._config.resolve(settings.out_colorspace), None
         plate_is_float = header.bit_depth in _FLOAT_DEPTHS
-        if target.suffix.lower() in FLOAT_SUFFIXES or settings.bit_depth in _FLOAT_DEPTHS:
-            return plate_space if plate_is_float else self._space
-        return self._config.resolve("sRGB") if plate_is_float else plate_space
+        suffix = target.suffix.lower()
+        if suffix in FLOAT_SUFFIXES or settings.bit_depth in _FLOAT_DEPTHS:
+            return (plate_space if plate_is_float else self._space), None
+        if suffix in _FILM_SUFFIXES:
+            return (film_log_of(self._config) if plate_is_float else plate_space), None
+        if not plate_is_float and header.file_format not in _FILM_FORMATS:
+            return plate_space, None
+        if self._showing is not None:
+            return self._showing.colorspace(self._config), self._showing
+        if not plate_is_float:
+            return plate_space, None
+        if self._config.find("sRGB"):
+            return self._config.resolve("sRGB"), None
+        showing = Showing.default(self._config)
+        return showing.colorspace(self._config), showing
+
+    def _claim(self, header: Header, space: str, wanted: str, target: Path) -> ColorClaim | None:
+        """What the frame says of its color; None for what the plate says, where that stays true."""
+        same_format = target.suffix.lower() == self.job.plate.path.path(self.job.plate.frames.first).suffix.lower()
+        if header.claims and wanted == space and same_format:
+            return None
+        return self._config.claim_for(wanted)
 
     def _most_in_flight(self) -> int:
         return self.look.threads + 2
@@ -353,6 +394,11 @@ class Pipeline:
             log.debug("%dx%d: %d frames in flight, %d tiles of %d at once", width, height, frames, tiles, size)
 
 
+def _is_picture(target: Path) -> bool:
+    """Whether a format is made for looking at."""
+    return target.suffix.lower() not in FLOAT_SUFFIXES | _FILM_SUFFIXES
+
+
 def _strips(rgb: Floats) -> Iterator[Floats]:
     """Views of whole rows, so that a conversion copies little at a time."""
     for top in range(0, rgb.shape[0], _STRIP_ROWS):
@@ -382,13 +428,3 @@ def _memory(settings: RenderSettings) -> int:
     if settings.memory_gib is None:
         return int(_MEMORY_SHARE * free_bytes())
     return int(settings.memory_gib * 2**30) - int(psutil.Process().memory_info().rss)
-
-
-def _without_color_claims(header: Header) -> Header:
-    """A header that no longer names the plate's colorspace, for pixels that are in another."""
-    part = header.parts[header.index]
-    spec = part.spec.copy()
-    spec.erase_attribute(_COLOR_CLAIMS)
-    parts = list(header.parts)
-    parts[header.index] = dataclasses.replace(part, spec=spec)
-    return dataclasses.replace(header, parts=tuple(parts))

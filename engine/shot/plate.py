@@ -19,6 +19,7 @@ from engine.base.errors import ImageError
 from engine.base.frames import SequencePath
 from engine.color import shaper
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.images import movies
 from engine.images.files import Image
 from engine.images.provenance import file_sha256
@@ -53,7 +54,7 @@ class PlateReader:
     def __init__(self, path: SequencePath, colorspace: str | None, config: ColorConfig, *, keep: int = 0) -> None:
         self.path = path
         self.colorspace = colorspace
-        self._config = config
+        self.config = config
         self._hashes: dict[int, str] = {}
         self._size: tuple[int, int] | None = None
         self._keep = keep
@@ -73,15 +74,15 @@ class PlateReader:
             ColorError: the colorspace stated is not in the config.
         """
         path, image = self.path.path(frame), plate_image(self.path, frame)
-        return PlateFrame(frame, path, image, self._config.stated_or_guessed(self.colorspace, image.header, path))
+        return PlateFrame(frame, path, image, self.config.stated_or_guessed(self.colorspace, image.header, path))
 
     def linear(self, frame: int) -> Floats:
         """(H, W, 3) scene-linear in the working colorspace; raises as :meth:`read`."""
         return self._remembered("linear", frame, lambda: self._converted(frame))
 
     def srgb(self, frame: int) -> Floats:
-        """(H, W, 3) in the colorspace sRGB, no view transform, not clipped; raises as :meth:`read`."""
-        return self._remembered("srgb", frame, lambda: self._config.from_working(self._converted(frame), "sRGB"))
+        """(H, W, 3) in plain sRGB, 0..1, as :class:`Showing` has it without a view; raises as :meth:`read`."""
+        return self._remembered("srgb", frame, lambda: Showing().shown(self._converted(frame), self.config))
 
     def encoded(self, frame: int) -> Floats:
         """(H, W, 3) in the working encoding, not clipped, for those who need all frames in one size.
@@ -106,12 +107,12 @@ class PlateReader:
 
     def begin_digest(self, *facts: object) -> hashlib._Hash:
         """A hash of how the plate is read, and of ``facts``, to add frames to."""
-        text = " ".join(map(str, (*facts, self.colorspace, self._config.name, self._config.working)))
+        text = " ".join(map(str, (*facts, self.colorspace, self.config.name, self.config.working)))
         return hashlib.sha256(text.encode())
 
     def _converted(self, frame: int) -> Floats:
         found = self.read(frame)
-        return self._config.to_working(found.image.rgb, found.space)
+        return self.config.to_working(found.image.rgb, found.space)
 
     def _encoded(self, frame: int) -> Floats:
         linear = self._converted(frame)

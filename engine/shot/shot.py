@@ -36,7 +36,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS
+from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS, UNPAINTED_MODES
 from engine.base.compression import read_compression
 from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import FrameRange, SequencePath
@@ -90,8 +90,8 @@ class Shot:
 
     Raises:
         InputError: a keyframe outside the range or given twice, both a budget and steps, a number that is not finite
-            or too small, an unknown kind of denoising or guide, an unknown depth or compression, or an output that
-            would overwrite the plate or a painting.
+            or too small, a word that is none of its choices, an unknown compression, or an output that would overwrite
+            the plate or a painting.
     """
 
     plate: Plate
@@ -119,6 +119,9 @@ class Shot:
     """Largest side of a tile in pixels; 0 for the whole frame."""
     workers: int = 1
     """Processes that render side by side."""
+    unpainted: str | None = None
+    """What becomes of what is not painted, one of ``UNPAINTED_MODES``; None keeps the plate where a painting has an
+    alpha, and translates where only a matte limits it."""
     out_colorspace: str | None = None
     """OCIO name; None for the plate's or the working one, as the output's format asks."""
     depth: str | None = None
@@ -143,7 +146,12 @@ class Shot:
             value = getattr(self, name)
             if value is not None and not least <= value < math.inf:
                 raise InputError(f"{name} is {value}, a finite number of at least {least} is needed")
-        for name, known in (("denoise", DENOISE_MODES), ("guides", GUIDE_KINDS), ("depth", FLOAT_DEPTHS)):
+        for name, known in (
+            ("denoise", DENOISE_MODES),
+            ("guides", GUIDE_KINDS),
+            ("depth", FLOAT_DEPTHS),
+            ("unpainted", UNPAINTED_MODES),
+        ):
             word = getattr(self, name)
             if word is not None and word not in known:
                 raise InputError(f"{name} is {word!r}", remedy=f"use {', '.join(known)}")
@@ -244,6 +252,7 @@ _SHOT_KEYS = {
     "stmaps": bool,
     "denoise": str,
     "guides": (str, bool),
+    "unpainted": str,
     "tile": int,
     "workers": int,
     "out_colorspace": str,

@@ -41,7 +41,8 @@ class Machine:
             found = f"torch sees {count} CUDA devices" if count else "torch sees no CUDA device"
             raise DeviceError(f"device {name} is not available: {found}", remedy="use --device auto, or --device cpu")
         device = torch.device("cuda", int(index or 0))
-        torch.backends.cudnn.benchmark = True
+        # What is fastest would be measured anew in every run, and sums come out in another order.
+        torch.backends.cudnn.benchmark = False
         return cls(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
 
     def autocast(self) -> AbstractContextManager[None]:

@@ -107,6 +107,7 @@ _WHOLE_SHOT_FIRST = (
 )
 _WHOLE_SHOT_THEN = (
     table.FIT_PAINTINGS,
+    table.UNPAINTED,
     *_VECTORS,
     _denoise("train on and render a plate with its grain averaged away, which is made first"),
     _guides("train and render with guide images, which are made first"),
@@ -178,6 +179,7 @@ _ALL = (
             table.SHOT,
             *_PLATE,
             *_PAINTINGS,
+            table.UNPAINTED,
             table.LOOK,
             table.WORK,
             *_LENGTH,
@@ -321,8 +323,9 @@ _ALL = (
     ),
     Command(
         "key",
-        "Exports frames of the plate as they look on a display, for painting in any program. The way back to scene-\n"
-        "linear light is remembered beside each image: a pixel you leave alone keeps the plate's own value.",
+        "Exports frames of the plate as they look on a display, for painting in any program. Images and movies\n"
+        "that are made for a display go out as they are. The way back is remembered in each image and beside it:\n"
+        "a pixel that you leave alone keeps the plate's own value.",
         (
             *_PLATE,
             table.OUT.but(help="exported images: key.%04d.png (16 bits), .tif (16 bits) or .jpg (8 bits)"),
@@ -341,7 +344,7 @@ _ALL = (
     Command(
         "paint",
         "Paints frames of the plate with layered brush strokes: a keyframe to try Paintover with before an artist has\n"
-        "painted one, or an underpainting to start from. Writes 8-bit sRGB.",
+        "painted one, or an underpainting to start from. Writes 8 bits, seen as key shows frames.",
         (
             *_PLATE,
             table.OUT.but(help="painted images: painted.%04d.png or .jpg"),
@@ -401,6 +404,20 @@ _ALL = (
             "paintover report --plate plate.%04d.exr --frames 1001-1100 --work work --out out.%04d.exr",
             "paintover report shot.toml --page review/hero.html",
         ),
+    ),
+    Command(
+        "clean",
+        "Shows how much of a work folder can be made again: STMaps, denoised frames, guide images, the preview,\n"
+        "the checkpoint, temporary files that were left behind. With --remove it goes. Looks, paintings, rendered\n"
+        "frames and files of your own always stay.",
+        (
+            table.SHOT,
+            table.WORK.but(group="what to clean", help="the work folder"),
+            table.OUT.but(group="what to clean", help="rendered frames, for temporary files left beside them"),
+            own.REMOVE,
+            *_REPORTING,
+        ),
+        ("paintover clean --work work", "paintover clean shot.toml --remove"),
     ),
     Command(
         "export",

@@ -15,6 +15,14 @@ ENGINES = ("dask", "slurm", "openjd", "opencue", "deadline10")
 
 ENGINE = Option("engine", ("--engine",), one_of(*ENGINES), "the engine", ", ".join(ENGINES), metavar="NAME")
 
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 _PROGRAM = Option(
     "program",
     ("--program",),
@@ -24,9 +32,18 @@ _PROGRAM = Option(
     metavar="PATH",
     default="this very installation",
 )
-_WRITE_ONLY = Option("write_only", ("--write-only",), SWITCH, "", "write the files, submit nothing")
+_DRY_RUN = Option(
+    "dry_run", ("--dry-run",), SWITCH, "", "show what would be written and called; write nothing, submit nothing"
+)
+_WRITE_ONLY = Option("write_only", ("--write-only",), SWITCH, "", "write the job's files, submit nothing")
 _TASK_MEMORY = Option("task_memory", ("--memory",), TEXT, "", "memory of every task", metavar="SIZE")
 _PRIORITY = Option("priority", ("--priority",), values.WHOLE_NUMBER, "", "the job's priority", metavar="N")
+
+
+def _without_submitting(group: str) -> tuple[Option, ...]:
+    """What every engine takes, and means the same by."""
+    return tuple(option.but(group=group) for option in (_DRY_RUN, _WRITE_ONLY))
+
 
 _DASK = (
     Option(
@@ -62,6 +79,7 @@ _DASK = (
         "rules from this machine's paths to the workers'; the file as workers see it",
         metavar="FILE",
     ),
+    *_without_submitting("dask"),
 )
 
 _SLURM = (
@@ -91,7 +109,7 @@ _SLURM = (
     Option(
         "cpus",
         ("--cpus",),
-        values.counted("--cpus", 1, "give 1 or more"),
+        Kind(read=_count),
         "SLURM",
         "CPUs of every task",
         metavar="N",
@@ -101,7 +119,7 @@ _SLURM = (
     Option(
         "at_once",
         ("--at-once",),
-        values.counted("--at-once", 1, "give 1 or more"),
+        Kind(read=_count),
         "SLURM",
         "render no more chunks at the same time",
         metavar="N",
@@ -115,8 +133,7 @@ _SLURM = (
         "any other option, as --sbatch=--exclude=n7; repeatable",
         metavar="OPTION",
     ),
-    Option("dry_run", ("--dry-run",), SWITCH, "SLURM", "show the scripts and the sbatch commands, do nothing"),
-    _WRITE_ONLY.but(group="SLURM", help="write the scripts and submit.sh for another machine, submit nothing"),
+    *_without_submitting("SLURM"),
 )
 
 _OPENJD = (
@@ -137,6 +154,7 @@ _OPENJD = (
         "Open Job Description",
         "a resident worker renders all chunks of a session, with the look loaded once",
     ),
+    *_without_submitting("Open Job Description"),
 )
 
 _OPENCUE = (
@@ -181,6 +199,7 @@ _OPENCUE = (
     ),
     _PRIORITY.but(group="OpenCue", default="Cuebot's"),
     _TASK_MEMORY.but(group="OpenCue", help="memory of every frame, such as 8g", default="the service's"),
+    *_without_submitting("OpenCue"),
 )
 
 _DEADLINE = (
@@ -188,7 +207,7 @@ _DEADLINE = (
     Option("pool", ("--pool",), TEXT, "Deadline 10", "pool of every job", metavar="NAME", default="none"),
     Option("group", ("--group",), TEXT, "Deadline 10", "group of every job", metavar="NAME", default="none"),
     _PRIORITY.but(group="Deadline 10", help="0 to 100", default="the repository's"),
-    _WRITE_ONLY.but(group="Deadline 10"),
+    *_without_submitting("Deadline 10"),
 )
 
 OPTIONS_OF_ENGINE: Mapping[str, tuple[Option, ...]] = MappingProxyType(

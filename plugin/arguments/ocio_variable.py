@@ -6,7 +6,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["color_config"]
+__all__ = ["active_config", "color_config"]
+
+
+def active_config(path: str | None) -> str | None:
+    """The config that a job is made with, for its record and for other machines: ``path``, else $OCIO.
+
+    A file's path is absolute; None is OCIO's built-in config.
+    """
+    source = path or os.environ.get("OCIO") or None
+    return source if source is None or "://" in source else os.path.abspath(source)  # noqa: PTH100 (links stay)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
-"""The values of a command line's options, typed. A value left out is None: its default is decided where the shot file
-is known."""
+"""The values of a command line's options, typed.
+
+A value left out is None: its default is decided where the shot file is known.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +41,7 @@ class Options(argparse.Namespace):
     resume: bool = False
     fresh: bool = False
     fit_paintings: bool = False
+    unpainted: str | None = None
     device: str | None = None
     threads: int | None = None
     workers: int | None = None
@@ -66,6 +69,7 @@ class Options(argparse.Namespace):
     full_grid: bool = False
     count: int | None = None
     page: str | None = None
+    remove: bool = False
     socket: str | None = None
     ask: str | None = None
     idle: float | None = None

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
@@ -30,7 +27,6 @@ __all__ = [
     "plate_from",
     "shot_from",
     "sidecars_from",
-    "still",
     "work_from",
 ]
 
@@ -66,6 +62,7 @@ def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> 
         stmaps=base.stmaps and not options.no_stmaps,
         denoise=denoise_from(options, file),
         guides=guides_from(options, file),
+        unpainted=options.unpainted or base.unpainted,
         tile=base.tile if options.tile is None else options.tile,
         workers=options.workers or base.workers,
         out_colorspace=options.out_colorspace or base.out_colorspace,
@@ -191,20 +188,6 @@ def encoding_from(options: Options, shot: Shot | None, out: SequencePath) -> tup
     compression = options.compression or (shot.compression if shot else None)
     check_encoding(out.text, depth, compression)
     return depth, compression
-
-
-@contextmanager
-def still(plate: Plate, frame: int) -> Iterator[Path]:
-    """A frame of the plate as an image file; a movie's is decoded into a temporary one.
-
-    Raises:
-        ImageError: the movie has no such frame.
-    """
-    if not plate.path.is_movie:
-        yield plate.path.path(frame)
-        return
-    with TemporaryDirectory(prefix="paintover-") as folder:
-        yield movies.extract(plate.path.path(frame), str(Path(folder) / "plate.%d.png"), [frame])[0]
 
 
 def painted_from(options: Options, shot: Shot | None) -> tuple[Keyframe, ...]:

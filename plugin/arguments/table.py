@@ -6,7 +6,7 @@ Those of one verb alone are in :mod:`plugin.arguments.verb_options`, those of fa
 
 from __future__ import annotations
 
-from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS
+from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS, UNPAINTED_MODES
 from engine.training.job.limits import RECIPES
 from plugin.arguments import values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
@@ -49,6 +49,7 @@ __all__ = [
     "TENSORRT",
     "THREADS",
     "TILE",
+    "UNPAINTED",
     "VECTORS",
     "WORK",
     "WORKERS",
@@ -104,6 +105,16 @@ FIT_PAINTINGS = Option(
     SWITCH,
     "the paintings",
     "resample paintings that are not of the plate's size",
+)
+
+UNPAINTED = Option(
+    "unpainted",
+    ("--unpainted",),
+    one_of(*UNPAINTED_MODES),
+    "the paintings",
+    "what is not painted: plate leaves it as it is, translate has the look make something of it",
+    metavar="MODE",
+    default="plate where a painting has an alpha, translate where only a matte limits it",
 )
 
 # The result, and where things lie

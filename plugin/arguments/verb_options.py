@@ -24,6 +24,7 @@ __all__ = [
     "PAGE",
     "REFERENCE",
     "REFERENCE_COLORSPACE",
+    "REMOVE",
     "SECONDS_OF_SETTING",
     "SOCKET",
     "STYLE",
@@ -124,6 +125,12 @@ COUNT = Option(
 
 PAGE = Option(
     "page", ("--page",), TEXT, "the report", "the HTML page", metavar="PATH", default="report.html in the work folder"
+)
+
+# clean
+
+REMOVE = Option(
+    "remove", ("--remove",), SWITCH, "what to clean", "remove it; without this, nothing is touched", destroys=True
 )
 
 # inspect, export, install

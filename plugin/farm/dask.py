@@ -9,6 +9,7 @@ has no authentication but TLS certificates.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ from engine.base.errors import InputError, PaintoverError
 from engine.base.machine import cpu_count, free_bytes
 from plugin.arguments.farm_options import PATH_MAPPING
 from plugin.arguments.options import Options
+from plugin.farm import job_files
 from plugin.farm.dask_run import RunReport, render_plan, run_plan
-from plugin.farm.plan import FarmPlan
+from plugin.farm.plan import FarmPlan, program
 from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
 
@@ -30,6 +32,7 @@ __all__ = [
     "MAX_CHUNKS",
     "SUMMARY",
     "check_installed",
+    "commands",
     "connected",
     "local_cluster",
     "local_workers",
@@ -58,6 +61,15 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
         Interrupted: a stop was asked for; whole frames stay.
         PaintoverError: training or preparing failed, or the scheduler is gone.
     """
+    file = plan.work / "farm" / "dask" / "commands.sh"
+    if options.dry_run:
+        job_files.show({file: commands(plan)})
+        return 0
+    if options.write_only:
+        job_files.write({file: commands(plan)})
+        progress.note(f"{file}: what the tasks would run, one command a line", {"commands": str(file)})
+        progress.finish()
+        return 0
     check_installed()
     extra = tuple(PATH_MAPPING.words(options.worker_path_mapping or None))
     with stop.cooperative():
@@ -92,6 +104,14 @@ def render_here(plan: FarmPlan, options: Options, progress: Progress, stop: Stop
     threads = max(1, (options.threads or cpu_count()) // count)
     with stop.cooperative(), local_cluster(count) as cluster, connected(cluster, None) as client:
         return render_plan(plan, client, options, progress, stop, threads=threads)
+
+
+def commands(plan: FarmPlan) -> str:
+    """The commands of all tasks, in an order in which one machine could run them."""
+    lines = ["#!/bin/sh", f"# Paintover, {plan.name}: the commands of its tasks, in order.", "set -e"]
+    for step in plan.steps:
+        lines += [f"# {step.name}", *(shlex.join((*program(), *step.words(task))) for task in range(step.tasks))]
+    return "\n".join(lines) + "\n"
 
 
 def check_installed() -> None:

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from engine.base.errors import InputError, PaintoverError
 from engine.base.frames import FrameRange
-from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_deadline
 from plugin.arguments.farm_options import SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.table import FRAMES
+from plugin.farm import job_files
 from plugin.farm.plain_text import plain
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import program_from
@@ -51,11 +51,15 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
         Interrupted: a stop was asked for; jobs that were submitted stay.
     """
     folder = plan.work / "farm" / "deadline10"
-    folder.mkdir(parents=True, exist_ok=True)
     calls = program_from(options)
+    files: dict[Path, str] = {}
     for step in plan.steps:
-        _write(folder / f"{step.name}.job", job_info(plan, step, options))
-        _write(folder / f"{step.name}.plugin", plugin_info(step, calls))
+        files[folder / f"{step.name}.job"] = job_info(plan, step, options)
+        files[folder / f"{step.name}.plugin"] = plugin_info(step, calls)
+    if options.dry_run:
+        job_files.show(files)
+        return 0
+    job_files.write(files)
     progress.note(f"{folder}: Deadline 10 jobs, emitted, not executed", {"folder": str(folder)})
     if options.write_only:
         progress.note("submit them in the order of their dependencies, with ids in place of @STEP@")
@@ -68,7 +72,7 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     for step in plan.steps:
         stop.check()
         job = folder / f"{step.name}.job"
-        _write(job, _filled(job_info(plan, step, options), ids))
+        job_files.write({job: _filled(job_info(plan, step, options), ids)})
         ids[step.name] = _submitted(command, job, folder / f"{step.name}.plugin", ids)
         progress.note(f"{step.name}: job {ids[step.name]}", {"job": ids[step.name], "step": step.name})
     return 0
@@ -172,8 +176,3 @@ def _submitted(command: str, job: Path, plugin: Path, before: Mapping[str, str])
         said = " ".join((done.stderr or done.stdout).split()) or "no reason given"
         raise InputError(f"{_COMMAND} refuses {job.name}: {said}{there}", path=job, remedy="check --pool and --group")
     return match[1]
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode())

@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange
-from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_opencue
 from plugin.arguments.farm_options import FRAMES_DIALECT, SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.table import FRAMES
+from plugin.farm import job_files
 from plugin.farm.plain_text import plain
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import program_from
@@ -44,7 +44,7 @@ _TOKEN = re.compile(r"#[A-Z_]+#")
 
 
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
-    """Write the job's XML to ``farm/opencue`` in the work folder; returns 0.
+    """Write the job's XML, which never submits itself, to ``farm/opencue`` in the work folder; returns 0.
 
     Raises:
         InputError: a name that Cuebot refuses, or a word that it would replace.
@@ -52,9 +52,10 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     """
     text = job_xml(plan, options, program_from(options))
     path = plan.work / "farm" / "opencue" / f"{plan.name}.xml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode())
+    if options.dry_run:
+        job_files.show({path: text})
+        return 0
+    job_files.write({path: text})
     progress.note(f"{path}: OpenCue job, validated, not executed", {"job": str(path)})
     call = "import opencue, sys; opencue.api.launchSpecAndWait(open(sys.argv[1]).read())"
     progress.note(f'launch it where pycue is installed: python -c "{call}" "{path}"')

@@ -20,7 +20,6 @@ from typing import Any
 
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange
-from engine.base.temporaries import replacing
 from plugin.arguments.command_line import command_line
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.dialects import format_openjd
@@ -28,6 +27,7 @@ from plugin.arguments.farm_options import FRAMES_DIALECT, RESIDENT, SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.table import BACKWARD_VECTORS, FEATURES, FRAMES, OCIO, PROGRESS, SETTINGS, VECTORS
+from plugin.farm import job_files
 from plugin.farm.plain_text import plain
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import program_from
@@ -68,7 +68,7 @@ class Folder:
 
 
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
-    """Write the bundle; returns 0.
+    """Write the bundle, which never submits itself; returns 0.
 
     Raises:
         InputError: a path that a template cannot hold, or an option that --session has no way for.
@@ -81,12 +81,18 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     made = template(plan, program_from(options), session=options.session)
     given = {place.parameter: place.path for place in folders(plan)}
     values: dict[str, Any] = {each["name"]: each.get("default") for each in made["parameterDefinitions"]} | given
-    bundle.mkdir(parents=True, exist_ok=True)
-    _write(bundle / "template.json", made)
     pairs = [{"name": name, "value": value} for name, value in values.items()]
-    _write(bundle / "parameter_values.json", {"parameterValues": pairs})
-    _write(bundle / "parameters.json", values)
-    _write(bundle / "asset_references.json", asset_references(plan))
+    written = {
+        "template.json": made,
+        "parameter_values.json": {"parameterValues": pairs},
+        "parameters.json": values,
+        "asset_references.json": asset_references(plan),
+    }
+    files = {bundle / name: json.dumps(value, indent=2) + "\n" for name, value in written.items()}
+    if options.dry_run:
+        job_files.show(files)
+        return 0
+    job_files.write(files)
     facts = {"bundle": str(bundle)}
     progress.note(f"{bundle}: job bundle, {', '.join(step['name'] for step in made['steps'])}", facts)
     run = f'openjd run "{bundle / "template.json"}" --job-param "file://{bundle / "parameters.json"}"'
@@ -280,8 +286,3 @@ def _worker_environment(calls: Sequence[str]) -> dict[str, Any]:
             "actions": {"onEnter": asked("Begin"), "onExit": asked("End")},
         },
     }
-
-
-def _write(path: Path, value: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes((json.dumps(value, indent=2) + "\n").encode())

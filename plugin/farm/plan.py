@@ -17,16 +17,19 @@ from pathlib import Path
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
+from engine.color.paintings import check_painting_space
 from engine.images.provenance import file_sha256
 from engine.rendering.render import read_card
 from engine.shot.shot import Shot
 from plugin.arguments.command_line import command_line
 from plugin.arguments.farm_options import SHARD
+from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
     check_keyframes,
     check_look_output,
     check_out,
+    check_painting_sizes,
     check_plate,
     check_spaces,
     prepare_folder,
@@ -205,10 +208,13 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
     shot = shot_from(options, paintings=painted)
     out, work, look = out_from(options, shot), work_from(options, shot), look_from(options, shot)
     config = ColorConfig.active(options.ocio)
-    spaces = [shot.plate.colorspace, shot.out_colorspace, *(keyframe.colorspace for keyframe in shot.keyframes)]
-    check_spaces(config, spaces)
+    check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
+    for keyframe in shot.keyframes:
+        if keyframe.colorspace is not None:
+            check_painting_space(config, keyframe.colorspace)
     check_plate(shot.plate)
     check_keyframes(shot.keyframes)
+    check_painting_sizes(shot.plate, shot.keyframes, fit=options.fit_paintings)
     prepare_folder(work)
     check_out(out, shot.plate, shot.keyframes)
     carried_from(options, out)
@@ -288,6 +294,7 @@ def _train(shot: Shot, options: Options, look: Path, work: Path, gpu: bool) -> F
         crisp=options.crisp,
         features=options.features and _file(options.features),
         fit_paintings=options.fit_paintings,
+        unpainted=shot.unpainted,
         resume=options.resume,
         **_machine(shot, options),
     )
@@ -350,11 +357,10 @@ def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: Se
 
 
 def _plate(shot: Shot, options: Options) -> dict[str, object]:
-    ocio = options.ocio
     return {
         "plate": _absolute(shot.plate.path.text),
         "colorspace": shot.plate.colorspace,
-        "ocio": ocio if ocio is None or "://" in ocio else _absolute(ocio),
+        "ocio": active_config(options.ocio),
     }
 
 

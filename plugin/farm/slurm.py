@@ -28,11 +28,11 @@ from pathlib import Path
 
 from engine.base.errors import InputError, PaintoverError
 from engine.base.frames import FrameRange
-from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_slurm
 from plugin.arguments.farm_options import SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.table import FRAMES
+from plugin.farm import job_files
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import program_from
 from plugin.progress.protocol import Progress
@@ -104,15 +104,13 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     """
     jobs = jobs_from(plan, options, max_array_size())
     folder, calls = plan.work / "farm" / "slurm", program_from(options)
+    files = {folder / job.file: script(plan, job, calls) for job in jobs}
+    files[folder / _SUBMIT] = submit_script(jobs)
     if options.dry_run:
-        for job in jobs:
-            print(f"# {folder / job.file}\n{script(plan, job, calls)}")
-        print(f"# {folder / _SUBMIT}\n{submit_script(jobs)}")
+        job_files.show(files)
         return 0
+    job_files.write(files)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    for job in jobs:
-        _write(folder / job.file, script(plan, job, calls))
-    _write(folder / _SUBMIT, submit_script(jobs))
     by_hand = f"bash {shlex.quote(str(folder / _SUBMIT))}"
     if options.write_only:
         progress.note(f"scripts written; submit them with: {by_hand}", {"submit": str(folder / _SUBMIT)})
@@ -258,12 +256,6 @@ def _options(plan: FarmPlan, step: FarmStep, count: int, options: Options) -> tu
         *(f"{name}={value}" for name, value in given if value is not None),
         *(options.sbatch or ()),
     )
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        # A name that is no text keeps its bytes.
-        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def _sbatch(command: Sequence[str], folder: Path) -> str:

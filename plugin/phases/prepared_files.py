@@ -49,9 +49,9 @@ def extra_phases(plate: Plate, extras: Extras) -> list[Phase]:
     frames = counted_frames(len(plate.frames))
     phases = []
     if extras.denoise is not None:
-        phases.append(Phase(_DENOISE, f"Denoising {frames}", 4.0))
+        phases.append(Phase(_DENOISE, f"Denoising {frames}", 3.0 * len(plate.frames)))
     if extras.draws_guides:
-        phases.append(Phase(_GUIDES, f"Making guide images for {frames}", 1.0))
+        phases.append(Phase(_GUIDES, f"Making guide images for {frames}", 1.0 * len(plate.frames)))
     return phases
 
 

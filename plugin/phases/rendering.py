@@ -10,6 +10,7 @@ from engine.base.frames import SequencePath
 from engine.images.provenance import file_sha256
 from engine.rendering.render import RenderEvent, RenderReport, RenderSettings, read_card, render
 from engine.shot.shot import Shot
+from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import (
     Options,
 )
@@ -23,8 +24,9 @@ __all__ = ["render_frames", "render_phase", "settings_of"]
 
 def render_phase(shot: Shot, options: Options) -> Phase:
     """The part that rendering has in a plan."""
-    frames = counted_frames(len(shot.plate.frames))
-    return Phase("render", f"Rendering {frames} through {look_from(options, shot).name}", 3.0)
+    count = len(shot.plate.frames)
+    title = f"Rendering {counted_frames(count)} through {look_from(options, shot).name}"
+    return Phase("render", title, 3.0 + 1.0 * count)
 
 
 def settings_of(shot: Shot, options: Options) -> RenderSettings:
@@ -100,7 +102,7 @@ def _through_worker(shot: Shot, options: Options, address: Path, watch: _Watch) 
         shot.plate,
         out_from(options, shot),
         settings_of(shot, options),
-        ocio=options.ocio,
+        ocio=active_config(options.ocio),
         work=sidecars_from(options, shot),
         prepared=work_from(options, shot),
         recorded=options.expect_prepared,

@@ -38,8 +38,9 @@ def chains(frames: FrameRange, keys: Sequence[int]) -> tuple[tuple[int, FrameRan
 
 def prepare_phase(plate: Plate, keys: Sequence[int], name: str = "prepare") -> Phase:
     """The part that preparing has in a plan."""
+    frames = len(plate.frames)
     followed = f"{len(keys)} keyframe{'' if len(keys) == 1 else 's'}"
-    return Phase(name, f"Following {followed} through {counted_frames(len(plate.frames))}", 2.0)
+    return Phase(name, f"Following {followed} through {counted_frames(frames)}", 4.0 + 1.5 * len(keys) * frames)
 
 
 def prepare_frames(

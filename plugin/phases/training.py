@@ -7,15 +7,18 @@ from pathlib import Path
 
 from engine.base.errors import InputError
 from engine.color.config import ColorConfig
+from engine.color.paintings import check_painting_space
 from engine.shot.shot import Shot
 from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.job.limits import OWN_RECIPE, check_recipe
 from engine.training.job.recipe_settings import read_settings
+from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
     check_device,
     check_keyframes,
     check_look_output,
+    check_painting_sizes,
     check_plate,
     check_spaces,
     prepare_folder,
@@ -24,10 +27,13 @@ from plugin.arguments.request import look_from, work_from
 from plugin.progress.protocol import Phase, Progress, duration
 from plugin.progress.stop import StopRequest
 from plugin.training import process as training_process
-from plugin.training.process import TrainedLook
+from plugin.training.process import EXPORT, TrainedLook
 from plugin.training.record import fingerprint, forget, remember
 
-__all__ = ["check_asked_recipe", "check_training", "job_from", "make_look", "training_phase"]
+__all__ = ["check_asked_recipe", "check_training", "job_from", "make_look", "training_phases"]
+
+_START_S, _STEP_S, _EXPORT_S = 5.0, 0.3, 4.0
+"""What loading, a step and the export take on a few cores: no more than the shares of a bar."""
 
 
 def check_training(shot: Shot, options: Options) -> ColorConfig:
@@ -39,9 +45,12 @@ def check_training(shot: Shot, options: Options) -> ColorConfig:
     config = ColorConfig.active(options.ocio)
     check_asked_recipe(shot, options)
     check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
-    check_spaces(config, [keyframe.colorspace for keyframe in shot.keyframes])
+    for keyframe in shot.keyframes:
+        if keyframe.colorspace is not None:
+            check_painting_space(config, keyframe.colorspace)
     check_keyframes(shot.keyframes)
     check_plate(shot.plate)
+    check_painting_sizes(shot.plate, shot.keyframes, fit=options.fit_paintings)
     check_look_output(look_from(options, shot))
     prepare_folder(work_from(options, shot))
     check_device(shot.device)
@@ -58,10 +67,14 @@ def check_asked_recipe(shot: Shot, options: Options) -> None:
     check_recipe(options.recipe or OWN_RECIPE, guides=shot.guides, settings=options.settings, crisp=options.crisp)
 
 
-def training_phase(job: TrainingJob) -> Phase:
-    """The part that training has in a plan."""
+def training_phases(job: TrainingJob) -> list[Phase]:
+    """The parts that training has in a plan: its steps, and writing the look."""
     length = f"{job.steps} steps" if job.budget_s is None else duration(job.budget_s)
-    return Phase("train", f"Training {job.look.name}, {length}", 6.0)
+    seconds = job.budget_s or _START_S + _STEP_S * (job.steps or 0)
+    return [
+        Phase("train", f"Training {job.look.name}, {length}", seconds),
+        Phase(EXPORT, f"Exporting {job.look.name} and checking it", _EXPORT_S),
+    ]
 
 
 def job_from(shot: Shot, options: Options) -> TrainingJob:
@@ -93,12 +106,13 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         recipe=options.recipe or OWN_RECIPE,
         features=_features(options.features),
         resume=options.resume,
-        ocio=options.ocio if options.ocio is None or "://" in options.ocio else _absolute(options.ocio),
+        ocio=active_config(options.ocio),
         threads=options.threads,
         preview=True,
         fit_paintings=options.fit_paintings,
         guides=shot.guides,
         denoise=shot.denoise,
+        unpainted=shot.unpainted,
         crisp=options.crisp,
         settings=_settings(options),
     )

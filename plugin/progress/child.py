@@ -22,6 +22,7 @@ from typing import IO, Any
 import engine
 from engine.base.errors import PaintoverError
 from engine.base.events import parse_event
+from plugin.progress.hints import is_new_hint
 from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
 
@@ -64,6 +65,9 @@ def child_environment(base: Mapping[str, str] | None = None, *, debug: bool = Fa
     environment["PYTHONUNBUFFERED"] = "1"
     environment["PYTHONIOENCODING"] = "utf-8"
     environment["PYTHONSAFEPATH"] = "1"
+    # Threads of OpenMP sleep while they wait for each other: spinning takes cores from whoever else computes here.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment.setdefault("KMP_BLOCKTIME", "0")
     if debug:
         environment["PAINTOVER_DEBUG"] = "1"
     home = Path(str(engine.__file__)).resolve().parents[1]
@@ -269,7 +273,7 @@ def follow(
         progress: receives its warnings and notes.
         stop: a request to stop is passed on once; where one came, what is returned may be empty.
         on_event: receives ``phase`` and ``progress``, in order. A ``progress`` with a ``step`` means that a stop
-            would leave results.
+            would leave results. A note with a ``hint`` is shown once on a machine.
         called: what it is, for the line that says how it failed.
         debug: ask the process for tracebacks and let its stderr through.
 
@@ -286,7 +290,8 @@ def follow(
             if kind == "warning":
                 progress.warn(str(event.get("text", "")))
             elif kind == "note":
-                progress.note(str(event.get("text", "")))
+                if "hint" not in event or is_new_hint(str(event["hint"])):
+                    progress.note(str(event.get("text", "")))
             elif kind == "finished":
                 finished = event
             elif kind == "failed":

@@ -70,9 +70,10 @@ class JsonProgress(NoProgress):
 
     def warn(self, text: str) -> None:
         """Send a ``warning`` event as well as the line on stderr."""
-        warn_on_stderr(text)
         with self._state.lock:
-            self._send("warning", {"text": quiet_errors(text)})
+            if self._is_new(text):
+                warn_on_stderr(text)
+                self._send("warning", {"text": quiet_errors(text)})
 
     def fail(self, error: PaintoverError) -> None:
         """Send a ``failed`` event with the message and its facts."""

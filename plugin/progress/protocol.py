@@ -50,7 +50,8 @@ class Phase:
     title: str
     """What a person reads: ``Training hero.onnx``."""
     weight: float = 1.0
-    """The share of the whole, relative to the other phases' weights."""
+    """The share of the whole, relative to the other phases' weights: the seconds that it is expected to take, however
+    roughly, for a picture of a million pixels on a few cores."""
 
 
 class Progress(Protocol):
@@ -72,7 +73,7 @@ class Progress(Protocol):
         """One line for the log that a farm keeps of a task; terminals and hosts leave it out."""
 
     def warn(self, text: str) -> None:
-        """One line on stderr; the work goes on."""
+        """One line on stderr, the same only once in a command; the work goes on."""
 
     def fail(self, error: PaintoverError) -> None:
         """The command ends with this error, which the caller prints on stderr."""
@@ -170,7 +171,9 @@ def warn_on_stderr(text: str) -> None:
 
 
 class NoProgress:
-    """Nothing on stdout; warnings still reach stderr."""
+    """Nothing on stdout; warnings still reach stderr, each once."""
+
+    _warned: frozenset[str] = frozenset()
 
     def plan(self, phases: Sequence[Phase]) -> None:
         """Ignored."""
@@ -189,7 +192,13 @@ class NoProgress:
 
     def warn(self, text: str) -> None:
         """One line on stderr."""
-        warn_on_stderr(text)
+        if self._is_new(text):
+            warn_on_stderr(text)
+
+    def _is_new(self, text: str) -> bool:
+        """Whether a warning was not given before; it then was."""
+        known, self._warned = self._warned, self._warned | {text}
+        return text not in known
 
     def fail(self, error: PaintoverError) -> None:
         """Ignored."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.review.sheets import Cell, Row, contact_sheet
 from engine.shot.shot import Keyframe, Plate
 from plugin.report.stills import Stills
@@ -41,23 +42,25 @@ def write_sheet(
     config: ColorConfig,
     *,
     out_colorspace: str | None = None,
+    showing: Showing | None = None,
     title: str = "",
 ) -> None:
-    """Plate above, result below, keyframes marked; an sRGB PNG.
+    """Plate above, result below, keyframes marked; a PNG.
 
     Args:
         path: the sheet.
         out: the rendered frames, which exist for every frame of the plate.
         config: converts what is not sRGB already.
         out_colorspace: of the rendered frames, where it was given.
+        showing: how scene-linear frames are shown; None for the config's default view.
 
     Raises:
         ImageError: a frame cannot be read.
         OutputError: the sheet cannot be written.
     """
     painted = {keyframe.frame for keyframe in keyframes}
-    plates = Stills(plate.path, plate.colorspace, config, _WIDEST_PX)
-    results = Stills(out, out_colorspace, config, _WIDEST_PX)
+    plates = Stills(plate.path, plate.colorspace, config, _WIDEST_PX, showing)
+    results = Stills(out, out_colorspace, config, _WIDEST_PX, showing)
     above, below = [], []
     for frame in chosen_frames(plate, keyframes):
         marked = frame in painted

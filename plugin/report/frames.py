@@ -13,6 +13,7 @@ import numpy as np
 from engine.base.arrays import Floats
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.look.card import open_look
 from engine.motion.stmap import find_sidecars, read_sidecars
 from engine.rendering.expected_provenance import ExpectedProvenance
@@ -102,15 +103,17 @@ class FrameReader:
         work: Path | None,
         config: ColorConfig,
         width_px: int,
+        showing: Showing | None = None,
     ) -> None:
         """Pictures are at most ``width_px`` wide.
 
         Args:
             coverage: what is painted: for each keyframe (H, W) in 0..1, or None where it is painted wholly.
             work: folder with STMap sidecars; None for frames that were rendered without.
+            showing: how scene-linear frames are shown; None for the config's default view.
         """
-        self.plate = Stills(plate.path, plate.colorspace, config, width_px)
-        self.result = Stills(out, out_colorspace, config, width_px)
+        self.plate = Stills(plate.path, plate.colorspace, config, width_px, showing)
+        self.result = Stills(out, out_colorspace, config, width_px, showing)
         self.keys = tuple(coverage)
         self._coverage = coverage
         self._work = work

@@ -16,7 +16,9 @@ from engine.base.errors import ImageError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.motion.flow import one_thread
+from engine.rendering.render import read_card
 from engine.rendering.settings import RenderSettings
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
@@ -133,7 +135,8 @@ def write_report(
 
     coverage, problems = coverage_of(keyframes, keys, plate)
     reel = Reel.of(frames, keys)
-    reader = partial(FrameReader, plate, out, settings.out_colorspace, coverage, work, config)
+    showing = None if look is None else Showing.of(read_card(look).paint_colorspace, config)
+    reader = partial(FrameReader, plate, out, settings.out_colorspace, coverage, work, config, showing=showing)
     with one_thread():
         measured = measure(frames, reader(max(STILL_PX, reel.width_px)), state, reel, tick)
         advised = advise(measured, coverage, prepared or work, work, followed)

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from engine.base.arrays import Floats
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.shot.plate import PlateReader
 
-__all__ = ["STILL_PX", "Still", "Stills", "fit", "reduced", "shown"]
+__all__ = ["STILL_PX", "Still", "Stills", "fit", "reduced"]
 
 Pixels8 = npt.NDArray[np.uint8]
 
@@ -28,25 +29,13 @@ class Still:
     """One frame."""
 
     rgb: Pixels8
-    """(h, w, 3) sRGB, reduced and clipped, no view transform."""
+    """(h, w, 3) as seen, reduced and clipped."""
     size: tuple[int, int]
     """Height and width of the file, pixels."""
     carried: Floats | None
     """(H, W) in 0..1, the layer ``paintover.carried`` of a rendered frame that has it."""
     bad_pixels: int
     """How many pixels had NaN or Inf."""
-
-
-def shown(rgb: Floats, colorspace: str, config: ColorConfig) -> Pixels8:
-    """Pixels (h, w, 3) of ``colorspace`` as every picture for people shows them: (h, w, 3) sRGB, clipped.
-
-    Raises:
-        ColorError: the colorspace cannot be converted.
-    """
-    space = config.resolve(colorspace)
-    if space != config.resolve("sRGB"):
-        rgb = config.from_working(config.to_working(rgb, space), "sRGB")
-    return np.asarray(np.clip(np.nan_to_num(rgb), 0.0, 1.0) * 255.0 + 0.5, np.uint8)
 
 
 def reduced(rgb: npt.NDArray[Any], width_px: int) -> npt.NDArray[Any]:
@@ -69,9 +58,22 @@ def fit(picture: Pixels8, like: Pixels8) -> Pixels8:
 class Stills:
     """Reads stills of one sequence or movie."""
 
-    def __init__(self, path: SequencePath, colorspace: str | None, config: ColorConfig, width_px: int) -> None:
-        """``colorspace`` is the one stated, None for each file's own; pictures are at most ``width_px`` wide."""
+    def __init__(
+        self,
+        path: SequencePath,
+        colorspace: str | None,
+        config: ColorConfig,
+        width_px: int,
+        showing: Showing | None = None,
+    ) -> None:
+        """
+        Args:
+            colorspace: the one stated, None for each file's own.
+            width_px: pictures are at most so wide.
+            showing: how scene-linear frames are shown; None for the config's default view.
+        """
         self._reader = PlateReader(path, colorspace, config)
+        self._showing = showing or Showing.default(config)
         self._config = config
         self._width_px = width_px
 
@@ -85,7 +87,9 @@ class Stills:
         read = self._reader.read(frame)
         image = read.image
         height, width = image.rgb.shape[:2]
-        rgb = shown(reduced(image.rgb, self._width_px), read.space, self._config)
+        rgb = reduced(image.rgb, self._width_px)
+        picture = self._showing.picture(rgb, image.header, read.path, self._config, read.space)
+        codes = np.asarray(picture * 255.0 + 0.5, np.uint8)
         layer = image.header.parts[image.header.index].layers.get(_CARRIED)
         carried = None if layer is None else np.clip(np.nan_to_num(layer.astype(np.float32)), 0.0, 1.0)
-        return Still(rgb, (height, width), carried, image.bad_pixels)
+        return Still(codes, (height, width), carried, image.bad_pixels)

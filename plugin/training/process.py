@@ -18,10 +18,13 @@ from plugin.progress.child import follow
 from plugin.progress.protocol import Progress, duration
 from plugin.progress.stop import StopRequest
 
-__all__ = ["COMMAND", "TrainedLook", "require_training", "train"]
+__all__ = ["COMMAND", "EXPORT", "TrainedLook", "require_training", "train"]
 
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.training.train")
 """What is started, before ``--job FILE``."""
+
+EXPORT = "export"
+"""The phase that begins when the steps are done."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def train(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug: boo
 
     Args:
         job: what to train; written to ``work/job.json``.
-        progress: in the phase of training; receives loss, steps/s and time left.
+        progress: in the phase of training; receives loss, steps/s and time left, and goes on to the phase
+            :data:`EXPORT`, which the plan has after it.
         stop: a request to stop is passed on once; the child then exports what it has.
         debug: ask the child for tracebacks and let its stderr through.
 
@@ -68,9 +72,15 @@ def train(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug: boo
     job.save(job_path)
     latest: dict[str, Any] = {}
     preview: object = None
+    exports = False
 
     def on_event(event: Mapping[str, Any]) -> None:
-        nonlocal latest, preview
+        nonlocal latest, preview, exports
+        if event["event"] == "phase":
+            if event.get("phase") == EXPORT:
+                exports = True
+                progress.begin(EXPORT)
+            return
         if "step" in event:
             latest = {name: value for name, value in event.items() if name != "event"}
         elif "preview" in event:
@@ -79,7 +89,9 @@ def train(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug: boo
         else:
             return
         facts = {name: value for name, value in latest.items() if name != "fraction"}
-        progress.update(_number(latest.get("fraction")) or 0.0, _step_text(latest), {**facts, "preview": preview})
+        # Steps are counted no further; what comes during the export is its checkpoint and the last preview.
+        fraction = 0.5 if exports else _number(latest.get("fraction")) or 0.0
+        progress.update(fraction, "" if exports else _step_text(latest), {**facts, "preview": preview})
 
     command = [*COMMAND, "--job", str(job_path)]
     done = follow(command, progress, stop, on_event, called="the training process", debug=debug)

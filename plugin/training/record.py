@@ -9,6 +9,7 @@ from pathlib import Path
 from engine import __version__
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import replacing
+from engine.color.config import ColorConfig
 from engine.images.provenance import file_sha256
 from engine.training.job.job import TrainingJob
 from engine.training.job.recipe_settings import REVISION
@@ -25,11 +26,12 @@ def fingerprint(job: TrainingJob) -> str:
     because reading a shot of them would take longer than a training.
     """
     digest = hashlib.sha256(f"{__version__} {REVISION}".encode())
-    digest.update(json.dumps(job.facts_of_look(), sort_keys=True).encode())
+    facts = job.facts_of_look()
+    facts["ocio"] = None if job.ocio is None else ColorConfig.active(job.ocio).name
+    digest.update(json.dumps(facts, sort_keys=True).encode())
     for keyframe in job.keyframes:
         digest.update(_content(keyframe.painting) + _content(keyframe.matte))
     digest.update(_content(job.features))
-    digest.update(_content(job.ocio) if job.ocio and "://" not in job.ocio else b"")
     plate = SequencePath.parse(job.plate)
     for path in sorted({plate.path(frame) for frame in FrameRange.parse(job.frames)}):
         status = path.stat()

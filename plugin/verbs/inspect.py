@@ -52,9 +52,11 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
 
 def _card_lines(path: Path, card: Card) -> list[str]:
     trained = card.trained
+    # A look of so many steps keeps no time, so that the same steps are the same bytes.
+    length = f"in {duration(trained.seconds)}" if trained.seconds else "(seconds not recorded: trained by steps)"
     lines = [
         f"{path}: a look named {card.name}, format {card.format}",
-        f"  trained      {trained.steps} steps in {duration(trained.seconds)}, recipe {trained.recipe}, "
+        f"  trained      {trained.steps} steps {length}, recipe {trained.recipe}, "
         f"seed {trained.seed}, loss {trained.loss:.4f}",
         f"  color        works in {card.working_colorspace} of {card.ocio_config}; plate {card.plate_colorspace}, "
         f"paintings {card.paint_colorspace}",

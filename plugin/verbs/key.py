@@ -8,7 +8,8 @@ from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces, check_view
-from plugin.arguments.request import out_from, plate_from, still
+from plugin.arguments.request import out_from, plate_from
+from plugin.phases.color import say_color
 from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
 
@@ -35,21 +36,22 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         check_paintings_kept([path for path in map(out.path, plate.frames) if not is_untouched_export(path)])
     progress.plan([Phase("key", f"Exporting {counted_frames(len(plate.frames))} for painting")])
     progress.begin("key")
+    say_color(progress, config, plate)
     for count, frame in enumerate(plate.frames, 1):
         stop.check()
         path = out.path(frame)
-        with still(plate, frame) as source:
-            key = export_key(
-                source,
-                frame,
-                path,
-                config,
-                options.colorspace,
-                display=options.display,
-                view=options.view,
-                exposure=exposure,
-            )
+        key = export_key(
+            plate.path.path(frame),
+            frame,
+            path,
+            config,
+            options.colorspace,
+            display=options.display,
+            view=options.view,
+            exposure=exposure,
+        )
         progress.update(count / len(plate.frames), f"frame {frame}", {"frame": frame, "path": str(path)})
-        progress.note(f"{path}: frame {frame}, {key.colorspace} through {key.display}, {key.view}")
+        through = f"through {key.display}, {key.view}" if key.view else "as it is"
+        progress.note(f"{path}: frame {frame}, {key.colorspace} {through}")
     progress.finish()
     return 0

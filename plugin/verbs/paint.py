@@ -12,6 +12,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.arguments.request import out_from, plate_from
+from plugin.phases.color import say_color
 from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
 
@@ -27,7 +28,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Paint every frame of the range."""
     plate = plate_from(options, None)
     out = out_from(options, None)
-    config = ColorConfig.active()
+    config = ColorConfig.active(options.ocio)
     check_spaces(config, [options.colorspace])
     check_plate(plate)
     check_out(out, plate)
@@ -37,6 +38,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     reader = PlateReader(plate.path, options.colorspace, config)
     progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, style {style}")])
     progress.begin("paint")
+    say_color(progress, config, plate)
     for count, frame in enumerate(plate.frames, 1):
         stop.check()
         path = out.path(frame)

@@ -15,6 +15,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_plate, check_spaces, prepare_folder
 from plugin.arguments.request import plate_from, work_from
+from plugin.phases.color import say_color
 from plugin.phases.prepared_files import Extras, extra_phases, prepare_extras
 from plugin.phases.sidecars import chains, prepare_frames, prepare_phase, vectors_from
 from plugin.progress.protocol import Progress
@@ -40,11 +41,13 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             raise InputError(f"keyframe {key} is outside the frame range {plate.frames}", remedy="widen --frames")
     work = work_from(options, file)
     vectors = vectors_from(options, plate.frames)
-    check_spaces(ColorConfig.active(options.ocio), [plate.colorspace])
+    config = ColorConfig.active(options.ocio)
+    check_spaces(config, [plate.colorspace])
     check_plate(plate)
     prepare_folder(work)
     if options.shard is None:
         progress.plan([*([prepare_phase(plate, keys)] if keys else []), *extra_phases(plate, extras)])
+        say_color(progress, config, plate)
         threads, overwrite = options.threads, options.overwrite
         if keys:
             prepare_frames(plate, keys, work, vectors, progress, stop, threads=threads, overwrite=overwrite)
@@ -60,6 +63,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         ]
         + extra_phases(plate, extras)
     )
+    say_color(progress, config, plate)
     for name, (key, part) in zip(names, parts, strict=True):
         prepare_frames(
             replace(plate, frames=part),

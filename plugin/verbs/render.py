@@ -17,6 +17,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_device, check_out, check_spaces
 from plugin.arguments.request import look_from, out_from, shot_from, sidecars_from, work_from
+from plugin.phases.color import say_color
 from plugin.phases.rendering import render_frames, render_phase, settings_of
 from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
@@ -42,12 +43,14 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             return 0
         shot = replace(shot, plate=replace(shot.plate, frames=FrameRange(part)))
     _check_expected(shot, options)
-    check_spaces(ColorConfig.active(), [shot.plate.colorspace, shot.out_colorspace])
+    config = ColorConfig.active()
+    check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
     check_device(shot.device)
     _check_any_frame(shot.plate)
     check_out(out_from(options, shot), shot.plate)
     settings_of(shot, options)
     progress.plan([render_phase(shot, options)])
+    say_color(progress, config, shot.plate)
     render_frames(shot, options, progress, stop)
     progress.finish()
     return 0

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from engine.base.errors import InputError
+from engine.base.frames import FrameRange
 from engine.color.config import ColorConfig
 from engine.rendering.settings import RenderSettings
 from engine.shot.shot import refuse_overwriting
@@ -22,19 +23,24 @@ from plugin.arguments.request import (
     sidecars_from,
     work_from,
 )
+from plugin.phases.color import say_color
 from plugin.progress.protocol import NoProgress, Phase, Progress
 from plugin.progress.stop import StopRequest
 from plugin.report.page import write_report
 
-__all__ = ["REPORT_PHASE", "parser", "run"]
+__all__ = ["parser", "report_phase", "run"]
 
-REPORT_PHASE = Phase("report", "Measuring frames", 0.4)
 _PAGE = "report.html"
 
 
 def parser() -> Parser:
     """The options of ``paintover report``."""
     return Parser(COMMANDS["report"])
+
+
+def report_phase(frames: FrameRange) -> Phase:
+    """The part that the report has in a plan."""
+    return Phase("report", "Measuring frames", 2.0 + 0.5 * len(frames))
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -63,8 +69,10 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         raise InputError("a folder stands where the page should go", path=page, remedy="choose another --page")
     prepare_folder(page.parent)
     shown = NoProgress() if options.json else progress
-    shown.plan([REPORT_PHASE])
-    shown.begin(REPORT_PHASE.name)
+    phase = report_phase(plate.frames)
+    shown.plan([phase])
+    shown.begin(phase.name)
+    say_color(shown, config, plate, keyframes)
     work = sidecars_from(options, file)
     prepared = work_from(options, file)
     summary = write_report(

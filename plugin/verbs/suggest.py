@@ -19,6 +19,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_keyframes, check_plate, check_spaces, prepare_folder
 from plugin.arguments.request import painted_so_far, work_from
+from plugin.phases.color import say_color
 from plugin.progress.protocol import NoProgress, Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
 from plugin.report.advice import key_command, luma_of, percent, plan_paintings
@@ -56,6 +57,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     prepare_folder(picture.parent)
     shown = NoProgress() if options.json else progress
     shown.plan([Phase("read", f"Reading {counted_frames(len(plate.frames))}"), Phase("suggest", "Following motion")])
+    say_color(shown, config, plate, keyframes)
     plan, measured = _plan(plate, keyframes, work, options.count or _COUNT, config, shown, stop)
     stills = Stills(plate.path, plate.colorspace, config, STILL_PX)
     drawn = draw_plan(plan, lambda frame: stills(frame).rgb, title=f"Frames to paint of {_name(plate)}")

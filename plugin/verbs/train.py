@@ -6,8 +6,9 @@ from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.request import shot_from, work_from
+from plugin.phases.color import say_color
 from plugin.phases.prepared_files import Extras, check_prepared
-from plugin.phases.training import check_training, job_from, make_look, training_phase
+from plugin.phases.training import check_training, job_from, make_look, training_phases
 from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
 
@@ -22,11 +23,12 @@ def parser() -> Parser:
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Train; the look is written when this returns."""
     shot = shot_from(options, paintings=True, frames_out=False)
-    check_training(shot, options)
+    config = check_training(shot, options)
     keys = [keyframe.frame for keyframe in shot.keyframes]
     check_prepared(shot.plate, keys, work_from(options, shot), Extras.of(options, shot))
     job = job_from(shot, options)
-    progress.plan([training_phase(job)])
+    progress.plan(training_phases(job))
+    say_color(progress, config, shot.plate, shot.keyframes)
     make_look(job, progress, stop, debug=options.debug)
     progress.finish()
     return 0

@@ -23,6 +23,7 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import prepare_folder
 from plugin.arguments.request import shot_from, work_from
 from plugin.arguments.verb_options import TUNE_SECONDS
+from plugin.phases.color import say_color
 from plugin.phases.training import check_training, job_from
 from plugin.progress.child import follow
 from plugin.progress.protocol import Phase, Progress, counted_frames, duration
@@ -56,7 +57,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     if options.grid is not None and not Path(options.grid).is_file():
         raise InputError("the settings file is missing", path=options.grid, remedy="check --settings")
     shot = shot_from(options, paintings=True, frames_out=False)
-    check_training(shot, options)
+    config = check_training(shot, options)
     seconds = float(options.seconds or TUNE_SECONDS)
     # Settings are compared on the plate alone, whatever the shot file says of denoising and guides.
     plain = replace(shot, denoise=None, guides=None)
@@ -69,6 +70,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         guides=shot.stmaps,
     )
     progress.plan([Phase("tune", f"Searching, {duration(seconds)} a setting")])
+    say_color(progress, config, shot.plate, shot.keyframes)
     done = _search(job, search, progress, stop, debug=options.debug)
     best = done["best"]
     facts = {name: done[name] for name in ("best", "results", "failed", "look", "plot", "settings_file")}

@@ -19,7 +19,7 @@ from plugin.arguments.request import (
     sidecars_from,
     work_from,
 )
-from plugin.phases.verification import VERIFY_PHASE, verify_frames
+from plugin.phases.verification import verify_frames, verify_phase
 from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
 
@@ -51,7 +51,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         tensorrt=options.tensorrt,
         denoise=denoise_from(options, file),
     )
-    progress.plan([VERIFY_PHASE])
+    progress.plan([verify_phase(frames)])
     look, work = look_from(options, file), sidecars_from(options, file)
     prepared = work_from(options, file)
     verify_frames(look, frames, out, settings, plate, work, progress, stop, prepared=prepared)

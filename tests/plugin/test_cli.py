@@ -80,7 +80,9 @@ def test_run_trains_renders_verifies_and_shows(cli: Cli) -> None:
     said = cli(*RUN, "--budget", "60s")
     assert said.code == 0, said
     lines = said.out.splitlines()
-    assert lines[:2] == ["Following 1 keyframe through 11 frames", "Progress: 0%"]
+    # What is known from the start is said first: the colors of the plate and of the painting.
+    assert [line.split(" taken as ")[0] for line in lines[:2]] == ["plate", "painting of keyframe 0"]
+    assert lines[2:4] == ["Following 1 keyframe through 11 frames", "Progress: 0%"]
     assert "work/stmap: STMaps, 11 made" in lines and "Training look.onnx, 1 min 00 s" in lines
     assert lines[-1] == "Progress: 100%"
     assert "out.%04d.png: 11 frames verified" in lines
@@ -95,6 +97,14 @@ def test_a_second_run_trains_only_when_something_changed(cli: Cli) -> None:
     second = cli(*RUN)
     assert "already trained from these inputs; --fresh trains again" in second.out
     assert "Training" not in second.out and "0 rendered" in second.out and "11 were already right" in second.out
+    pages = [cli.folder / "work" / name for name in ("sheet.png", "report.html", "shown.json")]
+    made = [(path.stat().st_mtime_ns, path.read_bytes()) for path in pages]
+    third = cli(*RUN)
+    assert "work/sheet.png, work/report.html: nothing has changed since they were made" in third.out
+    assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in pages] == made
+    # What somebody took away, or changed, is made anew.
+    pages[1].write_text("mine", encoding="utf-8")
+    assert "nothing has changed" not in cli(*RUN).out and len(pages[1].read_bytes()) > 1000
     assert "Training look.onnx" in cli(*RUN, "--fresh").out
     assert "Training look.onnx" in cli(*RUN, "--seed", "4").out
     picture(cli.folder / "painted.0000.png", seed=101)
@@ -172,6 +182,7 @@ painting = "../painted.0000.png"
 def test_inspect_a_look_and_a_frame(cli: Cli) -> None:
     assert cli(*RENDER).code == 0
     said = cli("inspect", "hero.onnx")
+    assert "  trained      0 steps (seconds not recorded: trained by steps), recipe test, seed 0" in said.out
     assert said.code == 0 and said.out.startswith("hero.onnx: a look named ")
     card = json.loads(cli("inspect", "hero.onnx", "--json").out)
     assert card["format"] == 1 and card["keyframes"][0]["width"] > 0

@@ -191,6 +191,18 @@ def test_training_that_finds_an_error_keeps_its_exit_code(cli: Cli, monkeypatch:
     assert not list(cli.folder.glob("out.*"))
 
 
+@pytest.mark.parametrize("what", ["painting", "matte"])
+def test_a_wrong_size_is_refused_before_motion_is_followed(cli: Cli, what: str) -> None:
+    picture(cli.folder / "painted.0000.png", width=40 if what == "painting" else 32)
+    picture(cli.folder / "m.png", width=40 if what == "matte" else 32)
+    words = [*RUN[:5], "--keyframe", "0=painted.0000.png,matte=m.png", *RUN[7:]]
+    line = cli.refused(*words)
+    assert f"frame 0: the {what} is 40x24, its plate frame 32x24" in line
+    assert "resize it to 32x24, or pass --fit-paintings" in line
+    assert not (cli.folder / "work" / "stmap").exists()
+    assert cli(*words, "--fit-paintings").code == 0
+
+
 @pytest.mark.parametrize(
     ("case", "parts"),
     [

@@ -203,6 +203,41 @@ def test_what_a_clip_shows_of_its_source(room: Room) -> None:
             source_of(room.project, room.timeline, clip, 0, room.folder, lambda fraction: False)
 
 
+@pytest.mark.parametrize("start", [4, 1005], ids=["from 0", "files' numbers"])
+def test_a_subclip_shows_a_part_of_its_files(room: Room, start: int) -> None:
+    """Files 1005 to 1010 of twelve, of which the timeline shows the third to the sixth."""
+    room.media.start, room.media.frames = start, 6
+    clip = current_clip(room.timeline)
+    source = source_of(room.project, room.timeline, clip, 0, room.folder, lambda fraction: False)
+    assert (source.first, source.count, source.frame(clip.offset)) == (1005, 6, 1007)
+    # Handles end where the subclip does.
+    assert [source.frame(index) for index in source.window(clip, 4)] == [1005, 1010]
+
+
+def test_a_subclip_whose_place_is_uncertain_is_refused(newest: Room) -> None:
+    """Start 3 of files numbered from 1 is the third file by their numbers, and the fourth from 0."""
+    newest.media.path = str(newest.folder / "shots" / "plate.[0001-0012].exr")
+    for start, frames in ((3, 6), (9, 6)):
+        newest.media.start, newest.media.frames = start, frames
+        clip = current_clip(newest.timeline)
+        with pytest.raises(JobError, match='"plate" is a subclip of 6 frames, and Resolve does not say clearly'):
+            source_of(newest.project, newest.timeline, clip, 0, newest.folder, lambda fraction: False)
+    # All of the files are all of them, whatever number Resolve begins with.
+    newest.media.start, newest.media.frames = 1, 12
+    clip = current_clip(newest.timeline)
+    whole = source_of(newest.project, newest.timeline, clip, 0, newest.folder, lambda fraction: False)
+    assert (whole.first, whole.count, whole.frame(clip.offset)) == (1, 12, 3)
+
+
+@pytest.mark.parametrize("included", [False, True], ids=["last left out", "last included"])
+def test_ranges_come_out_as_long_as_the_clip(newest: Room, included: bool) -> None:
+    newest.project.pool.last_included = included
+    newest.choose(bring="track", handles=1)
+    assert newest.press(buttons.stylize) == 0, newest.said
+    placed = [(item.GetStart(), item.GetDuration(), item.GetLeftOffset()) for item in newest.duplicate().tracks[1]]
+    assert placed == [(HOUR, 4, 1)]
+
+
 def test_a_retimed_clip_is_refused_where_resolve_tells(newest: Room) -> None:
     newest.timeline.tracks[0][0].speed = 2.0  # type: ignore[attr-defined]
     with pytest.raises(JobError, match='"plate" shows 7 source frames in 4; remove its retime'):

@@ -56,6 +56,7 @@ def main() -> int:
             os.kill(os.getpid(), signal.SIGKILL)
         if asked:
             break
+    say("phase", phase="export")
     time.sleep(float(os.environ.get("FAKE_TRAINING_EXPORT_S", "0")))
     source = os.environ.get("FAKE_TRAINING_LOOK")
     if source:

@@ -10,7 +10,7 @@ from torch import nn
 
 from engine.look.session import Look
 from engine.training.export.look import write_look
-from engine.training.model.carry_graph import StoredExemplar
+from engine.training.model.carry import StoredExemplar
 from engine.training.model.network import Architecture, Translator
 from engine.training.model.texler import GeneratorJ
 from tests.support.procedural import TINY, painting_of, plate

@@ -16,17 +16,20 @@ from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.color import shaper
+from engine.color.assignment import Assignment
 from engine.color.config import ColorConfig
-from engine.color.keys import find_key_transform, fit_to_data_window
+from engine.color.keys import fit_to_data_window
+from engine.color.paintings import painting_color
 from engine.images.files import Image
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.shot.paintings import PAINTED, painted_alpha
 from engine.shot.plate import PlateReader, plate_sha256
-from engine.training.data.patches import MARGIN, Pair
+from engine.training.data.patches import Pair
 from engine.training.job.job import PaintedFrame, TrainingJob
-from engine.training.model.carry_graph import StoredExemplar
+from engine.training.model.carry import StoredExemplar
+from engine.training.model.edges import margins
 
 __all__ = ["LoadedKeyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
 
@@ -75,9 +78,7 @@ class LoadedKeyframe:
 
 def pad_to_multiple(x: torch.Tensor, multiple: int, mode: str) -> torch.Tensor:
     """Pad (C, H, W) by ``MARGIN`` all around, and on the right and below so that H and W are multiples."""
-    height, width = x.shape[-2:]
-    sides = (MARGIN, MARGIN + -width % multiple, MARGIN, MARGIN + -height % multiple)
-    return torch.nn.functional.pad(x[None], sides, mode=mode)[0]
+    return torch.nn.functional.pad(x[None], margins(x, multiple), mode=mode)[0]
 
 
 def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Floats, str, Image]:
@@ -144,14 +145,12 @@ def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> Load
             f"frame {frame}: the painting is missing", path=keyframe.painting, remedy="correct the path of --keyframe"
         )
     painted = images.read(keyframe.painting, frame=frame)
-    transform = None if keyframe.colorspace else find_key_transform(keyframe.painting)
-    if transform is not None:
-        exported = plate_image if painted.rgb.shape[:2] == (transform.height, transform.width) else None
-        painting = transform.to_working(painted.rgb, config, plate=exported)
-        paint_space = f"{transform.display} / {transform.view}"
-    else:
-        paint_space = config.stated_or_guessed(keyframe.colorspace, painted.header, keyframe.painting)
-        painting = config.to_working(painted.rgb, paint_space)
+    taken = Assignment(plate_space, "", "file")
+    color = painting_color(config, painted.header, keyframe.painting, keyframe.colorspace, taken, plate_image.header)
+    transform = color.transform
+    whole = transform is not None and painted.rgb.shape[:2] == (transform.height, transform.width)
+    painting = color.to_working(painted, config, plate=plate_image if whole else None)
+    paint_space = color.taken.colorspace
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
     painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe.painting)
     weight = covered.astype(np.float32)
@@ -166,6 +165,8 @@ def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> Load
         weight *= shaped[..., 0] * inside
     weight = np.clip(weight, 0, 1)
     weight[weight < PAINTED] = 0
+    if weight.any() and (job.unpainted or ("translate" if alpha is None else "plate")) == "plate":
+        painting, weight = _over_plate(painting, plate, weight)
     for image, what in ((plate_image, "plate"), (painted, "painting")):
         if image.bad_mask is not None and image.bad_pixels:
             log.warning("frame %d: %d pixels of the %s are not finite and are left out", frame, image.bad_pixels, what)
@@ -183,6 +184,18 @@ def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> Load
     digest = file_sha256(keyframe.painting)
     guide = load_guide(job, frame, plate.shape[:2])
     return LoadedKeyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
+
+
+def _over_plate(painting: Floats, plate: Floats, coverage: Floats) -> tuple[Floats, Floats]:
+    """The painting composited over its own plate frame, and full coverage: so a look learns to leave the rest alone.
+
+    In the working encoding, in which a soft stroke's edge looks as it does in a painting program.
+    """
+    share = coverage[..., None]
+    below, above = shaper.encode(plate), shaper.encode(np.where(share > 0, painting, np.float32(0)))
+    mixed = shaper.decode(below + share * (above - below))
+    # Untouched pixels are the plate's to the last bit.
+    return np.where(share > 0, np.where(share < 1, mixed, painting), plate), np.ones_like(coverage)
 
 
 def _fit(pixels: Floats, header: Header, resample: bool, wrong: str, path: Path) -> tuple[Floats, NDArray[np.bool_]]:

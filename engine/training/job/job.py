@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from engine.base.choices import DENOISE_MODES, GUIDE_KINDS
+from engine.base.choices import DENOISE_MODES, GUIDE_KINDS, UNPAINTED_MODES
 from engine.base.errors import InputError
 from engine.base.temporaries import replacing
 from engine.training.job.limits import MINIMUM_BUDGET_S, MINIMUM_STEPS, check_recipe
@@ -97,6 +97,9 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Resample a painting whose size differs from its plate frame."""
     crisp: bool = False
     """As in :class:`Settings`."""
+    unpainted: str | None = None
+    """What becomes of what is not painted, one of ``UNPAINTED_MODES``; None keeps the plate where a painting has an
+    alpha, and translates where only a matte limits it."""
     guides: str | None = None
     """Which guide images in ``work`` the look takes, one of ``GUIDE_KINDS``; None for none."""
     denoise: str | None = None
@@ -106,7 +109,8 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_text(self)
-        for word, known in ((self.guides, GUIDE_KINDS), (self.denoise, DENOISE_MODES)):
+        words = ((self.guides, GUIDE_KINDS), (self.denoise, DENOISE_MODES), (self.unpainted, UNPAINTED_MODES))
+        for word, known in words:
             if word is not None and word not in known:
                 raise InputError(f"{word!r} is unknown", remedy=f"use {', '.join(known)}")
         check_recipe(self.recipe, guides=self.guides, settings=self.settings, crisp=self.crisp)

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted, PaintoverError
 from engine.base.events import Emit, failed_event, open_events
@@ -97,8 +95,8 @@ class _Writer:
         return True
 
     def display(self, frame: int) -> Floats:
-        """A plate frame (H, W, 3) as the networks were trained on: sRGB, clipped to 0..1."""
-        return np.clip(self._reader.srgb(frame), 0, 1)
+        """A plate frame (H, W, 3) as the networks were trained on: sRGB, 0..1."""
+        return self._reader.srgb(frame)
 
 
 def _tasks(frames: FrameRange) -> Iterator[list[_Task]]:

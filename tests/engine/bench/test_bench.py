@@ -93,8 +93,9 @@ def test_torch_is_not_loaded_to_measure_onnxruntime() -> None:
 def test_multiply_adds_are_counted_from_the_graph(tmp_path: Path) -> None:
     g = GraphWriter()
     padded = g.op("Pad", "plate", g.constant([0, 0, 8, 8, 0, 0, 8, 8], np.int64), mode="edge")
-    half = g.conv(padded, np.ones((16, 3, 3, 3), np.float32), stride=2)
-    g.op("Identity", g.conv(half, np.ones((4, 16, 1, 1), np.float32)), output="styled")
+    how = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4}
+    half = g.op("Conv", padded, g.constant(np.ones((16, 3, 3, 3))), **how)
+    g.op("Conv", half, g.constant(np.ones((4, 16, 1, 1))), output="styled", kernel_shape=[1, 1])
     path = tmp_path / "look.onnx"
     onnx.save(g.model({"plate": ("n", 3, "h", "w")}, {"styled": ("n", 4, "a", "b")}, {}), path)
     assert macs_per_pixel(path) == (16 * 3 * 9 + 4 * 16) / 4

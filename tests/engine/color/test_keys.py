@@ -203,4 +203,5 @@ def test_jpeg_is_eight_bit_and_unknown_things_are_refused(config, tmp_path):
         keys.export_key(path, 1, tmp_path / "x.png", config, "ACEScg", view="nonsense")
     assert not (tmp_path / "x.png").exists()
     shutil.copy(tmp_path / "k.jpg", tmp_path / "other.jpg")
-    assert keys.find_key_transform(tmp_path / "other.jpg") is None
+    renamed = keys.find_key_transform(tmp_path / "other.jpg")
+    assert renamed is not None and (renamed.frame, renamed.bit_depth) == (1, "uint8"), "it is inside as well"

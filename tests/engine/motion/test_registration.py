@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.base.arrays import Floats
-from engine.motion.registration import picture, refined
+from engine.motion.registration import image_gradients, refined
 
 HEIGHT, WIDTH = 120, 168
 
@@ -59,7 +59,7 @@ def test_a_start_that_is_a_pixel_off_comes_to_a_twentieth(matrix: list[list[floa
     there = texture(1)
     truth = affine(matrix)
     start = truth + np.array([0.8, -0.6], np.float32)
-    found = refined(start, SURE, picture(np.clip(seen(there, truth), 0, 1)), picture(there))
+    found = refined(start, SURE, image_gradients(np.clip(seen(there, truth), 0, 1)), image_gradients(there))
     assert np.median(error_px(start, truth)) == pytest.approx(1.0, abs=0.01)
     assert np.median(error_px(found, truth)) < 0.05 and np.percentile(error_px(found, truth), 95) < 0.2
 
@@ -67,7 +67,7 @@ def test_a_start_that_is_a_pixel_off_comes_to_a_twentieth(matrix: list[list[floa
 def test_another_light_is_no_other_place() -> None:
     there, truth = texture(2), affine([[0.0, 0.0, 1.4], [0.0, 0.0, 0.7]])
     here = np.clip(0.7 * seen(there, truth) + 0.05, 0, 1).astype(np.float32)
-    found = refined(truth + np.float32(0.5), SURE, picture(here), picture(there))
+    found = refined(truth + np.float32(0.5), SURE, image_gradients(here), image_gradients(there))
     assert np.median(error_px(found, truth)) < 0.05
 
 
@@ -78,7 +78,7 @@ def test_grain_costs_little() -> None:
         np.clip(image + rng.normal(0, 0.02, image.shape), 0, 1).astype(np.float32)
         for image in (seen(there, truth), there)
     )
-    found = refined(truth + np.float32(0.5), SURE, picture(here), picture(key))
+    found = refined(truth + np.float32(0.5), SURE, image_gradients(here), image_gradients(key))
     assert np.median(error_px(found, truth)) < 0.1
 
 
@@ -93,7 +93,7 @@ def test_two_surfaces_keep_their_edge() -> None:
     # Seen from here, the front shows what lies two pixels to its right: nothing of the edge itself.
     here = np.where(inside[..., None], seen(front, two), seen(back, one))
     start = np.where((np.mgrid[0:HEIGHT, 0:WIDTH][1] >= edge - 8)[..., None], two, one)
-    found = refined(start, SURE, picture(np.clip(here, 0, 1)), picture(np.clip(there, 0, 1)))
+    found = refined(start, SURE, image_gradients(np.clip(here, 0, 1)), image_gradients(np.clip(there, 0, 1)))
     band = np.linalg.norm(found - truth, axis=2)[12:-12, edge - 8 : edge - 3]
     before = np.linalg.norm(start - truth, axis=2)[12:-12, edge - 8 : edge - 3]
     assert (before > 1).mean() == 1 and (band > 1).mean() < 0.1
@@ -101,21 +101,21 @@ def test_two_surfaces_keep_their_edge() -> None:
 
 def test_the_same_bytes_twice_and_in_pictures_of_many_strips() -> None:
     there, truth = texture(7), affine([[0.0, -0.02, 1.0], [0.02, 0.0, 0.5]])
-    here = picture(np.clip(seen(there, truth), 0, 1))
+    here = image_gradients(np.clip(seen(there, truth), 0, 1))
     start = truth + np.float32(0.4)
-    first = refined(start, SURE, here, picture(there))
-    assert first.dtype == np.float32 and first.tobytes() == refined(start, SURE, here, picture(there)).tobytes()
+    first = refined(start, SURE, here, image_gradients(there))
+    assert first.dtype == np.float32 and first.tobytes() == refined(start, SURE, here, image_gradients(there)).tobytes()
 
 
 def test_what_shows_nothing_stays_near_where_it_was() -> None:
-    flat = picture(np.full((HEIGHT, WIDTH, 3), 0.4, np.float32))
+    flat = image_gradients(np.full((HEIGHT, WIDTH, 3), 0.4, np.float32))
     start = affine([[0.0, 0.0, 3.0], [0.0, 0.0, -2.0]])
     assert np.abs(refined(start, SURE, flat, flat) - start).max() < 0.01
 
 
 @pytest.mark.parametrize("shape", [(15, 40), (16, 16), (17, 33)])
 def test_small_pictures(shape: tuple[int, int]) -> None:
-    image = picture(np.random.default_rng(1).random((*shape, 3), dtype=np.float32))
+    image = image_gradients(np.random.default_rng(1).random((*shape, 3), dtype=np.float32))
     still = np.zeros((*shape, 2), np.float32)
     found = refined(still, np.ones(shape, np.float32), image, image)
     assert found.shape == still.shape and np.abs(found).max() < 0.01

@@ -28,9 +28,12 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 from safetensors import safe_open
 
 from engine import images
+from engine.color import shaper
 from engine.look.card import open_look
 from engine.look.session import Look
+from engine.motion.stmap import sidecar_path, write_sidecar
 from engine.training.job.job import Settings, TrainingJob
+from engine.training.preview import LABEL_HEIGHT
 from engine.training.train import Trained, train
 from tests.support.interrupts import StopAfter
 from tests.support.procedural import TINY, ProceduralShot, hdr_plate, job_text, painting_of, plate
@@ -84,9 +87,10 @@ def test_training_comes_nearer_to_the_painting(shot: ProceduralShot) -> None:
     assert written == str(shot.job().checkpoint) == str(shot.folder / "work" / "train" / "checkpoint.safetensors")
 
 
+@pytest.mark.parametrize("unpainted", ["translate", "plate"])
 @pytest.mark.parametrize("how", ["matte", "alpha"])
-def test_unpainted_pixels_have_no_say(tmp_path: Path, how: str) -> None:
-    """End to end: garbage where nothing is painted gives the same look, bit for bit."""
+def test_unpainted_pixels_have_no_say(tmp_path: Path, how: str, unpainted: str) -> None:
+    """End to end: garbage where nothing is painted gives the same look, bit for bit, whatever becomes of the rest."""
     rng = np.random.default_rng(0)
     coverage = np.zeros((72, 96), np.float32)
     coverage[5:40, 11:60], coverage[40:45, 11:60] = 1.0, 0.4
@@ -103,7 +107,7 @@ def test_unpainted_pixels_have_no_say(tmp_path: Path, how: str) -> None:
         if how == "matte":
             matte = tmp_path / name / "matte.exr"
             images.write(matte, np.repeat(coverage[..., None], 3, 2), bit_depth="float")
-        job = shot.job(steps=6, keyframes=(shot.keyframe(matte=matte),))
+        job = shot.job(steps=6, keyframes=(shot.keyframe(matte=matte),), unpainted=unpainted)
         run(job)
         found.append((weights(job.look), images.read(shot.painting()).rgb))
     assert found[0][0] == found[1][0]
@@ -116,6 +120,28 @@ def test_unpainted_pixels_have_no_say(tmp_path: Path, how: str) -> None:
     job = shot.job(steps=6)
     run(job)
     assert weights(job.look) != found[0][0]
+
+
+@pytest.mark.parametrize(("unpainted", "near"), [(None, True), ("translate", False)])
+def test_what_is_not_painted_stays_as_it_is(tmp_path: Path, unpainted: str | None, near: bool) -> None:
+    """An object painted with alpha: away from it the result is the plate within a few codes, also on another frame."""
+    shot = ProceduralShot.write(tmp_path)
+    y, x = np.mgrid[0:72, 0:96]
+    alpha = np.clip(18 - np.hypot(y - 36, x - 48), 0, 1).astype(np.float32)
+    for frame in range(3):
+        pixels = plate(72, 96, shift=3 * frame)
+        # The object differs from the rest, as an object does.
+        images.write(shot.plate(frame), np.where(alpha[..., None] > 0, 0.1 * pixels, pixels), bit_depth="float")
+    painted = np.broadcast_to(np.float32([0.7, 0.1, 0.05]), (72, 96, 3)).copy()
+    images.write(shot.painting(), painted, alpha=alpha, bit_depth="float")
+    done = run(shot.job(steps=250, unpainted=unpainted))
+    look = Look.load(done.look, device="cpu", threads=1)
+    away = np.hypot(y - 36, x - 48) > 26
+    for frame in (0, 2):
+        pixels = images.read(shot.plate(frame)).rgb
+        codes = 255 * np.abs(shaper.encode(look.stylize(pixels).rgb) - shaper.encode(pixels))[away]
+        assert (float(codes.mean()) < 4) == near, (frame, codes.mean())
+        assert (float(np.percentile(codes, 95)) < 10) == near, (frame, np.percentile(codes, 95))
 
 
 def test_light_beyond_white_comes_back(tmp_path: Path) -> None:
@@ -167,8 +193,27 @@ def test_a_preview_strip_shows_four_pictures(shot: ProceduralShot, monkeypatch: 
     job = shot.job(steps=2, preview=True)
     run(job)
     strip = images.read(job.work / "preview.png").rgb
-    assert strip.shape == (72, 4 * 96 + 3 * 8, 3)
-    assert 0.05 < float(strip[:, :96].mean()) < 0.95
+    assert strip.shape == (LABEL_HEIGHT + 72, 4 * 96 + 3 * 8, 3)
+    assert 0.05 < float(strip[LABEL_HEIGHT:, :96].mean()) < 0.95
+    # Each has its name above it, in light letters.
+    for left in range(0, 4 * 104, 104):
+        assert (strip[:LABEL_HEIGHT, left : left + 96] > 0.5).mean() > 0.02
+
+
+def test_the_preview_of_the_keyframe_has_its_carried_strokes(shot: ProceduralShot) -> None:
+    """With STMaps in the work folder, what a render would show: nearer to the painting than the translator alone."""
+    away = []
+    for carried in (False, True):
+        job = shot.job(steps=12, preview=True, work=shot.folder / f"work_{carried}")
+        if carried:
+            still = np.zeros((72, 96, 2), np.float32)
+            for frame in (0, 1):
+                write_sidecar(sidecar_path(job.work, 0, frame), still, np.ones((72, 96), np.float32), (72, 96), "x")
+        run(job)
+        strip = images.read(job.work / "preview.png").rgb[LABEL_HEIGHT:]
+        painted, result = strip[:, 104:200], strip[:, 208:304]
+        away.append(float(np.abs(result - painted).mean()))
+    assert away[1] < 0.8 * away[0]
 
 
 def test_a_stopped_look_is_a_look(shot: ProceduralShot) -> None:

@@ -23,15 +23,16 @@ _TRAINING = "--seed --recipe --settings --crisp --features --resume"
 _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --carried"
 _SHOT = (
     "--plate --frames --frame --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "
-    f"--vectors --backward-vectors --denoise --guides --steps {_TRAINING} --fresh {_RENDERED_WITH} --overwrite "
-    "--paint-colorspace --ocio --device --threads --debug"
+    f"--unpainted --vectors --backward-vectors --denoise --guides --steps {_TRAINING} --fresh {_RENDERED_WITH} "
+    "--overwrite --paint-colorspace --ocio --device --threads --debug"
 )
 
 FLAGS = {
     "run": f"{_SHOT} --workers --engine",
     "prepare": "--plate --frames --frame --keyframe --overwrite --vectors --backward-vectors --denoise --guides --work "
     f"--colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
-    "train": f"--plate --frames --frame --keyframe --fit-paintings --look --work --budget --steps {_TRAINING} "
+    "train": "--plate --frames --frame --keyframe --fit-paintings --unpainted --look --work --budget --steps "
+    f"{_TRAINING} "
     f"--denoise --guides --colorspace --paint-colorspace --ocio --device --threads {_TASK} {_REPORTING}",
     "tune": "--plate --frames --frame --keyframe --fit-paintings --work --reference --reference-colorspace --seconds "
     "--settings --full-grid --features --seed --no-stmaps --colorspace --paint-colorspace --ocio --device --threads "
@@ -49,6 +50,7 @@ FLAGS = {
     f"{_REPORTING}",
     "report": "--plate --frames --frame --out --look --keyframe --fit-paintings --work --page --json "
     f"{_RENDERED_WITH} --denoise --colorspace --ocio {_REPORTING}",
+    "clean": f"--work --out --remove {_REPORTING}",
     "export": f"--to {_REPORTING}",
     "worker": "--socket --ask --idle --memory --threads --debug",
     "install": f"--to {_REPORTING}",
@@ -58,11 +60,12 @@ FLAGS = {
 """What people, farms and hosts have in their scripts: a flag is added here on purpose, and never lost by accident."""
 
 ENGINE_FLAGS = {
-    "dask": "--address --workers --tls-ca --tls-cert --tls-key --worker-path-mapping",
+    "dask": "--address --workers --tls-ca --tls-cert --tls-key --worker-path-mapping --dry-run --write-only",
     "slurm": "--program --partition --account --qos --gres --cpus --memory --at-once --sbatch --dry-run --write-only",
-    "openjd": "--program --bundle --session",
-    "opencue": "--program --show --cue-shot --user --facility --service --tags --priority --memory",
-    "deadline10": "--program --pool --group --priority --write-only",
+    "openjd": "--program --bundle --session --dry-run --write-only",
+    "opencue": "--program --show --cue-shot --user --facility --service --tags --priority --memory "
+    "--dry-run --write-only",
+    "deadline10": "--program --pool --group --priority --dry-run --write-only",
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange, SequencePath
 from plugin.arguments.options import Options
-from plugin.farm import deadline10, opencue, openjd, slurm
+from plugin.farm import deadline10, job_files, opencue, openjd, slurm
 from plugin.farm.plan import FarmPlan, FarmStep
 from tests.support.hostile_names import CONTROL, NAMES, UNNAMEABLE
 
@@ -131,7 +131,7 @@ def test_slurm_scripts_call_with_the_words_that_we_gave(name: str, tmp_path: Pat
     program = tmp_path / "program"
     program.write_text('#!/bin/bash\nprintf \'%s\\0\' "$@" > "$SAID"\n')
     program.chmod(0o755)
-    slurm._write(tmp_path / "render.sh", slurm.script(plan, job, (str(program),)))
+    job_files.write({tmp_path / "render.sh": slurm.script(plan, job, (str(program),))})
     environment = {"PATH": "/usr/bin:/bin", "SAID": str(tmp_path / "said"), "SLURM_ARRAY_TASK_ID": "1"}
     subprocess.run(
         ["bash", str(tmp_path / "render.sh")], check=True, capture_output=True, env=environment, cwd=tmp_path

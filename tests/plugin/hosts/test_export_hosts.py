@@ -305,8 +305,9 @@ half.precise = 0
 OLD_OPERATORS = {
     "__and__", "__is__", "__isnot__", "Bool", "abs", "add", "avg_pool2d", "cat", "clamp", "conv2d", "div", "eq", "exp",
     "expand", "floor", "floordiv", "gt", "grid_sampler", "index_select", "le", "leaky_relu", "len", "log", "lt", "max",
-    "min", "mul", "neg", "permute", "pixel_shuffle", "pow", "relu", "remainder", "replication_pad2d", "reshape",
-    "sigmoid", "sign", "size", "slice", "sub", "tanh", "to", "unsqueeze", "upsample_bilinear2d", "where", "zeros_like",
+    "mean", "min", "mul", "neg", "permute", "pixel_shuffle", "pow", "relu", "remainder", "replication_pad2d", "reshape",
+    "sigmoid", "sign", "size", "slice", "sqrt", "sub", "tanh", "to", "unsqueeze", "upsample_bilinear2d", "where",
+    "zeros_like",
 }  # fmt: skip
 """All of torch 1.6."""
 

@@ -31,7 +31,9 @@ def made(folder: Path, pattern: str) -> list[str]:
 def test_denoising_alone_needs_no_keyframe(cli: Cli) -> None:
     said = cli(*PREPARE, "--denoise")
     assert (said.code, said.err) == (0, "")
-    assert said.out.splitlines()[0] == "Denoising 11 frames" and "Following" not in said.out
+    color, phase = said.out.splitlines()[:2]
+    assert color.startswith("plate taken as sRGB Encoded Rec.709 (sRGB): ")
+    assert phase == "Denoising 11 frames" and "Following" not in said.out
     assert "work/denoised: denoised frames (aware), 11 made" in said.out
     assert made(cli.folder, "denoised/*.exr") == [f"plate.{frame}.exr" for frame in FRAMES]
     assert "11 were already right" in cli(*PREPARE, "--denoise", "aware", "--threads", "1").out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -57,6 +58,18 @@ def test_lines_are_integers_that_only_rise_and_end_at_100() -> None:
     assert percents == [0, 18, 37, 56, 75, 81, 87, 93, 99, 100]
     others = [line for line in lines if not line.startswith("Progress: ")]
     assert others == ["Training hero.onnx", "Rendering 4 frames", "4 frames in out.%04d.png"]
+
+
+@pytest.mark.parametrize("make", [NoProgress, lambda: LineProgress(io.StringIO()), lambda: JsonProgress(io.StringIO())])
+def test_a_warning_comes_once_in_a_command(make: Callable[[], Progress], capsys: pytest.CaptureFixture[str]) -> None:
+    progress = make()
+    for text in ("no metadata", "no metadata", "frame 3: no metadata", "no metadata"):
+        progress.warn(text)
+    told = ["no metadata", "frame 3: no metadata"]
+    assert capsys.readouterr().err.splitlines() == [f"paintover: warning: {text}" for text in told]
+    other = make()
+    other.warn("no metadata")
+    assert capsys.readouterr().err.splitlines() == ["paintover: warning: no metadata"]
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=30))

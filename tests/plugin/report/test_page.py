@@ -16,6 +16,7 @@ from engine import images
 from engine.base.errors import ImageError, Interrupted
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
+from engine.color.showing import Showing
 from engine.motion.stmap import sidecar_path, write_sidecar
 from engine.shot.shot import Keyframe, Plate
 from plugin.cli import main
@@ -23,7 +24,7 @@ from plugin.progress.protocol import NoProgress
 from plugin.progress.stop import StopRequest
 from plugin.report.charts import Line, chart
 from plugin.report.page import write_report
-from plugin.report.stills import Stills, shown
+from plugin.report.stills import Stills
 from tests.support import lookfactory
 from tests.support.report_shots import SIZE, Page, Shot, alone, sidecar
 
@@ -279,12 +280,18 @@ def test_two_keyframes_and_no_sidecars(shot: Shot) -> None:
 
 
 def test_a_linear_plate_looks_as_its_display_values(shot: Shot) -> None:
-    """Half of scene-linear light is code 188 of sRGB, and not 128; one conversion serves every picture."""
+    """Half of scene-linear light is code 188 of sRGB, and not 128; what is sRGB already keeps its codes."""
     config = ColorConfig.active()
     linear = SequencePath.parse(shot.folder / "linear.%04d.exr")
     images.write(linear.path(1), np.full((*SIZE, 3), 0.5, np.float32))
-    assert Stills(linear, "lin_rec709", config, 64)(1).rgb.mean() == pytest.approx(188, abs=1)
-    assert shown(np.full((2, 2, 3), 0.5, np.float32), "sRGB", config).max() == 128
+    assert Stills(linear, "lin_rec709", config, 64, Showing())(1).rgb.mean() == pytest.approx(188, abs=1)
+    through = config.view_forward(
+        config.to_working(images.read(linear.path(1)).rgb, "lin_rec709"), *config.default_display_view()
+    )
+    assert Stills(linear, "lin_rec709", config, 64)(1).rgb.mean() == pytest.approx(through.mean() * 255, abs=1)
+    pictures = SequencePath.parse(shot.folder / "picture.%04d.png")
+    images.write(pictures.path(1), np.full((*SIZE, 3), 128 / 255, np.float32), bit_depth="uint8")
+    assert Stills(pictures, "sRGB", config, 64)(1).rgb.max() == 128
 
 
 def test_a_hostile_name_is_only_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

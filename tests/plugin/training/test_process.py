@@ -42,6 +42,10 @@ class Recorder(NoProgress):
     def __init__(self) -> None:
         self.updates: list[tuple[float, str, dict[str, object]]] = []
         self.warnings: list[str] = []
+        self.phases: list[str] = []
+
+    def begin(self, name: str) -> None:
+        self.phases.append(name)
 
     def update(self, fraction: float, text: str = "", facts: object = None) -> None:
         assert isinstance(facts, dict) or facts is None
@@ -62,10 +66,13 @@ def test_a_training_to_its_end(fake: pytest.MonkeyPatch, tmp_path: Path) -> None
     look = train(job(tmp_path), progress, StopRequest())
     assert (look.look, look.steps, look.check_error) == (tmp_path / "hero.onnx", 40, 1e-5)
     fractions = [fraction for fraction, _, _ in progress.updates]
-    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    steps = fractions[:-2]
+    assert steps == sorted(steps) and steps[-1] == 1.0
+    # The export is a phase of its own, in which no step counts.
+    assert progress.phases == ["export"] and fractions[-2:] == [0.5, 1.0]
     assert progress.updates[9][1] == "loss 0.1000, 100.0 steps/s, 1 s left"
     assert progress.updates[9][2]["steps_per_s"] == 100.0
-    assert progress.updates[-2][1:] == (progress.updates[-3][1], {**progress.updates[-3][2], "preview": "preview.png"})
+    assert progress.updates[-2][1:] == ("", {**progress.updates[-3][2], "preview": "preview.png"})
     told = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))
     assert told["keyframes"] == [
         {"frame": 0, "painting": str(tmp_path / "painted.png"), "matte": None, "colorspace": "sRGB - Texture"}
@@ -136,7 +143,7 @@ DRIVER = textwrap.dedent(
         def parser(self):
             return Parser(COMMANDS["train"])
         def run(self, options, progress, stop):
-            progress.plan([Phase("train", "Training")])
+            progress.plan([Phase("train", "Training"), Phase("export", "Exporting")])
             progress.begin("train")
             training_process.train(job(Path({folder!r})), progress, stop)
             return 0

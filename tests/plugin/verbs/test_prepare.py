@@ -34,13 +34,15 @@ def test_prepare_makes_keeps_and_leaves_alone(cli: Cli) -> None:
     said = cli(*PREPARE, "--keyframe", "0", "--keyframe", "5=not_painted_yet.png")
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert lines[:2] == ["Following 2 keyframes through 11 frames", "Progress: 0%"]
+    assert lines[0].startswith("plate taken as sRGB Encoded Rec.709 (sRGB): ")
+    assert lines[1:3] == ["Following 2 keyframes through 11 frames", "Progress: 0%"]
     assert lines[-2:] == ["work/stmap: STMaps, 22 made", "Progress: 100%"]
     assert made(cli.folder, 0) == made(cli.folder, 5) == [f"{frame:04d}.exr" for frame in range(11)]
     half = np.full((24, 32), 0.5, np.float32)
     write_exr(sidecar_path(cli.folder / "work", 5, 2), {"R": half, "G": half})
     said = cli(*PREPARE, "--keyframe", "0", "--keyframe", "5", "--threads", "1", "--progress", "json")
-    note = next(event for event in map(json.loads, said.out.splitlines()) if event["event"] == "note")
+    color, note = [event for event in map(json.loads, said.out.splitlines()) if event["event"] == "note"][:2]
+    assert (color["colorspace"], color["why"]) == ("sRGB Encoded Rec.709 (sRGB)", "sRGB chunk")
     assert note["text"] == "work/stmap: STMaps, 0 made, 21 were already right, 1 of your own left alone"
     assert (note["made"], note["kept"], note["foreign"]) == (0, 21, [str(sidecar_path(Path("work"), 5, 2))])
     said = cli(*PREPARE, "--keyframe", "5", "--overwrite")

@@ -123,7 +123,8 @@ def test_the_picture_goes_where_it_is_told(folder: Path, capsys: pytest.CaptureF
 def test_progress_for_machines_stays_whole(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events = [json.loads(line) for line in said(capsys, "--progress", "json").splitlines()]
     assert events[-1] == {"event": "finished", "overall": 1.0}
-    told = next(event for event in events if event["event"] == "note")
+    color, told = [event for event in events if event["event"] == "note"][:2]
+    assert color["text"].startswith("plate taken as ") and color["colorspace"]
     assert len(told["frames"]) == 2 and told["picture"] == "work/suggest.png"
 
 

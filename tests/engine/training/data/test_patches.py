@@ -8,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
 
-from engine.training.data.patches import CELL, MARGIN, Pair
+from engine.training.data.patches import CELL, Pair
+from engine.training.model.edges import MARGIN
 from engine.training.model.network import Architecture, Translator
 from engine.training.model.texler import TexlerSampler
 from tests.support.networks import shake

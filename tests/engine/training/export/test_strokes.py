@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="training is not installed")
 from engine.color import shaper
 from engine.look.card import open_look
 from engine.look.session import Styled
-from engine.training.model.carry_graph import StoredExemplar
+from engine.training.model.carry import StoredExemplar
 from engine.training.model.network import Architecture, Translator
 from tests.support.networks import lively, stored, write
 from tests.support.procedural import TINY, painting_of, plate

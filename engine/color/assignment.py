@@ -1,0 +1,142 @@
+"""Assignments: which colorspace an image is in, and why.
+
+In this order, for every format alike:
+
+1. what was asked;
+2. what the file itself says (:mod:`engine.images.color_claims`);
+3. the file rules of an OCIO config that somebody wrote, beyond its default rule; the rules of a built-in config say
+   nothing about anybody's files;
+4. the custom of the format: film scans are logarithmic, movies and integer images are shown as they are, and float
+   images are scene-linear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.color.known_spaces import SRGB, film_log_of, known_space, same_space
+from engine.images.color_claims import GAMUTS, ColorClaim, Encoding
+from engine.images.header import Header
+
+if TYPE_CHECKING:
+    from engine.color.config import ColorConfig
+
+__all__ = ["Assignment", "assign", "claimed_by", "is_display_referred"]
+
+_INTEGER_DEPTHS = {"uint8", "uint16"}
+_INTEGER_EXTENSIONS = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".tga",
+    ".bmp",
+    ".webp",
+    ".gif",
+    ".jp2",
+    ".psd",
+    ".ppm",
+}
+_FILM_EXTENSIONS = {".dpx", ".cin"}
+_FILM_FORMATS = {"dpx", "cineon"}
+_VIDEO = Encoding(GAMUTS["rec709"], "bt1886")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The colorspace of one image."""
+
+    colorspace: str
+    """The config's name for it."""
+    why: str
+    """For people: "chromaticities in the file"."""
+    source: str
+    """asked, file, rule or custom."""
+
+    def said(self, what: str) -> str:
+        """One line, such as "plate taken as ACEScg: chromaticities in the file"."""
+        return f"{what} taken as {self.colorspace}: {self.why}"
+
+
+def assign(config: ColorConfig, header: Header | None, path: Path | str, asked: str | None = None) -> Assignment:
+    """The colorspace of an image.
+
+    Args:
+        header: the file's; None where only its name is known.
+        path: the file, for its extension and the file rules.
+        asked: what somebody said it is in.
+
+    Raises:
+        ColorError: ``asked`` is unknown, an ICC profile cannot be read, or the format's custom is a space that the
+            config does not have.
+    """
+    if asked:
+        return Assignment(config.resolve(asked), "as asked", "asked")
+    claimed = None if header is None else claimed_by(config, header)
+    if claimed is not None:
+        return claimed
+    by_rule = config.by_file_rule(str(path))
+    if by_rule:
+        found = Assignment(by_rule, "a file rule of the OCIO config", "rule")
+    else:
+        found = _custom(config, header, Path(path))
+    if header is not None and header.claims:
+        unknown = f"{header.claims[0].source}, unknown to the OCIO config"
+        found = Assignment(found.colorspace, f"{found.why}; {unknown}", found.source)
+    return found
+
+
+def claimed_by(config: ColorConfig, header: Header) -> Assignment | None:
+    """What a file says of itself; None where it says nothing that the config knows.
+
+    Raises:
+        ColorError: an ICC profile cannot be read.
+    """
+    for claim in header.claims:
+        space = _space_of(config, claim)
+        if space:
+            return Assignment(space, claim.source, "file")
+    return None
+
+
+def is_display_referred(config: ColorConfig, space: str, header: Header) -> bool:
+    """Whether an image looks right when it is shown as it is: integers or a movie, in a space of displays or pictures.
+
+    Film log and HDR are not, nor is anything that is stored as float.
+    """
+    return header.bit_depth in _INTEGER_DEPTHS and config.is_picture(space)
+
+
+def _space_of(config: ColorConfig, claim: ColorClaim) -> str:
+    """The config's space that a claim means; empty for a name that it does not have."""
+    if claim.film_log:
+        return film_log_of(config)
+    if claim.icc:
+        made = config.make_from_icc(claim.icc, claim.source.removeprefix("ICC profile "))
+        return same_space(config, made) or made
+    if claim.encoding is not None:
+        return known_space(config, claim.encoding) or config.make_from_encoding(claim.encoding)
+    return config.find(claim.name) if claim.name else ""
+
+
+def _custom(config: ColorConfig, header: Header | None, path: Path) -> Assignment:
+    extension = path.suffix.lower()
+    if header is None:
+        film, movie, integer = extension in _FILM_EXTENSIONS, False, extension in _INTEGER_EXTENSIONS
+    else:
+        film, movie = header.file_format in _FILM_FORMATS, header.file_format == "movie"
+        integer = header.bit_depth in _INTEGER_DEPTHS
+    if film:
+        return Assignment(film_log_of(config), "the file does not say, and film scans are logarithmic", "custom")
+    if movie:
+        space = known_space(config, _VIDEO)
+        if space:
+            return Assignment(space, "the movie does not say, and movies are BT.709 video", "custom")
+    if integer or movie:
+        found = next((space for space in map(config.find, SRGB) if space), "") or config.resolve("sRGB")
+        return Assignment(found, "the file does not say, and integer images are sRGB", "custom")
+    why = "the file does not say, and float images are scene-linear (the scene_linear role)"
+    return Assignment(config.working, why, "custom")

@@ -1,0 +1,119 @@
+"""Paintings: what the colors of a painted frame mean, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engine.base.arrays import Floats
+from engine.color.assignment import Assignment, assign, claimed_by, is_display_referred
+from engine.color.config import ColorConfig
+from engine.color.keys import KeyTransform, find_key_transform
+from engine.color.showing import Showing
+from engine.images.files import Image
+from engine.images.header import Header
+
+__all__ = ["PaintingColor", "check_painting_space", "painting_color"]
+
+
+@dataclass(frozen=True)
+class PaintingColor:
+    """How a painting is taken."""
+
+    taken: Assignment
+    """Its colorspace; for a painting that was shown through a view, the text of that :class:`Showing`."""
+    transform: KeyTransform | None = None
+    """How the frame was exported, where that is known."""
+    showing: Showing | None = None
+    """The view that was asked for, where there is no transform."""
+    question: str = ""
+    """What to ask the artist; empty where nothing is in doubt."""
+
+    def to_working(self, painting: Image, config: ColorConfig, *, plate: Image | None = None) -> Floats:
+        """The painting, (h, w, 3), as scene-linear of the working colorspace.
+
+        Args:
+            plate: its frame; see :meth:`KeyTransform.to_working`.
+
+        Raises:
+            ColorError: this OCIO config lacks the display, view or colorspace.
+        """
+        if self.transform is not None:
+            return self.transform.to_working(painting.rgb, config, plate=plate)
+        if self.showing is not None:
+            scene = config.view_inverse(painting.rgb, self.showing.display, self.showing.view)
+            return np.nan_to_num(scene, nan=0.0, posinf=65504.0, neginf=-65504.0)
+        return config.to_working(painting.rgb, self.taken.colorspace)
+
+
+def check_painting_space(config: ColorConfig, name: str) -> None:
+    """A painting can be taken as this: a colorspace, or "DISPLAY / VIEW".
+
+    Raises:
+        ColorError: neither.
+    """
+    if Showing.parse(name, config) is None:
+        config.resolve(name)
+
+
+def painting_color(
+    config: ColorConfig, header: Header, path: Path, asked: str | None, plate: Assignment, plate_header: Header
+) -> PaintingColor:
+    """How a painting is taken: as asked, as the frame was exported, else as any image is.
+
+    Args:
+        header: the painting's.
+        asked: a colorspace, or "DISPLAY / VIEW" for one that was painted through a view.
+        plate: what the plate was taken as.
+        plate_header: the header of its frame.
+
+    Raises:
+        ColorError: ``asked`` is unknown, or the painting's own claim cannot be read.
+        ImageError: the sidecar is damaged.
+    """
+    if asked:
+        showing = Showing.parse(asked, config)
+        if showing is not None:
+            return PaintingColor(Assignment(str(showing), "as asked", "asked"), showing=showing)
+        return PaintingColor(assign(config, header, path, asked))
+    transform = find_key_transform(path)
+    if transform is not None:
+        # A painting program that converts its document says so in the file, and keeps the other metadata.
+        own = claimed_by(config, header)
+        exported = transform.exported_space(config)
+        if own is None or not _differs(config, own.colorspace, exported):
+            return PaintingColor(Assignment(transform.taken, "exported by Paintover", "file"), transform)
+        if not transform.view:
+            return PaintingColor(own)
+        question = (
+            f"exported through {transform.view} in {exported}, and saved as {own.colorspace}: taken as that, without "
+            f'the view; save it in the colors of the export, or give --paint-colorspace "{transform.taken}"'
+        )
+        return PaintingColor(own, question=question)
+    own = assign(config, header, path)
+    return PaintingColor(own, question=_question(config, own, header, plate, plate_header))
+
+
+def _differs(config: ColorConfig, one: str, other: str) -> bool:
+    first, second = config.claim_for(one).encoding, config.claim_for(other).encoding
+    return first is not None and second is not None and str(first) != str(second)
+
+
+def _question(config: ColorConfig, own: Assignment, header: Header, plate: Assignment, plate_header: Header) -> str:
+    if not is_display_referred(config, own.colorspace, header):
+        return ""
+    lost = "nothing in or beside it says that it is an exported key"
+    if is_display_referred(config, plate.colorspace, plate_header):
+        if own.source == "file" or own.colorspace == plate.colorspace:
+            return ""
+        return (
+            f"{lost}, and the plate is {plate.colorspace}; if it was painted on a key, "
+            f'give --paint-colorspace "{plate.colorspace}"'
+        )
+    view = Showing.default(config)
+    return (
+        f"without a view: {lost}; is that right? If it was painted on one, put its .paintover.json beside it, or give "
+        f'--paint-colorspace "{view}"'
+    )

@@ -1,0 +1,51 @@
+"""Color as it was taken: said once, with the reason, and asked where nothing tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import images
+from engine.base.frames import FrameRange, SequencePath
+from engine.color.config import ColorConfig
+from engine.shot.shot import Keyframe, Plate
+from plugin.phases.color import say_color
+from plugin.progress.protocol import NoProgress
+
+PIXELS = np.full((8, 8, 3), 0.3, np.float32)
+
+
+class Heard(NoProgress):
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+
+    def note(self, text: str, facts: object = None) -> None:
+        self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_plate_painting_and_matte_are_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OCIO", raising=False)
+    config = ColorConfig.active()
+    for frame, space in ((1, "ACEScg"), (2, "ACEScg"), (3, "lin_rec709")):
+        images.write(tmp_path / f"p.{frame:04d}.exr", PIXELS, color=config.claim_for(space))
+    images.write(tmp_path / "paint.png", PIXELS, bit_depth="uint8")
+    plate = Plate(SequencePath.parse(tmp_path / "p.%04d.exr"), FrameRange((1, 2, 3)))
+    painted = Keyframe(1, tmp_path / "paint.png", matte=tmp_path / "paint.png")
+    heard = Heard()
+    say_color(heard, config, plate, (painted,))
+    assert heard.notes[0] == "plate taken as ACEScg: colorInteropID in the file says lin_ap1_scene"
+    assert heard.notes[1:] == ["mattes taken as data: coverage has no colorspace"]
+    differs, asks = heard.warnings
+    assert differs.startswith("frame 3 taken as Linear Rec.709 (sRGB)") and "frame 1 is ACEScg" in differs
+    assert asks.startswith("painting of keyframe 1 taken as sRGB") and "is that right?" in asks
+    given = Heard()
+    asked = Keyframe(1, tmp_path / "paint.png", colorspace="sRGB")
+    say_color(given, config, Plate(plate.path, plate.frames, "ACEScg"), (asked,))
+    assert given.warnings == [] and given.notes[0] == "plate taken as ACEScg: as asked" and len(given.notes) == 2
