@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 failed, a retry may help; 2 wrong usage or input; 3 ``veri
 from __future__ import annotations
 
 import difflib
+import errno
 import io
 import logging
 import os
@@ -126,7 +127,9 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
     except OSError as fault:
         path = fault.filename if isinstance(fault.filename, str) else None
         reason = fault.strerror or type(fault).__name__
-        return _failed(PaintoverError(reason, path=path), progress, debug=debug)
+        wrong_name = fault.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+        failure = (InputError if wrong_name else PaintoverError)(reason, path=path)
+        return _failed(failure, progress, debug=debug)
     except Exception as fault:  # A fault of ours: still one line and an exit code.
         first = quiet_errors(str(fault)) or "no message"
         remedy = "run again with --debug and send it with the output of paintover doctor"

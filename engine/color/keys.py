@@ -18,8 +18,10 @@ import numpy as np
 from engine import images
 from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError
+from engine.base.foreign_json import parse_json
 from engine.base.frames import MOVIE_SUFFIXES
 from engine.base.temporaries import replacing
+from engine.base.whole_file import read_text
 from engine.color.assignment import assign, is_display_referred
 from engine.color.config import ColorConfig
 from engine.images import movies
@@ -341,7 +343,7 @@ def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
 
 def _read(sidecar: Path) -> KeyTransform:
     try:
-        text = sidecar.read_text(encoding="utf-8")
+        text = read_text(sidecar)
     except (OSError, ValueError) as error:
         raise _damaged(sidecar) from error
     return _parsed(text, sidecar)
@@ -349,13 +351,13 @@ def _read(sidecar: Path) -> KeyTransform:
 
 def _parsed(text: str, path: Path) -> KeyTransform:
     try:
-        document = json.loads(text)
+        document = parse_json(text)
         version = int(document["version"])
         document.setdefault("image_sha256", "")
         transform = None
         if version == FORMAT_VERSION:
             transform = KeyTransform(**{field.name: document[field.name] for field in fields(KeyTransform)})
-    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
         raise _damaged(path) from error
     if transform is None:
         raise ImageError(f"the key's sidecar has version {version}", path=path, remedy="update Paintover")
@@ -370,7 +372,7 @@ def is_untouched_export(image: Path | str) -> bool:
     """Whether this file is, byte for byte, what :func:`export_key` wrote there; False where that cannot be told."""
     image = Path(image)
     try:
-        stored = json.loads(_sidecar(image).read_text(encoding="utf-8"))
+        stored = parse_json(read_text(_sidecar(image)))
         return bool(stored["image_sha256"] == file_sha256(image))
     except (OSError, ValueError, KeyError, TypeError):
         return False

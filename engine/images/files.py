@@ -27,6 +27,7 @@ from engine.images import provenance as provenance_fields
 from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
 from engine.images.header import ColorChannels, Header, Layer, Part, find_color
+from engine.images.limits import check_file, check_specs
 from engine.images.provenance import read_provenance
 
 __all__ = [
@@ -83,6 +84,7 @@ def read(path: Path | str, *, frame: int | None = None) -> Image:
     path = Path(path)
     with _opened(path, frame) as source:
         specs = _specs(source)
+        check_specs(specs, path, frame)
         if any(spec.deep for spec in specs):
             raise ImageError("deep EXR is not supported", frame=frame, path=path, remedy="flatten it (DeepToImage)")
         index, color = _picture(specs, path, frame)
@@ -153,8 +155,9 @@ def check(path: Path | str) -> None:
     """
     path = Path(path)
     with _opened(path, None) as source:
-        stored, parts = "", []
-        for number, spec in enumerate(_specs(source)):
+        stored, parts, specs = "", [], _specs(source)
+        check_specs(specs, path)
+        for number, spec in enumerate(specs):
             stored = spec.get_string_attribute(CHECKSUM) or stored
             if spec.deep:
                 deep = source.read_native_deep_image(number, 0)
@@ -245,13 +248,8 @@ def write(
 
 @contextmanager
 def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oiio.ImageInput]:
+    check_file(path, frame)
     try:
-        if not path.exists():
-            raise ImageError("there is no such image", frame=frame, path=path, remedy="check the path and the frames")
-        if path.is_dir():
-            raise ImageError("a folder, not an image", frame=frame, path=path)
-        if path.stat().st_size == 0:
-            raise ImageError("the image is empty (0 bytes)", frame=frame, path=path, remedy="render or copy it again")
         if whole and path.suffix.lower() == ".png":
             _check_png_chunks(path, frame)
     except OSError as error:
@@ -266,6 +264,11 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         )
     try:
         yield source
+    except MemoryError as error:
+        remedy = "free some, or give fewer --workers"
+        raise PaintoverError(
+            "memory ran out while the image was decoded", frame=frame, path=path, remedy=remedy
+        ) from error
     finally:
         source.close()
 

@@ -19,6 +19,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import OpenImageIO as oiio
 
+from engine.base.whole_file import check_regular
+
 __all__ = ["FORMATS", "attach", "detach", "facts_of", "file_sha256", "read_provenance", "stamp_dpx"]
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ _DPX_USER_ID = b"paintover"
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal; read in blocks, so that a movie does not have to fit into memory."""
+    check_regular(path)
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while block := handle.read(1 << 20):

@@ -20,7 +20,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
 
 from engine.base.arrays import Floats
 from engine.base.device import Device, cuda_free_bytes, load_cuda_libraries, resolve_device
@@ -29,7 +28,6 @@ from engine.base.machine import cpu_count, free_bytes
 from engine.base.runtime import ort
 from engine.look.card import Card, LookFile, open_look, read_card
 from engine.look.inputs import checked_guide, checked_image, checked_stmap
-from engine.look.memory import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE, MIN_TILE, Tile, Window, check_tile, choose_tile, plan
 
 __all__ = ["Card", "Look", "Styled", "read_card"]
@@ -99,6 +97,7 @@ class Look:
         self.bytes_per_pixel = pixel_bytes
         """Memory that one tile in flight takes per pixel of its read window."""
         self._data = file.data
+        self._graph = file.graph
         self._device = device
         self._may_fall_back = may_fall_back
         self._session = _open_session(file.data, device, memory_bytes, tensorrt_cache)
@@ -146,10 +145,7 @@ class Look:
         file = open_look(path)
         wanted = resolve_device(device)
         cache = (tensorrt_cache or file.path.with_suffix(".tensorrt")) if tensorrt else None
-        try:
-            pixel_bytes = bytes_per_pixel(onnx.load_model_from_string(file.data))
-        except Exception as error:  # onnxruntime's exceptions have no common base
-            raise LookError(f"onnxruntime cannot run the look: {_first_line(error)}", path=file.path) from error
+        pixel_bytes = file.graph.bytes_per_pixel()
 
         def build(on: Device) -> Look:
             free = free_bytes() if on.cuda is None else cuda_free_bytes(on.cuda)
@@ -330,6 +326,7 @@ class Look:
     ) -> tuple[Floats, Floats, float]:
         """One read window: (3, H, W) styled and (H, W) carried, in buffers that the thread's next run overwrites."""
         shape = (read.height, read.width)
+        self._graph.check_size(*shape)
         plate = self._buffer("plate", (1, 3, *shape))
         styled = self._buffer("styled", (1, 3, *shape))
         carried = self._buffer("carried", (1, 1, *shape))

@@ -19,6 +19,7 @@ import OpenImageIO as oiio
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError
 from engine.base.temporaries import output_error, replacing
+from engine.images.limits import check_file, check_specs
 from engine.images.provenance import file_sha256
 
 __all__ = [
@@ -87,6 +88,7 @@ def read_sidecars(
     for key, path in enumerate(paths):
         if path is None:
             continue
+        check_file(path, frame, what="STMap")
         source = oiio.ImageInput.open(str(path))
         if source is None:
             raise ImageError("unreadable STMap sidecar", frame=frame, path=path, remedy=f"prepare again ({_reason()})")
@@ -107,6 +109,7 @@ def read_sidecars(
                     path=path,
                     remedy="write u to R and v to G, or prepare again",
                 )
+            check_specs([spec], path, frame)
             pixels = source.read_image(oiio.FLOAT)
             if pixels is None or source.has_error:
                 raise ImageError(
@@ -147,6 +150,7 @@ def read_stmap(path: str | Path) -> Floats:
         raise ImageError(what, path=path, remedy="check the path, or prepare again")
     try:
         height, width = int(source.spec().height), int(source.spec().width)
+        check_specs([source.spec()], path)
     finally:
         source.close()
     found = read_sidecars([path], height, width, frame=None)

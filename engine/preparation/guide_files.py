@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -30,6 +29,7 @@ from engine.preparation.guides import GuideSettings, Points
 from engine.preparation.lattice import Grid, GridSettings
 from engine.preparation.parallel import MadeFiles, Progress, Stop, for_each, stopped
 from engine.preparation.prepared_files import guide_images
+from engine.preparation.saved_arrays import load_arrays
 from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 
@@ -37,8 +37,6 @@ __all__ = ["KINDS", "prepare_guides"]
 
 METHOD = "guide-1"
 """Changes when the same plate would give other images."""
-
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 State = Any
 """Points or Grid: what a kind's own ``begin`` gives."""
@@ -287,9 +285,8 @@ class _Chains:
 
     def _written(self, key: int, frame: int) -> str:
         try:
-            with np.load(self._file(key, frame), allow_pickle=False) as stored:
-                return str(stored["digest"])
-        except _UNREADABLE:
+            return str(load_arrays(self._file(key, frame))["digest"])
+        except (ValueError, KeyError):
             return ""
 
     def _save(self, key: int, frame: int, digest: str, state: State) -> None:
@@ -307,9 +304,9 @@ def _load(path: Path, kind: type[State]) -> State:
         ImageError: it is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            values = {each.name: stored[each.name] for each in fields(kind)}
-    except _UNREADABLE as error:
+        stored = load_arrays(path)
+        values = {each.name: stored[each.name] for each in fields(kind)}
+    except (ValueError, KeyError) as error:
         raise ImageError(
             "not a guide's points, or damaged", path=path, remedy="remove it, and prepare again"
         ) from error

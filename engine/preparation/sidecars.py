@@ -20,7 +20,6 @@ import hashlib
 import queue
 import threading
 import time
-import zipfile
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from engine.motion.lookalike import Lookalike, find_lookalike, no_lookalike
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
 from engine.motion.track import FrameFeatures, Track, advance, begin, frame_features
 from engine.preparation.parallel import MadeFiles, Progress, Stop, stopped
+from engine.preparation.saved_arrays import load_arrays
 from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 
@@ -413,10 +413,10 @@ class _Chain:
     def _resume(self, first: int) -> int:
         """Load the saved track if it stands before the first missing frame; returns where it stands, else 0."""
         try:
-            with np.load(self.state, allow_pickle=False) as saved:
-                digest, to_key, from_key = str(saved["digest"]), saved["to_key"], saved["from_key"]
-                lookalike, found = saved["lookalike"], saved["found"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            saved = load_arrays(self.state)
+            digest, to_key, from_key = str(saved["digest"]), saved["to_key"], saved["from_key"]
+            lookalike, found = saved["lookalike"], saved["found"]
+        except (ValueError, KeyError):
             return 0
         for index, frame in enumerate(self.path[:first]):
             of_one_size = to_key.shape == from_key.shape == lookalike.shape == (*found.shape, 2)

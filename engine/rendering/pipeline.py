@@ -231,6 +231,10 @@ class Pipeline:
         except PaintoverError as error:
             error.frame = frame if error.frame is None else error.frame
             return FrameResult(frame, "failed", str(error), error.exit_code)
+        except MemoryError:
+            log.debug("frame %d", frame, exc_info=True)
+            remedy = "give fewer --workers or a smaller --tile"
+            return FrameResult(frame, "failed", f"frame {frame}: memory ran out; {remedy}", 1)
         except Exception as error:
             log.debug("frame %d", frame, exc_info=True)
             return FrameResult(frame, "failed", f"frame {frame}: {type(error).__name__}: {error}", 1)

@@ -22,8 +22,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-import onnx
-
 from engine import images
 from engine.base.device import cuda_devices
 from engine.base.errors import (
@@ -40,7 +38,6 @@ from engine.base.errors import (
 from engine.base.events import event_line, failure_facts, parse_event
 from engine.base.machine import free_bytes
 from engine.look.card import open_look
-from engine.look.memory import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE
 from engine.rendering.frame_clock import FrameClock
 from engine.rendering.pipeline import FrameResult, Pipeline, RenderJob
@@ -260,7 +257,7 @@ def workers_for(job: RenderJob, threads: int) -> int:
         return 1
     file = open_look(job.look)
     side = (job.settings.tile or DEFAULT_TILE) + 2 * file.card.halo
-    each = _PROCESS_BYTES + int(side**2 * bytes_per_pixel(onnx.load_model_from_string(file.data)))
+    each = _PROCESS_BYTES + int(side**2 * file.graph.bytes_per_pixel())
     limit = job.settings.memory_gib
     free = int(_MEMORY_SHARE * free_bytes()) if limit is None else int(limit * 2**30)
     return max(1, min(threads // _THREADS_EACH, free // each))

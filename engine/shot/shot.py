@@ -34,11 +34,11 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS, UNPAINTED_MODES
 from engine.base.compression import read_compression
 from engine.base.errors import ImageError, InputError, OutputError
+from engine.base.foreign_toml import read_toml
 from engine.base.frames import FrameRange, SequencePath
 from engine.images import movies
 from engine.shot.keyframes import Keyframe
@@ -169,11 +169,11 @@ class Shot:
         """
         path = Path(path)
         try:
-            data = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+            data = read_toml(path)
         except OSError as error:
             why = f"cannot read the shot: {error.strerror or error}"
             raise InputError(why, path=path, remedy="give a shot.toml, or options instead") from error
-        except (TOMLKitError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise InputError(f"the shot file is not TOML: {error}", path=path) from error
         try:
             return _from_data(data, path.parent)
@@ -299,13 +299,22 @@ def _check_keys(data: Mapping[str, Any], known: Mapping[str, Any], where: str, n
         if key not in known:
             close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
             hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
-            raise InputError(f'{where} has no setting "{key}"', remedy=hint)
+            raise InputError(f'{where} has no setting "{key[:100]}"', remedy=hint)
         kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise InputError(f'"{key}" of {where} is {value!r}, which is of the wrong kind')
+            raise InputError(f'"{key}" of {where} is {_shown(value)}, which is of the wrong kind')
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise InputError(f'"{key}" of {where} is a number beyond 64 bits')
+        if isinstance(value, str) and "\0" in value:
+            raise InputError(f'"{key}" of {where} has a zero character', remedy="write another name")
     for key in needed:
         if key not in data:
             raise InputError(f'{where} lacks "{key}"')
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _rooted(text: str, root: Path) -> SequencePath:

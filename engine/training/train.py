@@ -34,7 +34,7 @@ from engine.base.frames import FrameRange
 from engine.base.temporaries import clean_temporaries
 from engine.color.config import ColorConfig
 from engine.motion.stmap import find_sidecars, read_sidecars
-from engine.training.checkpoint import load_checkpoint, save_checkpoint
+from engine.training.checkpoint import damaged, load_checkpoint, save_checkpoint
 from engine.training.clock import FEW_STEPS, Clock
 from engine.training.data.keyframes import LoadedKeyframe, load_guide, load_keyframes, load_plate
 from engine.training.export.look import CHECK_PIXELS, QUICK_CHECK_PIXELS, write_look
@@ -145,8 +145,11 @@ def train(
         if state is None:
             emit({"event": "note", "text": "no checkpoint to resume from; training starts afresh"})
         else:
-            rng.bit_generator.state = state["random"]
-            clock.resume(int(state["step"]), float(state["elapsed_s"]))
+            try:
+                rng.bit_generator.state = state["random"]
+                clock.resume(int(state["step"]), float(state["elapsed_s"]))
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise damaged(folder, f"{type(error).__name__} in its state") from error
             emit({"event": "note", "text": f"resumed at step {clock.step}, after {clock.spent_s:.0f} s"})
     probe_frame = unpainted_frame(job)
     probe = keyframes[0].plate if probe_frame is None else load_plate(job, probe_frame, config)[0]

@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 from engine import __version__
+from engine.base.foreign_json import parse_json
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import replacing
+from engine.base.whole_file import check_regular, read_text
 from engine.color.config import ColorConfig
 from engine.images.provenance import file_sha256
 from engine.training.job.job import TrainingJob
@@ -42,7 +44,7 @@ def fingerprint(job: TrainingJob) -> str:
 def is_current(job: TrainingJob, inputs: str) -> bool:
     """Whether the look on disk is the one that a finished training of these inputs wrote."""
     try:
-        record = json.loads((job.work / _NAME).read_text(encoding="utf-8"))
+        record = parse_json(read_text(job.work / _NAME))
         look = file_sha256(job.look)
     except (OSError, ValueError):
         return False
@@ -52,7 +54,7 @@ def is_current(job: TrainingJob, inputs: str) -> bool:
 def trained_look(work: Path) -> str | None:
     """SHA-256 of the look that the last finished training in this work folder wrote; None where none is on record."""
     try:
-        record = json.loads((work / _NAME).read_text(encoding="utf-8"))
+        record = parse_json(read_text(work / _NAME))
     except (OSError, ValueError):
         return None
     found = record.get("look_sha256") if isinstance(record, dict) else None
@@ -74,6 +76,7 @@ def forget(job: TrainingJob) -> None:
 def _content(path: Path | str | None) -> bytes:
     if path is None:
         return b"none"
+    check_regular(Path(path))
     digest = hashlib.sha256()
     with Path(path).open("rb") as handle:
         while block := handle.read(1 << 20):

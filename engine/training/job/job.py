@@ -14,6 +14,7 @@ import msgspec
 from engine.base.choices import DENOISE_MODES, GUIDE_KINDS, UNPAINTED_MODES
 from engine.base.errors import InputError
 from engine.base.temporaries import replacing
+from engine.base.whole_file import read_text
 from engine.training.job.limits import MINIMUM_BUDGET_S, MINIMUM_STEPS, check_recipe
 from engine.training.job.recipe_settings import checked_settings
 
@@ -175,13 +176,13 @@ def read_file(path: Path, cls: type[_Model], what: str) -> _Model:
     """
     try:
         # Not msgspec's own JSON: it refuses the surrogates by which Python keeps file names that are no UTF-8.
-        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), cls, dec_hook=_decoded)
+        return msgspec.convert(json.loads(read_text(path)), cls, dec_hook=_decoded)
     except InputError as error:
         error.path = path
         raise
     except RecursionError as error:
         raise InputError(f"cannot read {what}: it is nested too deeply", path=path) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"cannot read {what}: {why[:300]}", path=path) from error
 

@@ -20,8 +20,10 @@ from typing import Any
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted, PaintoverError
 from engine.base.events import Emit, failed_event, open_events
+from engine.base.foreign_json import parse_json
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import clean_temporaries, output_error, replacing
+from engine.base.whole_file import read_text
 from engine.color.config import ColorConfig
 from engine.motion.flow_files import Direction, read_flow, write_flow
 from engine.shot.plate import PlateReader
@@ -67,7 +69,7 @@ class _Writer:
             what = "the folder has motion vectors of another origin"
             raise InputError(what, path=existing[0], remedy="choose another --out")
         try:
-            same = json.loads(path.read_text(encoding="utf-8")) == record
+            same = parse_json(read_text(path)) == record
         except (OSError, ValueError):
             same = False
         if not same:

@@ -37,8 +37,10 @@ from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted, PaintoverError
 from engine.base.events import Emit, failed_event, open_events, parse_event
+from engine.base.foreign_json import parse_json
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import clean_temporaries, output_error, replacing
+from engine.base.whole_file import read_text
 from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.images.provenance import file_sha256
@@ -312,7 +314,7 @@ def keep_best(folder: Path, best: Result) -> None:
 def _known(folder: Path, setting: Setting, inputs: str) -> Result | None:
     """The result on disk, if it is this setting's and of these inputs."""
     try:
-        data = json.loads((folder / f"{setting.name}.json").read_text(encoding="utf-8"))
+        data = parse_json(read_text(folder / f"{setting.name}.json"))
         if data["inputs"] != inputs or Setting(**data["setting"]) != setting:
             return None
         return Result(setting, *(data[name] for name in ("loss", "mae", "deep", "steps", "seconds")))

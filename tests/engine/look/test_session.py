@@ -24,7 +24,6 @@ from engine.base.device import Device, cuda_devices
 from engine.base.errors import DeviceError, ImageError, InputError, Interrupted, LookError
 from engine.look import session as sessions
 from engine.look.card import open_look, weights_sha256
-from engine.look.memory import bytes_per_pixel
 from engine.look.session import Look, read_card
 from tests.support import lookfactory
 
@@ -302,7 +301,7 @@ def test_the_footprint_counts_what_grows_with_the_image(tmp_path: Path) -> None:
         weights = b.constant(np.zeros((channels, 3, 1, 1))), b.constant(np.zeros((3, channels, 1, 1)))
         value = b.op("Conv", b.op("Conv", "plate", weights[0]), weights[1])
         path = lookfactory.finish(tmp_path / "a.onnx", b, value, exemplars, card)
-        return bytes_per_pixel(onnx.load(path))
+        return open_look(path).graph.bytes_per_pixel()
 
     thin, wide = footprint((12, 16), 8), footprint((12, 16), 64)
     # 56 more channels of four bytes a pixel, and what onnxruntime keeps beside them.

@@ -20,7 +20,8 @@ from engine import images
 from engine.base.errors import ExportError
 from engine.color import shaper
 from engine.color.config import ColorConfig
-from engine.look.card import CARD_KEY, MAX_IR, MAX_OPSET, open_look
+from engine.look.card import CARD_KEY, open_look
+from engine.look.graph_check import MAX_IR, MAX_OPSET
 from engine.look.session import Look
 from engine.training.export.look import TOLERANCE, LookModule, build_look, check_look, reference, write_look
 from engine.training.export.trace import Symbol
