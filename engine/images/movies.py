@@ -29,7 +29,8 @@ from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.images.color_claims import ColorClaim, claims_of_cicp
-from engine.images.header import ColorChannels, Header, Part
+from engine.images.header import Header, Part
+from engine.images.layers import ColorChannels
 
 __all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
 
