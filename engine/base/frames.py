@@ -25,8 +25,9 @@ MAX_FRAMES = 1_000_000
 """A range with more frames than this is taken for a typing error."""
 
 MOVIE_SUFFIXES = frozenset(
-    (".mp4 .m4v .mov .qt .mkv .webm .avi .mxf .mpg .mpeg .mpe .m2v .mts .m2ts .ts .mod .tod .vob .wmv .asf .flv .f4v")
-    .split()
+    (
+        ".mp4 .m4v .mov .qt .mkv .webm .avi .mxf .mpg .mpeg .mpe .m2v .mts .m2ts .ts .mod .tod .vob .wmv .asf .flv .f4v"
+    ).split()
 ) | {".ogv", ".3gp", ".3g2", ".dv", ".mj2", ".y4m"}
 """Names of movies that need not be there yet; one that is there is known by its content, whatever it is called."""
 
@@ -158,7 +159,9 @@ class SequencePath:
         if os.path.splitext(name)[1].lower() in MOVIE_SUFFIXES:  # noqa: PTH122 (a pattern is not yet a path)
             return cls(text, text, 0, "")
         if Path(text).is_dir():
-            raise InputError(f'"{text}" is a folder', remedy=f"name its files, such as {text.rstrip('/')}/plate.%04d.exr")
+            raise InputError(
+                f'"{text}" is a folder', remedy=f"name its files, such as {text.rstrip('/')}/plate.%04d.exr"
+            )
         raise InputError(f'"{text}" names no frame number', remedy=_suggestion(folder, name))
 
     @property

@@ -39,10 +39,7 @@ _FOREIGN = (
     (b"Rar!\x1a\x07", "a RAR archive", "unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
 )
-_PICTURE_STARTS = (
-    (b"#?R", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"PF", b"Pf", b"SIMPLE  =", b"BM", b"v/1\x01", b"II", b"MM")
-    + (b"\x89PNG", b"\xff\xd8\xff", b"SDPX", b"XPDS", b"8BPS", b"RIFF")
-)
+_PICTURE_STARTS = tuple(b"#?R P1 P2 P3 P4 P5 P6 PF Pf SIMPLE BM v/1 II MM \x89PNG \xff\xd8\xff SDPX XPDS 8BPS".split())
 """Of pictures that begin like text, or that nothing below must take for another thing."""
 
 

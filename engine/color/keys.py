@@ -20,6 +20,7 @@ from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import MOVIE_SUFFIXES
+from engine.base.signatures import is_movie
 from engine.base.temporaries import replacing
 from engine.color.assignment import assign, is_display_referred
 from engine.color.config import ColorConfig
@@ -228,7 +229,7 @@ def read_plate(path: Path, frame: int) -> Image:
     Raises:
         ImageError: it cannot be read.
     """
-    movie = path.suffix.lower() in MOVIE_SUFFIXES
+    movie = path.suffix.lower() in MOVIE_SUFFIXES or is_movie(path)
     return movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
 
 

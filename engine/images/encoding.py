@@ -17,7 +17,17 @@ from engine.images.color_claims import erase_claims
 from engine.images.header import Header, Layer, Part, erase_attributes
 from engine.images.layers import ColorChannels
 
-__all__ = ["CHECKSUM", "HALF_MAX", "PlannedPart", "checksum", "choose_depth", "divisor", "keeps_float", "plan_exr", "plan_flat"]
+__all__ = [
+    "CHECKSUM",
+    "HALF_MAX",
+    "PlannedPart",
+    "checksum",
+    "choose_depth",
+    "divisor",
+    "keeps_float",
+    "plan_exr",
+    "plan_flat",
+]
 
 
 HALF_MAX = 65504.0

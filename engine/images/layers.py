@@ -13,21 +13,24 @@ from dataclasses import dataclass
 __all__ = ["ColorChannels", "PartNames", "Picture", "find_picture", "no_color"]
 
 _CALLED = (
-    ("", "rgba", "rgb", "combined", "beauty", "bty", "composite", "comp", "final", "c", "color", "colour", "main")
-    + ("master", "primary", "image", "picture", "render", "default", "full")
+    "",
+    *"rgba rgb combined beauty bty composite comp final c color colour main master primary".split(),
+    *"image picture render default full".split(),
 )
 """What the picture is called, the surest first: Nuke, Blender, Arnold, Houdini and others."""
 _SHARES = frozenset(
-    ("aov albedo diff diffuse diffcol diffdir diffind spec specular gloss glossy glosscol glossdir glossind trans")
-    .split()
+    (
+        "aov albedo diff diffuse diffcol diffdir diffind spec specular gloss glossy glosscol glossdir glossind trans"
+    ).split()
     + "transmission transcol transdir transind sss subsurface coat sheen emit emission env environment ao".split()
     + "shadow shadows direct indirect reflect reflection refract refraction volume light lighting gi raw".split()
     + "self illum background denoise denoising variance noisy".split()
 )
 """Words of layers that are a share of the picture's light."""
 _DATA = frozenset(
-    ("z depth zback dist distance n normal normals p pos position world motion vector vectors velocity uv st id ids")
-    .split()
+    (
+        "z depth zback dist distance n normal normals p pos position world motion vector vectors velocity uv st id ids"
+    ).split()
     + "object material asset mist fog crypto cryptomatte index mask matte forward backward samples sample".split()
 )
 """Words of layers that hold numbers and no light."""
@@ -199,7 +202,7 @@ def _rank(words: list[str]) -> int:
         return _DATA_RANK
     if any(word in _SHARES for word in words):
         return _SHARE_RANK
-    return _CALLED_RANK.get(words[-1], min((_CALLED_RANK.get(word, _OTHER_RANK) for word in words)))
+    return _CALLED_RANK.get(words[-1], min(_CALLED_RANK.get(word, _OTHER_RANK) for word in words))
 
 
 def _rivals(item: _Candidate, best: _Candidate) -> bool:

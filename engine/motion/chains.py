@@ -30,19 +30,18 @@ from typing import Protocol
 import numpy as np
 import OpenImageIO as oiio
 
-from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.machine import cpu_count
 from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
-from engine.images import movies
 from engine.motion.borrow import Loan, lend, nothing_lent
 from engine.motion.flow import estimate, one_thread
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
 from engine.motion.track import Track, View, advance, begin, view
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
+from engine.shot.windows import read_frame
 
 __all__ = [
     "HASH_ATTRIBUTE",
@@ -179,10 +178,9 @@ class _Job:
 
     def view(self, frame: int) -> View:
         path = self.plate.path.path(frame)
-        movie = self.plate.path.is_movie
-        image = movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
-        space = self.plate.colorspace or self.config.guess(image.header, path)
-        return view(self.config.to_working(image.rgb, self.config.resolve(space)))
+        read = read_frame(self.plate.path, frame)
+        space = self.plate.colorspace or self.config.guess(read.image.header, path)
+        return view(self.config.to_working(read.rgb, self.config.resolve(space)))
 
     def sha256(self, frame: int) -> str:
         """Of the frame's file, which is read once for all chains."""

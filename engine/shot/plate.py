@@ -9,15 +9,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, Interrupted
 from engine.base.frames import SequencePath
 from engine.color import shaper
 from engine.color.config import ColorConfig
-from engine.images import movies
 from engine.images.provenance import file_sha256
 from engine.shot.shot import Plate
+from engine.shot.windows import read_frame
 
 __all__ = ["PlateReader", "Prepared", "Progress", "Stop", "for_each", "stopped"]
 
@@ -60,11 +59,9 @@ class PlateReader:
             ImageError: the frame is missing, damaged, or of another size than the first one asked for.
         """
         path = self.plate.path.path(frame)
-        image = (
-            movies.read_frame(path, frame, frame=frame) if self.plate.path.is_movie else images.read(path, frame=frame)
-        )
-        space = self.plate.colorspace or self._config.guess(image.header, path)
-        linear = self._config.to_working(image.rgb, self._config.resolve(space))
+        read = read_frame(self.plate.path, frame)
+        space = self.plate.colorspace or self._config.guess(read.image.header, path)
+        linear = self._config.to_working(read.rgb, self._config.resolve(space))
         height, width = linear.shape[:2]
         self._size = self._size or (height, width)
         if self._size != (height, width):

@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted, PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
-from engine.images import movies
 from engine.motion.flow_files import Direction, read_flow, write_flow
+from engine.shot.windows import read_frame
 from engine.training.events import open_events
 from engine.training.machine import Machine
 from engine.training.raft.network import ITERATIONS, LEAST_SIDE, LONGEST_SIDE, Raft, load_raft
@@ -99,12 +98,11 @@ class _Writer:
         """A plate frame (H, W, 3) as the networks were trained on: sRGB, clipped to 0..1. The last three are kept."""
         if frame not in self._kept:
             path = self.plate.path(frame)
-            movie = self.plate.is_movie
-            image = movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
-            space = self.colorspace or self.config.guess(image.header, path)
+            read = read_frame(self.plate, frame)
+            space = self.colorspace or self.config.guess(read.image.header, path)
             while len(self._kept) >= 3:
                 self._kept.pop(next(iter(self._kept)))
-            linear = self.config.to_working(image.rgb, space)
+            linear = self.config.to_working(read.rgb, space)
             self._kept[frame] = Showing().shown(linear, self.config)
         return self._kept[frame]
 
