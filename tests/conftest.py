@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+# Networks here are tiny: a second thread of torch mostly waits, and beside another worker it must not wait by spinning.
+# Read when torch is imported, here or in a process that a test starts; training sets its own number of threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from hypothesis import HealthCheck, settings
 
 # How long an example takes, by the wall clock, is the machine's affair; each test has many of them all the same.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from types import ModuleType
 import pytest
 
 from tests.support import ROOT, SHARED
+from tests.support.signals import posix
 
 pytest.importorskip("torch", reason="training is not installed")
 
@@ -26,6 +26,7 @@ SCORE = SHARED / "bench" / "score.py"
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(
         not (LYNX.is_dir() and SCORE.is_file()), reason="needs ../shared (real footage and its score, not in a clone)"
     ),
@@ -50,7 +51,7 @@ def test_one_keyframe_of_lynx_in_twenty_seconds(tmp_path: Path, record_property:
     out = tmp_path / "out.%04d.png"
     began = time.monotonic()
     done = subprocess.run(
-        command("run", tmp_path / "work", "--budget", "20s", "--no-guides", "--out", str(out)),
+        command("run", tmp_path / "work", "--budget", "20s", "--no-stmaps", "--out", str(out)),
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -70,7 +71,7 @@ def test_one_keyframe_of_lynx_in_twenty_seconds(tmp_path: Path, record_property:
     assert lpips <= 0.30
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+@posix
 def test_sigterm_while_the_default_network_trains_at_540p(tmp_path: Path) -> None:
     work = tmp_path / "work"
     process = subprocess.Popen(

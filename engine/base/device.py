@@ -1,4 +1,4 @@
-"""Which device a look runs on: the CPU, or a CUDA device that is really there."""
+"""Devices that a look runs on: the CPU, or a CUDA device that is really there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import onnxruntime as ort
-
 from engine.base.errors import DeviceError, InputError
+from engine.base.runtime import ort
 
 __all__ = ["CudaDevice", "Device", "cuda_devices", "cuda_free_bytes", "resolve_device"]
 
@@ -113,7 +112,11 @@ def load_cuda_libraries() -> None:
 
 @cache
 def _driver() -> Any | None:
-    """The CUDA driver's library, initialized, or None where there is no driver that works."""
+    """The CUDA driver's library, initialized, or None where there is no driver that works.
+
+    The driver itself rather than NVML (nvidia-ml-py): NVML ignores CUDA_VISIBLE_DEVICES and numbers devices by their
+    slots, where ``cuda:1`` means the second of those that CUDA shows this process, in CUDA's order.
+    """
     library: Any
     try:
         if sys.platform == "win32":

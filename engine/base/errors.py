@@ -1,4 +1,4 @@
-"""Every error that Paintover raises on purpose.
+"""Errors: all that Paintover raises on purpose.
 
 ::
 

@@ -6,6 +6,7 @@ file for each. Both are values: immutable, comparable, validated where they are 
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from bisect import bisect_left
@@ -30,6 +31,15 @@ MOVIE_SUFFIXES = frozenset(
     ).split()
 ) | {".ogv", ".3gp", ".3g2", ".dv", ".mj2", ".y4m"}
 """Names of movies that need not be there yet; one that is there is known by its content, whatever it is called."""
+
+MAX_FRAME = 10**9
+"""A frame number beyond this is taken for a typing error."""
+MAX_TEXT = 2**20
+"""Characters of a range or a pattern."""
+MAX_PADDING = 20
+"""Digits that a frame number is padded to."""
+
+_PART = re.compile(r"(-?[\d.]+)(?:-(-?[\d.]+)(?:[xy:](-?[\d.]+))?)?", re.ASCII)
 
 SYNTAX = 'write frames like "1001", "1001-1100", "1001-1100x2" or "1-10,15,20-30"; negatives as --frames=-5--2'
 TOKENS = "use %04d, ####, @@@@ or $F4 where the frame number goes"
@@ -58,6 +68,8 @@ class FrameRange:
             raise InputError("the frame range is empty", remedy=SYNTAX)
         if len(frames) > MAX_FRAMES:
             raise InputError(f"the frame range has {len(frames):,} frames, over {MAX_FRAMES:,}", remedy=SYNTAX)
+        if frames[0] < -MAX_FRAME or frames[-1] > MAX_FRAME:
+            raise InputError(f"a frame number is beyond {MAX_FRAME:,}", remedy=SYNTAX)
         object.__setattr__(self, "frames", frames)
 
     @classmethod
@@ -67,6 +79,7 @@ class FrameRange:
         Raises:
             InputError: the text is empty, is no range, holds fractions, or is longer than ``MAX_FRAMES``.
         """
+        _check_extent(text)
         pieces = [piece for piece in text.split(",") if piece.strip()]
         if re.fullmatch(r"\s*-?\d+[.]\d+\s*(-\s*-?\d+([.]\d+)?\s*)?", text, re.ASCII):
             raise InputError(f'frame range "{text}" has fractions of frames', remedy=SYNTAX)
@@ -76,17 +89,34 @@ class FrameRange:
             found = fileseq.FrameSet(text.strip())
             count = len(found)
         except fileseq.exceptions.MaxSizeException as error:
-            raise InputError(f'frame range "{text}" has over {MAX_FRAMES:,} frames', remedy=SYNTAX) from error
+            raise InputError(f'frame range "{_shown(text)}" has over {MAX_FRAMES:,} frames', remedy=SYNTAX) from error
         except (fileseq.exceptions.FileSeqException, ValueError, ArithmeticError) as error:
-            raise InputError(f'"{text}" is not a frame range', remedy=SYNTAX) from error
+            raise InputError(f'"{_shown(text)}" is not a frame range', remedy=SYNTAX) from error
         if count == 0:
-            raise InputError(f'frame range "{text}" is empty', remedy=SYNTAX)
+            raise InputError(f'frame range "{_shown(text)}" is empty', remedy=SYNTAX)
         if count > MAX_FRAMES:
-            raise InputError(f'frame range "{text}" has {count:,} frames, over {MAX_FRAMES:,}', remedy=SYNTAX)
+            raise InputError(f'frame range "{_shown(text)}" has {count:,} frames, over {MAX_FRAMES:,}', remedy=SYNTAX)
         frames = list(found)
         if any(frame != int(frame) for frame in frames):
-            raise InputError(f'frame range "{text}" has fractions of frames', remedy=SYNTAX)
+            raise InputError(f'frame range "{_shown(text)}" has fractions of frames', remedy=SYNTAX)
         return cls(tuple(int(frame) for frame in frames))
+
+    @classmethod
+    def of(cls, frames: FrameRange | str | int | Iterable[int]) -> FrameRange:
+        """A range from whatever names one: text as for :meth:`parse`, one frame number, or several.
+
+        Raises:
+            InputError: as :meth:`parse`; or something else than these.
+        """
+        if isinstance(frames, cls):
+            return frames
+        if isinstance(frames, str):
+            return cls.parse(frames)
+        numbers = (frames,) if isinstance(frames, int) or not isinstance(frames, Iterable) else tuple(frames)
+        try:
+            return cls(tuple(operator.index(number) for number in numbers))
+        except TypeError as error:
+            raise InputError(f"{frames!r} is not a frame range", remedy=SYNTAX) from error
 
     @property
     def first(self) -> int:
@@ -143,6 +173,8 @@ class SequencePath:
                 suggests.
         """
         text = str(text)
+        if "\0" in text or len(text) > MAX_TEXT:
+            raise InputError("a path has a zero character, or is too long for a file system", remedy=TOKENS)
         if is_movie(text):
             return cls(text, text, 0, "")
         start = max(text.rfind("/"), text.rfind("\\") if os.name == "nt" else -1) + 1
@@ -152,17 +184,31 @@ class SequencePath:
             if not found:
                 continue
             token, group = found[-1], found[-1].group(1) or "1"
-            width = max(1, int(group) if group.isdigit() else len(group))
+            width = max(1, int(group[:3]) if group.isdigit() else len(group))
+            if width > MAX_PADDING or (group.isdigit() and len(group) > 3):
+                raise InputError(f"frame numbers are padded to {MAX_PADDING} digits at most", remedy=TOKENS)
             printf = "%d" if width == 1 else f"%0{width}d"
             prefix, suffix = folder + name[: token.start()], name[token.end() :]
             return cls(prefix + printf + suffix, prefix, width, suffix)
         if os.path.splitext(name)[1].lower() in MOVIE_SUFFIXES:  # noqa: PTH122 (a pattern is not yet a path)
             return cls(text, text, 0, "")
         if Path(text).is_dir():
-            raise InputError(
-                f'"{text}" is a folder', remedy=f"name its files, such as {text.rstrip('/')}/plate.%04d.exr"
-            )
-        raise InputError(f'"{text}" names no frame number', remedy=_suggestion(folder, name))
+            offer = f"{text.rstrip('/')}/plate.%04d.exr"
+            raise InputError(f'"{_shown(text)}" is a folder', remedy=f"name its files, such as {offer}")
+        raise InputError(f'"{_shown(text)}" names no frame number', remedy=_suggestion(folder, name))
+
+    @classmethod
+    def of(cls, path: SequencePath | str | Path) -> SequencePath:
+        """A path as it is, or parsed from text as for :meth:`parse`.
+
+        Raises:
+            InputError: as :meth:`parse`; or something else than these.
+        """
+        if isinstance(path, cls):
+            return path
+        if not isinstance(path, str | Path):
+            raise InputError(f"{path!r} is no pattern for frames", remedy=TOKENS)
+        return cls.parse(path)
 
     @property
     def is_movie(self) -> bool:
@@ -188,7 +234,11 @@ class SequencePath:
         for name in os.listdir(self.folder):  # noqa: PTH208 (a plate folder holds thousands of names, not paths)
             if name.startswith(head) and name.endswith(self.suffix):
                 digits = name[len(head) : len(name) - len(self.suffix)]
-                if re.fullmatch(r"-?\d+", digits, re.ASCII) and self.path(int(digits)).name == name:
+                if (
+                    re.fullmatch(r"-?\d{1,20}", digits, re.ASCII)
+                    and abs(int(digits)) <= MAX_FRAME
+                    and self.path(int(digits)).name == name
+                ):
                     frames.append(int(digits))
         return FrameRange(tuple(frames)) if frames else None
 
@@ -214,6 +264,36 @@ def _meant(text: str) -> str:
     offer = ",".join(piece for piece in re.split(r"[\s,;]+", re.sub(r"\s*-\s*", "-", dashes)) if piece)
     right = offer and all(_PIECE.fullmatch(piece) for piece in offer.split(","))
     return f'did you mean "{offer}"? ' if right else ""
+
+
+def _check_extent(text: str) -> None:
+    """Count the frames of a range before any is listed.
+
+    Raises:
+        InputError: over ``MAX_FRAMES``, a number beyond ``MAX_FRAME``, or a text that is too long.
+    """
+    if len(text) > MAX_TEXT:
+        raise InputError(f"a frame range of {len(text):,} characters is too long", remedy=SYNTAX)
+    total = 0.0
+    for part in text.split(","):
+        match = _PART.fullmatch(part.strip())
+        if match is None:
+            continue  # The parser refuses it, or knows more than this.
+        try:
+            first, last, step = (float(number) for number in (match[1], match[2] or match[1], match[3] or 1))
+        except ValueError:
+            continue
+        if max(abs(first), abs(last)) > MAX_FRAME:
+            raise InputError(f'a number of the frame range "{_shown(text)}" is beyond {MAX_FRAME:,}', remedy=SYNTAX)
+        # Every pair but "x" lists what it steps over, one way or another.
+        listed = abs(last - first) / (max(abs(step), 1e-9) if "x" in part else min(1.0, max(abs(step), 1e-9)))
+        total = max(total, 1 + listed)
+    if total > MAX_FRAMES:
+        raise InputError(f'frame range "{_shown(text)}" has {int(total):,} frames, over {MAX_FRAMES:,}', remedy=SYNTAX)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _suggestion(folder: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Atomic replacement of a file: a reader sees the whole new file or the old one, never a part.
+"""Temporary files, and atomic replacement: a reader sees the whole new file or the old one, never a part.
 
 A temporary is named ``.<stem>.<host>-<pid>-<random>.tmp<ext>`` and lies in the folder of the file it will become, so
 that the final rename stays on one file system. The host tag keeps one farm machine from judging another's process ids.
@@ -23,7 +23,7 @@ import psutil
 
 from engine.base.errors import NoPermissionError, OutputError
 
-__all__ = ["STALE_AFTER_S", "clean_temporaries", "output_error", "replacing"]
+__all__ = ["STALE_AFTER_S", "clean_temporaries", "output_error", "replacing", "stale_temporaries"]
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +59,14 @@ def output_error(path: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: Path | str, *, flush: bool = True) -> Iterator[Path]:
     """Yields an empty temporary to fill; on success flushes it to disk and renames it to ``path``.
 
     On any failure, an interrupt included, the temporary is removed and ``path`` is as it was.
+
+    Args:
+        flush: whether to wait for the disk. Without, a loss of power may leave a damaged file: for what tells its own
+            damage and can be made again.
 
     Raises:
         NoPermissionError: the folder or the file may not be written.
@@ -76,8 +80,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
             # Created here, not by an image library, because only Python reports the reason of a refusal.
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             yield temporary
-            with temporary.open("r+b") as handle:
-                os.fsync(handle.fileno())
+            if flush:
+                with temporary.open("r+b") as handle:
+                    os.fsync(handle.fileno())
             _replace(temporary, path)
         except OSError as error:
             raise output_error(path, error) from error
@@ -100,12 +105,23 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def clean_temporaries(folder: Path | str) -> list[Path]:
-    """Removes stale temporaries of ours from ``folder`` and returns their paths.
+    """Removes the stale temporaries of ``folder`` and returns their paths."""
+    removed = []
+    for path in stale_temporaries(folder):
+        with suppress(OSError):
+            path.unlink()
+            removed.append(path)
+            log.info("removed the stale temporary %s", path)
+    return removed
+
+
+def stale_temporaries(folder: Path | str) -> list[Path]:
+    """Temporaries of ours in ``folder`` that nobody is writing any more.
 
     Stale is one whose process ran on this host and is gone, or one that is older than an hour. A young temporary of
     another host is left alone, because its process cannot be seen from here.
     """
-    removed = []
+    stale = []
     with suppress(OSError):
         for path in sorted(Path(folder).iterdir()):
             match = _TEMPORARY.match(path.name)
@@ -115,7 +131,5 @@ def clean_temporaries(folder: Path | str) -> list[Path]:
                 old = time.time() - path.stat().st_mtime > STALE_AFTER_S
                 gone = match["host"] == _host_tag() and not psutil.pid_exists(int(match["pid"]))
                 if old or gone:
-                    path.unlink()
-                    removed.append(path)
-                    log.info("removed the stale temporary %s", path)
-    return removed
+                    stale.append(path)
+    return stale

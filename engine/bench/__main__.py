@@ -17,7 +17,7 @@ from engine.base.errors import InputError, PaintoverError
 from engine.base.temporaries import replacing
 from engine.bench import inference, looks, quality, rendering
 from engine.bench.machine import describe
-from engine.bench.plan import PARTS, REFERENCE, SHARED, Plan, SequencePlan
+from engine.bench.plan import PARTS, REFERENCE, SHARED, BenchPlan, SequencePlan
 from engine.bench.shots import find_shot
 from engine.bench.table import Table
 
@@ -27,7 +27,7 @@ FEATURES = SHARED / "models" / "vgg16_hed_fp16.safetensors"
 DEFAULT_PARTS = ("inference", "render", "training")
 
 
-def run(plan: Plan, parts: tuple[str, ...], show: Callable[[str], object] = print) -> dict[str, object]:
+def run(plan: BenchPlan, parts: tuple[str, ...], show: Callable[[str], object] = print) -> dict[str, object]:
     """Run parts of the benchmark.
 
     Args:
@@ -158,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--budget",
         metavar="SECONDS",
         type=float,
-        help=f"each training of the parts quality (default {Plan.budget_s:g}) and sequences "
+        help=f"each training of the parts quality (default {BenchPlan.budget_s:g}) and sequences "
         f"(default {SequencePlan.budget_s:g})",
     )
     shots = parser.add_argument_group("the part sequences")
@@ -186,9 +186,9 @@ def main(arguments: list[str] | None = None) -> int:
     if features is None and FEATURES.is_file() and not options.quick:
         features = FEATURES
     try:
-        budget_s = Plan.budget_s if options.budget is None else options.budget
+        budget_s = BenchPlan.budget_s if options.budget is None else options.budget
         chosen = _sequence_plan(options)
-        plan = Plan(options.quick, options.device, options.repeats, options.shot, features, budget_s, chosen)
+        plan = BenchPlan(options.quick, options.device, options.repeats, options.shot, features, budget_s, chosen)
         parts = tuple(part.strip() for part in options.only.split(",")) if options.only else DEFAULT_PARTS
         results = run(plan, parts)
         if options.out is not None:

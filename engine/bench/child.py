@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.base.errors import PaintoverError
+from engine.base.events import parse_event
+from engine.base.temporaries import replacing
 
 __all__ = ["train_look"]
 
@@ -25,11 +27,12 @@ def train_look(job: Mapping[str, object], folder: Path) -> dict[str, Any]:
         PaintoverError: the training failed; the message names the recipe.
     """
     path = folder / "job.json"
-    path.write_text(json.dumps(job))
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(job), encoding="utf-8")
     command = [sys.executable, "-m", "engine.training.train", "--job", str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
-    events: list[dict[str, Any]] = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or not events or events[-1].get("event") != "done":
+    events = [event for event in map(parse_event, done.stdout.splitlines()) if event is not None]
+    if done.returncode or not events or events[-1].get("event") != "finished":
         said = events[-1].get("message") if events else None
         raise PaintoverError(f"training {job['recipe']} failed: {said or done.stderr.strip()[-300:]}")
     return events[-1]

@@ -1,4 +1,4 @@
-"""Seconds per frame, work per pixel and memory of our look and of the reference's, alternating."""
+"""Inference: seconds per frame, work per pixel and memory of our look and of the reference's, alternating."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
+from engine.base.runtime import ort
 from engine.bench.memory import peak_gib
-from engine.bench.plan import REFERENCE, Plan
+from engine.bench.plan import REFERENCE, BenchPlan
 from engine.bench.shots import texture
-from engine.bench.table import Cell, Need, Row, Table
+from engine.bench.table import Cell, Need, Table, TableRow
 from engine.bench.timing import alternate, seconds_of
 from engine.look.session import Look
 
@@ -19,14 +19,14 @@ __all__ = ["macs_per_pixel", "measure"]
 
 SIZES = ((960, 540, 5), (1920, 1080, 2), (3840, 2160, 3))
 """Width, height, rounds."""
-QUICK_SIZES = ((320, 180, 3),)
+QUICK_SIZES = ((160, 90, 3),)
 NEEDED = Need("times faster", 10.0, at_least=True)
 REFERENCE_LIMIT_S = 60.0
 """The reference is left out where one frame is forecast to take longer."""
 _PROBE = 64
 
 
-def measure(plan: Plan, looks: dict[str, Path]) -> list[Table]:
+def measure(plan: BenchPlan, looks: dict[str, Path]) -> list[Table]:
     """Time both looks at each size through :class:`engine.look.session.Look`."""
     loaded = {name: Look.load(path, device=plan.device) for name, path in looks.items()}
     macs = {name: macs_per_pixel(path) for name, path in looks.items()}
@@ -50,7 +50,7 @@ def measure(plan: Plan, looks: dict[str, Path]) -> list[Table]:
                 need = NEEDED if (width, height) == SIZES[0][:2] else None
             for name in names:
                 cells[f"{name} peak GiB"] = peak_gib(looks[name], width, height, plan.device)
-            rows.append(Row(f"{width}x{height}", cells, need))
+            rows.append(TableRow(f"{width}x{height}", cells, need))
     finally:
         for look in loaded.values():
             look.close()

@@ -1,4 +1,4 @@
-"""``python -m engine.bench.looks FOLDER``: writes a look of each recipe with untrained weights.
+"""Looks with untrained weights, one of each recipe; ``python -m engine.bench.looks FOLDER`` writes them.
 
 Speed does not depend on the weights. A process of its own, because the ones that measure must not load torch.
 """
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     from engine.color.config import ColorConfig
     from engine.training.export.look import build_look
     from engine.training.job.job import Settings
-    from engine.training.model.carry_graph import StoredExemplar
+    from engine.training.model.carry import StoredExemplar
     from engine.training.model.network import Architecture, Translator
     from engine.training.model.texler import GeneratorJ
 

@@ -1,4 +1,4 @@
-"""Where and with what a benchmark ran."""
+"""Machine and versions with which a benchmark ran."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import psutil
-
 import engine
 from engine.base.device import cuda_devices
-from engine.base.machine import cpu_count
+from engine.base.machine import cpu_count, cpu_name, total_bytes
 
 __all__ = ["describe"]
 
@@ -31,9 +29,9 @@ def describe() -> dict[str, object]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
         "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gib": round(total_bytes() / 2**30, 1),
         "gpus": [device.name for device in cuda_devices()[0]],
         "load_before": load,
     }
@@ -55,13 +53,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

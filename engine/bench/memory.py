@@ -1,4 +1,4 @@
-"""``python -m engine.bench.memory LOOK WIDTH HEIGHT DEVICE``: peak memory of stylizing an image, in its own process."""
+"""Peak memory of stylizing an image, in its own process: ``python -m engine.bench.memory LOOK WIDTH HEIGHT DEVICE``."""
 
 from __future__ import annotations
 

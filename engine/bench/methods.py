@@ -1,4 +1,4 @@
-"""What makes the frames that the benchmark of sequences compares: one method, one folder of frames."""
+"""Methods that make the frames that the benchmark of sequences compares: one method, one folder of frames."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from engine.bench.child import train_look
 from engine.bench.plan import REFERENCE
 from engine.bench.scenes import Scene, write_scene
 from engine.motion import flow as motion
-from engine.motion.chains import prepare_sidecars
 from engine.preparation.denoise_files import prepare_denoised
 from engine.preparation.guide_files import prepare_guides
+from engine.preparation.sidecars import prepare_sidecars
 from engine.rendering.render import RenderSettings, render
 from engine.shot.shot import Plate
 

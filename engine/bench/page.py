@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.base.arrays import Floats
+from engine.base.arrays import Bytes, Floats
 from engine.base.temporaries import replacing
 from engine.bench.families import FAMILIES
 from engine.bench.methods import Case
-from engine.bench.table import Row, Table
+from engine.bench.table import Table, TableRow
 from engine.bench.timing import Samples
 from engine.review import sheets
 
@@ -69,7 +69,7 @@ def _sheet(case: Case, methods: Sequence[str], path: Path, distance: Callable[[s
     sheets.contact_sheet(rows, path, title=case.name, cell_width_px=_CELL_WIDTH_PX)
 
 
-def _pixels(rgb: Floats) -> sheets.Pixels8:
+def _pixels(rgb: Floats) -> Bytes:
     return np.asarray(np.rint(np.clip(rgb, 0, 1) * 255), np.uint8)
 
 
@@ -86,7 +86,7 @@ def _markdown(table: Table) -> list[str]:
     return lines
 
 
-def _text(row: Row, column: str) -> str:
+def _text(row: TableRow, column: str) -> str:
     cell = row.cells.get(column, "")
     return f"{cell:.3f}" if isinstance(cell, float) and not isinstance(cell, Samples) else str(cell)
 

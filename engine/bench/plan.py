@@ -1,4 +1,4 @@
-"""What a run of the benchmark is asked to do."""
+"""Plan of a run of the benchmark: what it is asked to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.base.errors import InputError
 
-__all__ = ["PARTS", "REFERENCE", "SHARED", "Plan", "SequencePlan"]
+__all__ = ["PARTS", "REFERENCE", "SHARED", "BenchPlan", "SequencePlan"]
 
 PARTS = ("inference", "render", "training", "quality", "sequences")
 """In the order in which they run: what loads torch comes last."""
@@ -54,7 +54,7 @@ class SequencePlan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """Settings of a run.
 
     Raises:

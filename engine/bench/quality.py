@@ -1,4 +1,4 @@
-"""What a budget of seconds buys: both recipes trained as a user would, rendered, and scored against painted frames."""
+"""Quality that a budget buys: both recipes trained as a user would, rendered, and scored against painted frames."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from engine.base.errors import PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.bench.child import train_look
-from engine.bench.plan import REFERENCE, SHARED, Plan
+from engine.bench.plan import REFERENCE, SHARED, BenchPlan
 from engine.bench.shots import BenchShot
-from engine.bench.table import Cell, Need, Row, Table
+from engine.bench.table import Cell, Need, Table, TableRow
 from engine.rendering.render import RenderSettings, render
 from engine.shot.shot import Plate
 
@@ -25,7 +25,7 @@ LIMIT = 0.285
 FIGURES = ("lpips", "l1", "hf", "dt")
 
 
-def measure(plan: Plan, shot: BenchShot, folder: Path) -> list[Table]:
+def measure(plan: BenchPlan, shot: BenchShot, folder: Path) -> list[Table]:
     """Train, render and score each recipe once; empty without painted references or without the scorer."""
     if not shot.references or not SCORER.is_file():
         return []
@@ -38,7 +38,7 @@ def measure(plan: Plan, shot: BenchShot, folder: Path) -> list[Table]:
         scores = _score(out, shot, folder / name / "reference")
         cells: dict[str, Cell] = {key: float(scores[key]) for key in FIGURES if scores.get(key) is not None}
         cells |= {"steps": f"{done['steps']}", "trained s": float(done["seconds"])}
-        rows.append(Row(name, cells, Need("lpips", LIMIT, at_least=False) if name == "ours" else None))
+        rows.append(TableRow(name, cells, Need("lpips", LIMIT, at_least=False) if name == "ours" else None))
     better = float(str(rows[0].cells["lpips"])) < float(str(rows[1].cells["lpips"]))
     deep = "with" if plan.features else "without"
     notes = (
@@ -49,7 +49,7 @@ def measure(plan: Plan, shot: BenchShot, folder: Path) -> list[Table]:
     return [Table(f"Quality after {plan.budget_s:g} s of training", tuple(rows), notes)]
 
 
-def _train(plan: Plan, shot: BenchShot, folder: Path, recipe: str) -> tuple[Path, dict[str, Any]]:
+def _train(plan: BenchPlan, shot: BenchShot, folder: Path, recipe: str) -> tuple[Path, dict[str, Any]]:
     folder.mkdir(parents=True)
     job = {
         "plate": shot.plate.path.text,

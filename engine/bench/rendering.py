@@ -1,4 +1,4 @@
-"""A whole render against the inference of the same frames: how much of reading and writing stays visible."""
+"""Rendering against the inference of the same frames: how much of reading and writing stays visible."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from engine import images
 from engine.base.frames import FrameRange, SequencePath
-from engine.bench.plan import Plan
+from engine.bench.plan import BenchPlan
 from engine.bench.shots import texture
-from engine.bench.table import Cell, Need, Row, Table
+from engine.bench.table import Cell, Need, Table, TableRow
 from engine.bench.timing import Samples, alternate, seconds_of
 from engine.color.config import ColorConfig
 from engine.look.session import Look
@@ -21,13 +21,13 @@ from engine.shot.shot import Plate
 __all__ = ["measure"]
 
 SIZE, FRAMES, ROUNDS = (1920, 1080), 5, 3
-QUICK_SIZE, QUICK_FRAMES, QUICK_ROUNDS = (320, 180), 3, 2
+QUICK_SIZE, QUICK_FRAMES, QUICK_ROUNDS = (160, 90), 2, 2
 WAYS = (("1 worker", 1, None), ("2 workers", 2, None), ("tile 512", 1, 512), ("whole frame", 1, 0))
 """Name, workers, tile."""
 NEEDED = Need("over inference", 1.25, at_least=False)
 
 
-def measure(plan: Plan, look: Path, folder: Path) -> list[Table]:
+def measure(plan: BenchPlan, look: Path, folder: Path) -> list[Table]:
     """Render half float EXR frames in several ways, alternating with inference alone."""
     width, height = QUICK_SIZE if plan.quick else SIZE
     plate = _write_plate(folder / "plate", width, height, QUICK_FRAMES if plan.quick else FRAMES)
@@ -52,7 +52,7 @@ def measure(plan: Plan, look: Path, folder: Path) -> list[Table]:
         loaded.close()
         shutil.rmtree(folder, ignore_errors=True)
     count = len(plate.frames)
-    rows = [Row("inference alone", {"s/frame": _per(taken["inference"], count)})]
+    rows = [TableRow("inference alone", {"s/frame": _per(taken["inference"], count)})]
     for name, _, _ in WAYS:
         cells: dict[str, Cell] = {
             "s/frame": _per(taken[name], count),
@@ -61,7 +61,7 @@ def measure(plan: Plan, look: Path, folder: Path) -> list[Table]:
             "in session s": _per(Samples(tuple(report.infer_s for report in reports[name])), count),
             "writing s": _per(Samples(tuple(report.write_s for report in reports[name])), count),
         }
-        rows.append(Row(name, cells, NEEDED if name == "1 worker" and not plan.quick else None))
+        rows.append(TableRow(name, cells, NEEDED if name == "1 worker" and not plan.quick else None))
     notes = (
         f"{count} frames {width}x{height}, half float EXR (ZIP); on {loaded.device}, {loaded.threads} threads",
         "inference alone: the look loaded, the frames in memory, as many at once as there are threads",

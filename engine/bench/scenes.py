@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine import images
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.errors import InputError
 from engine.bench import surfaces
 from engine.bench.families import FAMILIES, Family
@@ -30,7 +30,6 @@ from engine.color import shaper
 
 __all__ = ["DENSITY", "GRAIN", "Layer", "Motion", "Scene", "coordinates_path", "make_scene", "write_scene"]
 
-Mask = npt.NDArray[np.bool_]
 
 DENSITY = 2
 """Texels, and samples of the picture, per pixel and axis: truth is rendered so large and averaged down."""

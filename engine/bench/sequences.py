@@ -26,9 +26,9 @@ from engine.bench.families import FAMILIES
 from engine.bench.machine import describe
 from engine.bench.methods import METHODS, OPTIONS, TWO_KEYS, Case, take_frames
 from engine.bench.page import write_page
-from engine.bench.plan import REFERENCE, SHARED, Plan
+from engine.bench.plan import REFERENCE, SHARED, BenchPlan
 from engine.bench.scenes import make_scene
-from engine.bench.table import Cell, Need, Row, Table
+from engine.bench.table import Cell, Need, Table, TableRow
 from engine.bench.timing import Samples
 from engine.review import metrics
 
@@ -56,7 +56,7 @@ class Format:
 
 QUICK = Format(160, 96, 8, (0, 7), (3, 4))
 QUICK_FAMILY = "sky"
-QUICK_STEPS = 5
+QUICK_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def self_test(
         raise PaintoverError(f"the benchmark's self-test failed: {'; '.join(found)}")
 
 
-def measure(plan: Plan, folder: Path, tell: Callable[[str], object]) -> list[Table]:
+def measure(plan: BenchPlan, folder: Path, tell: Callable[[str], object]) -> list[Table]:
     """Run every method on every shot, first the self-test.
 
     Args:
@@ -242,7 +242,7 @@ def measure(plan: Plan, folder: Path, tell: Callable[[str], object]) -> list[Tab
     form = QUICK if plan.quick else Format()
     name, distance = find_distance()
     root = (asked.cache or folder) / _fingerprint(plan, form, name)
-    runner = _Runner(root, distance, form, tell)
+    runner = _Runner(distance, form, tell)
     cases = {(family, seed): _case(plan, form, root, family, seed) for family in chosen for seed in asked.seeds}
 
     started = time.perf_counter()
@@ -283,7 +283,7 @@ def _makers(names: Sequence[str] | None) -> dict[str, Callable[[Case], None]]:
     return {name: known[name] for name in names}
 
 
-def _fingerprint(plan: Plan, form: Format, distance: str) -> str:
+def _fingerprint(plan: BenchPlan, form: Format, distance: str) -> str:
     """Names a folder for everything that scores depend on, apart from the methods' own code."""
     digest = hashlib.sha256()
     for module in (scenes, families, surfaces):
@@ -297,7 +297,7 @@ def _fingerprint(plan: Plan, form: Format, distance: str) -> str:
     return digest.hexdigest()[:10]
 
 
-def _case(plan: Plan, form: Format, root: Path, family: str, seed: int) -> Case:
+def _case(plan: BenchPlan, form: Format, root: Path, family: str, seed: int) -> Case:
     @cache
     def scene() -> scenes.Scene:
         return make_scene(family, seed, form.width, form.height, form.frames)
@@ -310,7 +310,7 @@ def _case(plan: Plan, form: Format, root: Path, family: str, seed: int) -> Case:
     )  # fmt: skip
 
 
-def _steps(plan: Plan) -> int | None:
+def _steps(plan: BenchPlan) -> int | None:
     asked = plan.sequences
     return None if asked.budget_s is not None else asked.steps or QUICK_STEPS
 
@@ -318,8 +318,8 @@ def _steps(plan: Plan) -> int | None:
 class _Runner:
     """Runs methods on shots, and remembers scores as JSON beside the frames."""
 
-    def __init__(self, root: Path, distance: Distance, form: Format, tell: Callable[[str], object]) -> None:
-        self._root, self._distance, self._form, self._tell = root, distance, form, tell
+    def __init__(self, distance: Distance, form: Format, tell: Callable[[str], object]) -> None:
+        self._distance, self._form, self._tell = distance, form, tell
         self._commit = str(describe()["commit"] or "unknown")
         self.commits: set[str] = set()
         """Whose code made frames that were scored."""
@@ -352,7 +352,9 @@ class _Runner:
         return {frame: case.read(kind, frame) for frame in self._form.scored}
 
 
-def _notes(plan: Plan, form: Format, distance: str, seeds: Sequence[int], commits: Iterable[str]) -> tuple[str, ...]:
+def _notes(
+    plan: BenchPlan, form: Format, distance: str, seeds: Sequence[int], commits: Iterable[str]
+) -> tuple[str, ...]:
     ours = "LPIPS-like, on a VGG-16 trunk" if distance == "deep" else "structure, texture and color at four scales"
     budget_s = plan.sequences.budget_s
     trained = f"{_steps(plan)} steps" if budget_s is None else f"{budget_s:g} s"
@@ -390,7 +392,7 @@ def _tables(results: Scores, notes: tuple[str, ...]) -> list[Table]:
             for method in compared:
                 if values := _values(results[method][family], figure):
                     cells[method] = Seeds(tuple(values))
-            rows.append(Row(family, cells))
+            rows.append(TableRow(family, cells))
         whole: dict[str, Cell] = {}
         for method in compared:
             each = [_values(scores, figure) for scores in results[method].values()]
@@ -399,7 +401,7 @@ def _tables(results: Scores, notes: tuple[str, ...]) -> list[Table]:
                 whole[method] = Seeds(tuple(statistics.fmean(column) for column in zip(*each, strict=True)))
             elif (mean := _mean(results, method, figure)) is not None:
                 whole[method] = mean
-        tables.append(Table(title, (*rows, Row("mean", whole)), () if tables else notes))
+        tables.append(Table(title, (*rows, TableRow("mean", whole)), () if tables else notes))
     if "both keys" in results:
         tables.append(_two_keys(results, names))
     return tables
@@ -416,7 +418,7 @@ def _requirements(results: Scores, names: Sequence[str], notes: tuple[str, ...])
 
     def judge(what: str, value: float | None, limit: float, *, at_least: bool = False) -> None:
         if value is not None:
-            rows.append(Row(what, {"measured": value}, Need("measured", limit, at_least=at_least)))
+            rows.append(TableRow(what, {"measured": value}, Need("measured", limit, at_least=at_least)))
 
     judge(f"distance over {REFERENCE}'s, mean", _ratio(results, "carried", REFERENCE, "distance"), 1 / 3)
     judge(f"dt over {REFERENCE}'s, mean", _ratio(results, "carried", REFERENCE, "dt"), 0.6)
@@ -448,5 +450,5 @@ def _two_keys(results: Scores, names: Sequence[str]) -> Table:
     for family in names:
         scores = {method: results[method][family][0].distance for method in ("carried", *TWO_KEYS)}
         labels = {"carried": "first key", "other key": "last key", "both keys": "both"}
-        rows.append(Row(family, {labels[method]: value for method, value in scores.items()}))
+        rows.append(TableRow(family, {labels[method]: value for method, value in scores.items()}))
     return Table("Two keyframes: perceptual distance of carried frames, first seed", tuple(rows))

@@ -1,4 +1,4 @@
-"""What is measured on: footage with paintings where there is some, otherwise a shot drawn from a seed."""
+"""Shots to measure on: footage with paintings where there is some, otherwise a shot drawn from a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part's results, as text and as JSON."""
+"""Tables of a part's results, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from engine.bench.timing import Samples
 
-__all__ = ["Cell", "Need", "Row", "Table"]
+__all__ = ["Cell", "Need", "Table", "TableRow"]
 
 Cell = Samples | float | str
 
@@ -34,7 +34,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of a table."""
 
     name: str
@@ -54,7 +54,7 @@ class Table:
     """Results of one part."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     notes: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, object]:

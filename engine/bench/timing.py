@@ -1,4 +1,4 @@
-"""Measuring: never one call alone, always alternating, median and spread."""
+"""Timing: never one call alone, always alternating, median and spread."""
 
 from __future__ import annotations
 

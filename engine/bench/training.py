@@ -1,4 +1,4 @@
-"""Steps per second, and seconds until the keyframe is matched, of our recipe and of the reference; imports torch."""
+"""Training: steps per second, and seconds until the keyframe is matched, of our recipe and the reference's."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.bench.plan import REFERENCE, Plan
+from engine.bench.plan import REFERENCE, BenchPlan
 from engine.bench.shots import BenchShot
-from engine.bench.table import Cell, Row, Table
+from engine.bench.table import Cell, Table, TableRow
 from engine.bench.timing import Samples, alternate
 from engine.color.config import ColorConfig
-from engine.training.data.keyframes import Keyframe, load_keyframes
+from engine.training.data.keyframes import LoadedKeyframe, load_keyframes
 from engine.training.data.patches import Pair
-from engine.training.job.job import KeyframeJob, Settings, TrainingJob
+from engine.training.job.job import PaintedFrame, Settings, TrainingJob
 from engine.training.machine import Machine
 from engine.training.model.losses import masked_l1
 from engine.training.recipes import PaintoverRecipe, Recipe, TexlerRecipe
@@ -28,10 +28,10 @@ __all__ = ["TARGETS_L1", "measure"]
 TARGETS_L1 = (0.10, 0.075)
 """Masked L1 on the whole keyframe, working encoding: about a linear filter's, and what takes training."""
 CHECK_EVERY_S = 5.0
-LIMIT_S, QUICK_LIMIT_S = 30.0, 3.0
-BLOCK_S, QUICK_BLOCK_S = 2.0, 0.4
+LIMIT_S, QUICK_LIMIT_S = 30.0, 1.0
+BLOCK_S, QUICK_BLOCK_S = 2.0, 0.1
 """Seconds of steps that make one sample of steps per second."""
-ROUNDS, QUICK_ROUNDS = 5, 3
+ROUNDS, QUICK_ROUNDS = 5, 2
 RACES, QUICK_RACES = 2, 1
 RECIPES = {"ours": "paintover", REFERENCE: REFERENCE}
 
@@ -47,7 +47,7 @@ class Race:
     steps: int
 
 
-def measure(plan: Plan, shot: BenchShot, folder: Path) -> list[Table]:
+def measure(plan: BenchPlan, shot: BenchShot, folder: Path) -> list[Table]:
     """Measure both recipes in turn on the same keyframe, in the same precision."""
     machine = Machine.choose(plan.device)
     jobs = {name: _job(plan, shot, folder / name, recipe) for name, recipe in RECIPES.items()}
@@ -67,7 +67,7 @@ def measure(plan: Plan, shot: BenchShot, folder: Path) -> list[Table]:
     return [_throughput(plan, machine, begin, facts), _races(plan, machine, keyframes, begin, facts)]
 
 
-def _throughput(plan: Plan, machine: Machine, begin: Callable[[str, int], Recipe], facts: str) -> Table:
+def _throughput(plan: BenchPlan, machine: Machine, begin: Callable[[str, int], Recipe], facts: str) -> Table:
     recipes = {name: begin(name, 0) for name in RECIPES}
     block_s = QUICK_BLOCK_S if plan.quick else BLOCK_S
 
@@ -86,7 +86,7 @@ def _throughput(plan: Plan, machine: Machine, begin: Callable[[str, int], Recipe
     pixels = {name: _pixels(recipe) for name, recipe in recipes.items()}
     mega = {n: Samples(tuple(v * pixels[n] / 1e6 for v in taken[n].values)) for n in taken}
     rows = tuple(
-        Row(what, {"ours": by["ours"], REFERENCE: by[REFERENCE], "ratio": by["ours"].over(by[REFERENCE])})
+        TableRow(what, {"ours": by["ours"], REFERENCE: by[REFERENCE], "ratio": by["ours"].over(by[REFERENCE])})
         for what, by in (("steps/s", taken), ("Mpixel/s", mega))
     )
     note = f"pixels of plate in a step: ours {pixels['ours']}, {REFERENCE} {pixels[REFERENCE]}"
@@ -94,7 +94,7 @@ def _throughput(plan: Plan, machine: Machine, begin: Callable[[str, int], Recipe
 
 
 def _races(
-    plan: Plan, machine: Machine, keyframes: list[Keyframe], begin: Callable[[str, int], Recipe], facts: str
+    plan: BenchPlan, machine: Machine, keyframes: list[LoadedKeyframe], begin: Callable[[str, int], Recipe], facts: str
 ) -> Table:
     pair = keyframes[0].pair(machine.device, 8)
     limit_s = QUICK_LIMIT_S if plan.quick else LIMIT_S
@@ -113,7 +113,7 @@ def _races(
             cells[f"s to {target:g}"] = Samples(met) if every else late
         cells["steps"] = Samples(tuple(float(race.steps) for race in races))
         cells["L1 at the end"] = Samples(tuple(race.last_l1 for race in races))
-        rows.append(Row(name, cells))
+        rows.append(TableRow(name, cells))
     notes = (
         facts,
         f"masked L1 of the whole keyframe, working encoding, looked at every {CHECK_EVERY_S:g} s of training; looking "
@@ -161,8 +161,8 @@ def _pixels(recipe: Recipe) -> int:
     raise TypeError(f"not a recipe of the benchmark: {type(recipe).__name__}")
 
 
-def _job(plan: Plan, shot: BenchShot, folder: Path, recipe: str) -> TrainingJob:
-    keyframe = KeyframeJob(shot.keyframe, shot.paintings[shot.keyframe], None, None)
+def _job(plan: BenchPlan, shot: BenchShot, folder: Path, recipe: str) -> TrainingJob:
+    keyframe = PaintedFrame(shot.keyframe, shot.paintings[shot.keyframe], None, None)
     return TrainingJob(
         plate=shot.plate.path.text,
         frames=str(shot.plate.frames),

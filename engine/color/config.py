@@ -16,9 +16,11 @@ import PyOpenColorIO as ocio
 
 from engine.base.arrays import Floats
 from engine.base.errors import ColorError
+from engine.base.whole_file import check_regular
 from engine.color import made_spaces
 from engine.color.assignment import assign
 from engine.color.known_spaces import FILM_LOG_NAMES, LINEAR_REC709, SRGB, claim_for
+from engine.color.tables import check_tables
 from engine.images.color_claims import ColorClaim, Encoding
 from engine.images.header import Header
 
@@ -86,7 +88,22 @@ class ColorConfig:
     @classmethod
     def _load(cls, source: str, *, named_by_caller: bool) -> ColorConfig:
         try:
+            if "://" not in source:
+                check_regular(Path(source))
             config = ocio.Config.CreateFromFile(source)
+            if "://" not in source:
+                check_tables(config)
+        except (OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError):
+                reason = "there is no such file"
+            else:
+                reason = getattr(error, "strerror", None) or str(error)
+            origin = "" if named_by_caller else " that $OCIO names"
+            raise ColorError(
+                f"cannot load the OCIO config{origin}: {reason}",
+                path=source.replace("\0", "?"),
+                remedy="correct the path, or unset OCIO for the built-in config",
+            ) from error
         except (ocio.Exception, ocio.ExceptionMissingFile) as error:
             origin = "" if named_by_caller else " that $OCIO names"
             raise ColorError(
@@ -233,6 +250,14 @@ class ColorConfig:
         """
         processor = self._cached(("aces", self._working), lambda: made_spaces.to_aces(self._config, self._working))
         return self._apply(processor, self.to_working(rgb, colorspace))
+
+    def stated_or_guessed(self, stated: str | None, hint: Header | str | None, path: Path | str) -> str:
+        """The config's own name for the colorspace that a user stated, or where none is, what :meth:`guess` finds.
+
+        Raises:
+            ColorError: as :meth:`resolve`.
+        """
+        return self.resolve(stated) if stated else self.guess(hint, path)
 
     def to_working(self, rgb: Floats, colorspace: str) -> Floats:
         """(H, W, 3) of ``colorspace`` as the working colorspace, a new array. Data spaces ("Raw") pass unchanged.
@@ -401,6 +426,6 @@ def _stamp(source: str) -> tuple[int, int]:
         return (0, 0)
     try:
         status = Path(source).stat()
-    except OSError:
+    except (OSError, ValueError):
         return (0, 0)
     return status.st_size, status.st_mtime_ns

@@ -1,4 +1,4 @@
-"""A plate frame out through a display view for painting, and the painting back as scene-linear.
+"""Keys: plate frames out through a display view for painting, and the paintings back as scene-linear.
 
 Three things make the way back exact. The view's inverse is OCIO's own. The export remembers its plate, so a pixel that
 the artist left alone returns the plate's value, highlights above the view's peak included. And what the view cannot
@@ -14,14 +14,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from engine import images
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError
+from engine.base.foreign_json import parse_json
 from engine.base.frames import MOVIE_SUFFIXES
 from engine.base.signatures import is_movie
 from engine.base.temporaries import replacing
+from engine.base.whole_file import read_text
 from engine.color.assignment import assign, is_display_referred
 from engine.color.config import ColorConfig
 from engine.images import movies
@@ -38,13 +39,11 @@ __all__ = [
     "fit_to_data_window",
     "is_untouched_export",
     "key_transform",
-    "read_plate",
     "write_key",
 ]
 
 log = logging.getLogger(__name__)
 
-Mask = npt.NDArray[np.bool_]
 
 FORMAT_VERSION = 1
 SUFFIX = ".paintover.json"
@@ -153,10 +152,6 @@ class KeyTransform:
         original = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
         return np.where(untouched[..., None], original, scene)
 
-    def reproducible(self, rgb: Floats, config: ColorConfig) -> Mask:
-        """(h, w): where the view shows a painting's inverse as it was painted, within ``ROUND_TRIP_TOLERANCE``."""
-        return self.round_trip_error(rgb, config) <= ROUND_TRIP_TOLERANCE
-
     def _forward(self, scene: Floats, config: ColorConfig) -> Floats:
         if not self.view:
             return np.clip(np.nan_to_num(config.from_working(scene, self.colorspace), nan=0.0), 0.0, 1.0)
@@ -204,7 +199,7 @@ def export_key(
     """
     plate_path, out_path = Path(plate_path), Path(out_path)
     check_key_output(out_path)
-    plate = read_plate(plate_path, frame)
+    plate = _plate_frame(plate_path, frame)
     transform = key_transform(
         plate, plate_path, frame, config, colorspace, out_path, display=display, view=view, exposure=exposure
     )
@@ -223,12 +218,7 @@ def export_key(
     return write_key(out_path, shown, transform, config, alpha=alpha, untouched=True)
 
 
-def read_plate(path: Path, frame: int) -> Image:
-    """A plate's frame, of an image or a movie.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
+def _plate_frame(path: Path, frame: int) -> Image:
     movie = path.suffix.lower() in MOVIE_SUFFIXES or is_movie(path)
     return movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
 
@@ -354,7 +344,7 @@ def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
 
 def _read(sidecar: Path) -> KeyTransform:
     try:
-        text = sidecar.read_text(encoding="utf-8")
+        text = read_text(sidecar)
     except (OSError, ValueError) as error:
         raise _damaged(sidecar) from error
     return _parsed(text, sidecar)
@@ -362,13 +352,13 @@ def _read(sidecar: Path) -> KeyTransform:
 
 def _parsed(text: str, path: Path) -> KeyTransform:
     try:
-        document = json.loads(text)
+        document = parse_json(text)
         version = int(document["version"])
         document.setdefault("image_sha256", "")
         transform = None
         if version == FORMAT_VERSION:
             transform = KeyTransform(**{field.name: document[field.name] for field in fields(KeyTransform)})
-    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError) as error:
         raise _damaged(path) from error
     if transform is None:
         raise ImageError(f"the key's sidecar has version {version}", path=path, remedy="update Paintover")
@@ -383,7 +373,7 @@ def is_untouched_export(image: Path | str) -> bool:
     """Whether this file is, byte for byte, what :func:`export_key` wrote there; False where that cannot be told."""
     image = Path(image)
     try:
-        stored = json.loads(_sidecar(image).read_text(encoding="utf-8"))
+        stored = parse_json(read_text(_sidecar(image)))
         return bool(stored["image_sha256"] == file_sha256(image))
     except (OSError, ValueError, KeyError, TypeError):
         return False

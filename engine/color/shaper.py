@@ -1,4 +1,4 @@
-"""The network's encoding of scene-linear light, and its exact inverse.
+"""Shaper: the network's encoding of scene-linear light, and its exact inverse.
 
 One curve, odd in x: sRGB's transfer function (IEC 61966-2-1) up to 1, and above it a logarithm that continues with
 the same value and slope::

@@ -1,4 +1,4 @@
-"""How pixels and a plate's header become the parts of a file to write."""
+"""Encoding: how pixels and a plate's header become the parts of a file to write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 import OpenImageIO as oiio
 
 from engine.base.arrays import Floats
-from engine.base.errors import ImageError
+from engine.base.compression import is_lossless
+from engine.base.errors import ImageError, InputError
 from engine.images import provenance as provenance_fields
 from engine.images.color_claims import erase_claims
 from engine.images.header import Header, Layer, Part, erase_attributes
@@ -21,6 +22,7 @@ __all__ = [
     "CHECKSUM",
     "HALF_MAX",
     "PlannedPart",
+    "check_encoding",
     "checksum",
     "choose_depth",
     "divisor",
@@ -35,9 +37,7 @@ HALF_MAX = 65504.0
 CHECKSUM = "paintover/pixels"
 """EXR attribute with the checksum of all pixels: ZIP's own misses some damage, other compressions have none."""
 
-_LOSSLESS = {"zip", "zips", "piz", "rle", "none"}
-
-_EXR_COMPRESSIONS = {*_LOSSLESS, "pxr24", "b44", "b44a", "dwaa", "dwab"}
+_EXR_COMPRESSIONS = {"zip", "zips", "piz", "rle", "none", "pxr24", "b44", "b44a", "dwaa", "dwab"}
 
 _LEAST_ALPHA = 1e-8
 """Smaller than any positive half; an alpha at or under it counts as 0, so that dividing by it stays finite."""
@@ -79,6 +79,24 @@ class PlannedPart:
     """(H, W, C) in the order of the spec's channels."""
     layers: Mapping[str, Layer]
     """EXR's channels as they will be stored; empty for other formats."""
+
+
+def check_encoding(path: str, depth: str | None, compression: str | None) -> None:
+    """A sequence's format holds this depth and, where one of EXR's is named, has compressions of EXR.
+
+    Raises:
+        InputError: it does not. A format that cannot be written at all is nothing to say here.
+    """
+    suffix = Path(path).suffix
+    writer = oiio.ImageOutput.create(suffix.lstrip(".")) if suffix else None
+    if writer is None:
+        oiio.geterror()
+        return
+    file_format = str(writer.format_name())
+    if depth is not None and depth not in _DEPTHS_OF_FORMAT.get(file_format, ("uint8",)):
+        raise InputError(f'"{path}" cannot hold numbers of depth {depth}', remedy="write .exr or .tif frames")
+    if compression is not None and file_format != "openexr":
+        raise InputError(f'"{path}" has no compression {compression}', remedy="write .exr frames")
 
 
 def choose_depth(file_format: str, like: Header | None, asked: str | None, path: Path) -> str:
@@ -146,7 +164,7 @@ def plan_exr(
     if len(planned) > 1:
         _name_parts(planned)
     # OIIO writes the compression of the picture's part for every part.
-    if str(planned[index].spec.get_string_attribute("compression")).split(":")[0] in _LOSSLESS:
+    if is_lossless(str(planned[index].spec.get_string_attribute("compression"))):
         planned[index].spec.attribute(CHECKSUM, checksum([part.layers for part in planned]))
     return planned
 

@@ -29,6 +29,7 @@ from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
 from engine.images.header import Header, Layer, Part
 from engine.images.layers import PartNames, Picture, find_picture, no_color
+from engine.images.limits import check_file, check_specs
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
 
@@ -73,22 +74,21 @@ class Image:
     """(H, W), where; None where there are none."""
 
 
-def read(path: Path | str, *, frame: int | None = None) -> Image:
+def read(path: Path | str, *, frame: int | None = None, coverage: bool = False) -> Image:
     """Decodes all of ``path``. Safe to call from several threads.
 
     Args:
         path: one image, not a pattern.
         frame: the frame number, for messages only.
+        coverage: of a matte, for which a single channel of coverage is enough.
 
     Raises:
         ImageError: missing, empty, not an image, damaged, deep, or without channels that could be a picture.
     """
-    return _read(Path(path), frame, coverage=False)
-
-
-def _read(path: Path, frame: int | None, *, coverage: bool) -> Image:
+    path = Path(path)
     with _opened(path, frame) as source:
         specs = _specs(source)
+        check_specs(specs, path, frame)
         if any(spec.deep for spec in specs):
             raise ImageError("deep EXR is not supported", frame=frame, path=path, remedy="flatten it (DeepToImage)")
         picture = _picture(specs, path, frame, coverage=coverage)
@@ -148,7 +148,7 @@ def read_matte(path: Path | str, *, frame: int | None = None) -> Floats:
     Raises:
         ImageError: as ``read``, but a single channel of coverage is enough.
     """
-    image = _read(Path(path), frame, coverage=True)
+    image = read(path, frame=frame, coverage=True)
     if image.alpha is not None and bool((image.alpha != 1.0).any()):
         coverage = image.alpha
     elif len(image.header.color.rgb) == 1:
@@ -171,8 +171,9 @@ def check(path: Path | str) -> None:
     """
     path = Path(path)
     with _opened(path, None) as source:
-        stored, parts = "", []
-        for number, spec in enumerate(_specs(source)):
+        stored, parts, specs = "", [], _specs(source)
+        check_specs(specs, path)
+        for number, spec in enumerate(specs):
             stored = spec.get_string_attribute(CHECKSUM) or stored
             if spec.deep:
                 deep = source.read_native_deep_image(number, 0)
@@ -263,13 +264,8 @@ def write(
 
 @contextmanager
 def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oiio.ImageInput]:
+    check_file(path, frame)
     try:
-        if not path.exists():
-            raise ImageError("there is no such image", frame=frame, path=path, remedy="check the path and the frames")
-        if path.is_dir():
-            raise ImageError("a folder, not an image", frame=frame, path=path)
-        if path.stat().st_size == 0:
-            raise ImageError("the image is empty (0 bytes)", frame=frame, path=path, remedy="render or copy it again")
         if whole and path.suffix.lower() == ".png":
             _check_png_chunks(path, frame)
     except OSError as error:
@@ -294,6 +290,11 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
                 remedy='save it with "Maximize compatibility", or export it as PNG or TIFF',
             )
         yield source
+    except MemoryError as error:
+        remedy = "free some, or give fewer --workers"
+        raise PaintoverError(
+            "memory ran out while the image was decoded", frame=frame, path=path, remedy=remedy
+        ) from error
     finally:
         source.close()
 

@@ -1,4 +1,4 @@
-"""Everything of an image file but its color: what is needed to write a rendered frame like its plate."""
+"""Header: everything of an image file but its color, as is needed to write a rendered frame like its plate."""
 
 from __future__ import annotations
 
@@ -98,11 +98,6 @@ class Header:
     def bits_per_sample(self) -> int:
         """Significant bits of integer color, such as 10 for most DPX; 0 where the file does not say."""
         return int(self.spec.get_int_attribute("oiio:BitsPerSample", 0))
-
-    @property
-    def pixel_aspect(self) -> float:
-        """Width of a pixel over its height."""
-        return float(self.spec.get_float_attribute("PixelAspectRatio", 1.0))
 
     @cached_property
     def attributes(self) -> Mapping[str, Any]:

@@ -42,7 +42,7 @@ def lost(header: Header, suffix: str, bit_depth: str | None = None) -> tuple[str
         names = ", ".join(others[:_SHOWN_NAMES]) + more
         kept = "write .exr to keep them" if header.file_format == "openexr" else "they are read from no such file"
         lines.append(f"channels beside the picture are lost in {suffix} frames: {names}; {kept}")
-    aspect = header.pixel_aspect
+    aspect = header.spec.get_float_attribute("PixelAspectRatio", 1.0)
     if target in _SQUARE_PIXELS and abs(aspect - 1.0) > 1e-3:
         lines.append(f"the plate's pixel aspect of {aspect:.4g} is lost: {suffix} frames cannot say it")
     if header.bit_depth in ("half", "float") and header.file_format == "tiff" and bit_depth in ("uint8", "uint16"):

@@ -25,22 +25,24 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from engine import images
+from engine.base.arrays import Bytes
 from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.images.color_claims import ColorClaim, claims_of_cicp
 from engine.images.header import Header, Part
 from engine.images.layers import ColorChannels
+from engine.images.limits import check_bytes, check_file
 
 __all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
 
 log = logging.getLogger(__name__)
 
-Pixels8 = npt.NDArray[np.uint8]
 
 # Decoders kept open between calls, so that frames read in order are decoded once.
 _IDLE_DECODERS = 4
 _KNOWN_MOVIES = 32
+_DECODED_BYTES = 30  # of a pixel: planes of 16 bits, and R, G and B as float32 beside what they are made of
 _HD_LINES = 720
 # Shares of red and blue in luma, by the matrix codes of ITU-T H.273, table 4.
 _BT709, _BT601 = (0.2126, 0.0722), (0.299, 0.114)
@@ -207,7 +209,7 @@ def extract(path: Path | str, out_pattern: str, frames: Iterable[int]) -> list[P
     return written
 
 
-def write_movie(pictures: Iterable[Pixels8], out: Path, fps: float | Fraction) -> None:
+def write_movie(pictures: Iterable[Bytes], out: Path, fps: float | Fraction) -> None:
     """Encodes a preview MP4: H.264, or MPEG-4 where PyAV lacks x264; 4:2:0, BT.709, limited range.
 
     Args:
@@ -234,7 +236,7 @@ def write_movie(pictures: Iterable[Pixels8], out: Path, fps: float | Fraction) -
             raise OutputError(f"cannot encode the movie: {error.strerror}", path=out) from error
 
 
-def _encode(pictures: Iterable[Pixels8], shape: tuple[int, ...], temporary: Path, rate: Fraction, out: Path) -> None:
+def _encode(pictures: Iterable[Bytes], shape: tuple[int, ...], temporary: Path, rate: Fraction, out: Path) -> None:
     codec, options = _encoder()
     pad = ((0, shape[0] % 2), (0, shape[1] % 2), (0, 0))
     to_yuv = VideoReformatter()
@@ -375,6 +377,9 @@ def _open(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise ImageError("no picture in the movie, only sound or data", path=path)
+    stream = container.streams.video[0]
+    # Decoded, spread to 4:4:4 and as float32.
+    check_bytes(stream.width * stream.height * _DECODED_BYTES, f"{stream.width}x{stream.height}", path)
     return container
 
 
@@ -387,14 +392,11 @@ def _unreadable(path: Path, error: FFmpegError, frame: int | None) -> ImageError
 
 def _identity(path: Path, frame: int | None = None) -> tuple[str, int, int]:
     """Changes when the file does."""
+    check_file(path, frame, what="movie")
     try:
         status = path.stat()
     except OSError as error:
         raise ImageError("there is no such movie", frame=frame, path=path, remedy="check the path") from error
-    if path.is_dir():
-        raise ImageError("a folder, not a movie", frame=frame, path=path)
-    if status.st_size == 0:
-        raise ImageError("the movie is empty (0 bytes)", frame=frame, path=path, remedy="copy it again")
     return str(path), status.st_size, status.st_mtime_ns
 
 

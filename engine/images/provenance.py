@@ -1,4 +1,4 @@
-"""What a rendered frame says about its making: the hashes of look, settings and plate, inside the image file.
+"""Provenance: what a rendered frame says of its making, the hashes of look, settings and plate, inside its file.
 
 Where it is kept, chosen by what was measured to survive a write and a read:
 
@@ -18,6 +18,8 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 import OpenImageIO as oiio
+
+from engine.base.whole_file import check_regular
 
 __all__ = ["FORMATS", "attach", "detach", "facts_of", "file_sha256", "read_provenance", "stamp_dpx"]
 
@@ -42,6 +44,7 @@ _DPX_USER_ID = b"paintover"
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal; read in blocks, so that a movie does not have to fit into memory."""
+    check_regular(path)
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while block := handle.read(1 << 20):

@@ -1,4 +1,4 @@
-"""A look's card, and what is checked of a look before any of it runs.
+"""Card of a look, and what is checked of a look before any of it runs.
 
 A look is data: everything here reads the file with ``onnx`` alone, so a file that is truncated, points outside itself
 or asks for foreign code is refused before a session sees it.
@@ -7,8 +7,7 @@ or asks for foreign code is refused before a session sees it.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from engine.base.choices import DENOISE_MODES, GUIDE_KINDS
 from engine.base.errors import LookError
+from engine.base.foreign_json import parse_json
+from engine.base.whole_file import read_whole
+from engine.look.graph_check import REMEDY, check_structure
+from engine.look.graph_cost import GraphPlan
 
 __all__ = [
     "CARD_KEY",
@@ -25,7 +28,7 @@ __all__ = [
     "Card",
     "ExemplarFact",
     "LookFile",
-    "Trained",
+    "TrainingFacts",
     "open_look",
     "read_card",
     "weights_sha256",
@@ -33,10 +36,15 @@ __all__ = [
 
 CARD_KEY = "paintover.card"
 FORMAT = 1
-MAX_OPSET = 21
-MAX_IR = 10
-STANDARD_DOMAINS = ("", "ai.onnx")
-REMEDY = "export the look again, or copy it again from where it was trained"
+MAX_CARD_BYTES = 2**20
+MAX_KEYFRAMES = 1024
+MAX_TEXT = 4096
+"""Characters of a name."""
+MAX_SECONDS = 1e10
+CHECKED_SIDES = (32, 64, 1024)
+"""Sides in pixels of the images for which a run's cost is checked before a session is made."""
+MAX_BYTES = 2**31 - 1
+"""Of a file: what ONNX can hold."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class ExemplarFact:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingFacts:
     """How a look was trained."""
 
     recipe: str
@@ -82,7 +90,7 @@ class Card:
     multiple: int
     """Windows start on multiples of this many pixels."""
     guide_channels: int
-    trained: Trained
+    trained: TrainingFacts
     plate_colorspace: str
     paint_colorspace: str
     versions: Mapping[str, str]
@@ -99,7 +107,7 @@ class Card:
             LookError: not JSON, of a newer format, or a key is missing or of the wrong kind.
         """
         try:
-            data = json.loads(text)
+            data = parse_json(text, MAX_CARD_BYTES)
             if not isinstance(data, dict):
                 raise TypeError("not an object")
             version = data["format"]
@@ -109,29 +117,31 @@ class Card:
                     remedy="update Paintover on this machine",
                 )
             trained = data["trained"]
+            if len(data["keyframes"]) > MAX_KEYFRAMES:
+                raise ValueError(f"{len(data['keyframes']):,} keyframes")
             card = cls(
-                format=_integer(data, "format", 1),
+                format=_integer(data, "format", 1, FORMAT),
                 name=_text(data, "name"),
                 working_colorspace=_text(data, "working_colorspace"),
                 ocio_config=_text(data, "ocio_config"),
                 shaper=dict(data["shaper"]),
                 keyframes=tuple(
                     ExemplarFact(
-                        frame=_integer(k, "frame", None),
+                        frame=_integer(k, "frame", -(2**31), 2**31),
                         exemplar_sha256=_text(k, "exemplar_sha256"),
-                        width=_integer(k, "width", 1),
-                        height=_integer(k, "height", 1),
+                        width=_integer(k, "width", 1, 2**20),
+                        height=_integer(k, "height", 1, 2**20),
                     )
                     for k in data["keyframes"]
                 ),
-                halo=_integer(data, "halo", 0),
-                multiple=_integer(data, "multiple", 1),
-                guide_channels=_integer(data, "guide_channels", 0),
-                trained=Trained(
+                halo=_integer(data, "halo", 0, 2**14),
+                multiple=_integer(data, "multiple", 1, 2**12),
+                guide_channels=_integer(data, "guide_channels", 0, 2**10),
+                trained=TrainingFacts(
                     recipe=_text(trained, "recipe"),
-                    steps=_integer(trained, "steps", 0),
-                    seconds=float(trained["seconds"]),
-                    seed=_integer(trained, "seed", None),
+                    steps=_integer(trained, "steps", 0, 2**53),
+                    seconds=_seconds(trained, "seconds"),
+                    seed=_integer(trained, "seed", -(2**64), 2**64),
                     loss=float(trained["loss"]),
                     losses={str(name): float(loss) for name, loss in dict(trained["losses"]).items()},
                 ),
@@ -143,7 +153,7 @@ class Card:
             )
         except KeyError as error:
             raise LookError(f"the look's card has no {error}", remedy=REMEDY) from error
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise LookError(f"the look's card is unreadable: {error}", remedy=REMEDY) from error
         if not card.keyframes:
             raise LookError("the look's card names no keyframe", remedy=REMEDY)
@@ -163,6 +173,8 @@ class LookFile:
     sha256: str
     """Of the file."""
     card: Card
+    graph: GraphPlan = field(repr=False, compare=False)
+    """What its runs cost."""
 
 
 def read_card(path: str | Path) -> Card:
@@ -179,10 +191,12 @@ def open_look(path: str | Path) -> LookFile:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        remedy = "give the .onnx file that training wrote" if path.is_dir() else "check --look, or train it first"
-        raise LookError(f"cannot read the look: {error.strerror or error}", path=path, remedy=remedy) from error
+        data = read_whole(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        is_folder = isinstance(error, IsADirectoryError)
+        remedy = "give the .onnx file that training wrote" if is_folder else "check --look, or train it first"
+        reason = getattr(error, "strerror", None) or error
+        raise LookError(f"cannot read the look: {reason}", path=path, remedy=remedy) from error
     try:
         return _examine(path, data)
     except LookError as error:
@@ -209,12 +223,12 @@ def _examine(path: Path, data: bytes) -> LookFile:
         raise LookError("not an ONNX file, or a truncated one", remedy=REMEDY) from error
     if not model.graph.node or not model.opset_import:
         raise LookError("not an ONNX file, or a truncated one", remedy=REMEDY)
-    _refuse_foreign(model)
+    check_structure(model)
     text = next((entry.value for entry in model.metadata_props if entry.key == CARD_KEY), None)
     if text is None:
         raise LookError("this ONNX file has no Paintover card, or it was cut off", remedy=REMEDY)
     card = Card.parse(text)
-    stored = json.loads(text).get("weights_sha256")
+    stored = parse_json(text, MAX_CARD_BYTES).get("weights_sha256")
     if stored is not None and stored != weights_sha256(model):
         raise LookError("the look's weights are damaged", remedy=REMEDY)
     _check_signature(model, card)
@@ -222,25 +236,10 @@ def _examine(path: Path, data: bytes) -> LookFile:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise LookError(f"not a valid ONNX graph: {str(error).splitlines()[0]}", remedy=REMEDY) from error
-    return LookFile(path, data, hashlib.sha256(data).hexdigest(), card)
-
-
-def _refuse_foreign(model: onnx.ModelProto) -> None:
-    if model.ir_version > MAX_IR:
-        raise LookError(f"the look is of ONNX IR {model.ir_version}, hosts read up to {MAX_IR}", remedy=REMEDY)
-    for opset in model.opset_import:
-        if opset.domain not in STANDARD_DOMAINS:
-            raise LookError(f'the look asks for custom operators ("{opset.domain}")', remedy=REMEDY)
-        if opset.version > MAX_OPSET:
-            raise LookError(f"the look is of opset {opset.version}, hosts read up to {MAX_OPSET}", remedy=REMEDY)
-    if model.functions:
-        raise LookError("the look defines functions of its own", remedy=REMEDY)
-    for node in _nodes(model.graph):
-        if node.domain not in STANDARD_DOMAINS:
-            raise LookError(f'the look uses the custom operator "{node.domain}.{node.op_type}"', remedy=REMEDY)
-    for tensor in _tensors(model.graph):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise LookError("the look keeps weights in another file", remedy=REMEDY)
+    graph = GraphPlan(model)
+    for side in CHECKED_SIDES:
+        graph.check_size(side, side)
+    return LookFile(path, data, hashlib.sha256(data).hexdigest(), card, graph)
 
 
 def _check_signature(model: onnx.ModelProto, card: Card) -> None:
@@ -264,33 +263,16 @@ def _channels(value: onnx.ValueInfoProto) -> int:
     return dims[1].dim_value if kind.elem_type == onnx.TensorProto.FLOAT and len(dims) == 4 else -1
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node:
-                    yield from _graphs(inner)
-
-
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for inner in _graphs(graph):
-        yield from inner.node
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    for inner in _graphs(graph):
-        yield from inner.initializer
-        for sparse in inner.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-        for node in inner.node:
-            for attribute in node.attribute:
-                yield from (attribute.t, *attribute.tensors)
-
-
-def _integer(data: Mapping[str, Any], key: str, least: int | None) -> int:
+def _integer(data: Mapping[str, Any], key: str, least: int, most: int) -> int:
     value = data[key]
-    if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{key} is {value!r}")
+    return value
+
+
+def _seconds(data: Mapping[str, Any], key: str) -> float:
+    value = float(data[key])
+    if not 0 <= value < MAX_SECONDS:
         raise ValueError(f"{key} is {value!r}")
     return value
 
@@ -299,12 +281,14 @@ def _choice(data: Mapping[str, Any], key: str, known: Sequence[str]) -> str | No
     """One of some words, or None where the card says nothing."""
     value = data.get(key)
     if value is not None and value not in known:
-        raise ValueError(f"{key} is {value!r}, known are {', '.join(known)}")
+        raise ValueError(f"{key} is {str(value)[:60]!r}, known are {', '.join(known)}")
     return value
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:
     value = data[key]
     if not isinstance(value, str):
-        raise ValueError(f"{key} is {value!r}")
+        raise ValueError(f"{key} is no text")
+    if len(value) > MAX_TEXT or "\0" in value:
+        raise ValueError(f"{key} is a text of {len(value):,} characters, over {MAX_TEXT:,} or with a zero")
     return value

@@ -1,4 +1,4 @@
-"""A loaded look: one call that stylizes one image.
+"""Session of a loaded look: one call that stylizes one image.
 
 The CPU gives the same bytes whatever the number of threads, because every tile runs on a single thread of onnxruntime
 and tiles run side by side. Onnxruntime's own threads do not give that: they cut element-wise operators in pieces, and
@@ -11,24 +11,24 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
-import onnx
-import onnxruntime as ort
 
 from engine.base.arrays import Floats
 from engine.base.device import Device, cuda_free_bytes, load_cuda_libraries, resolve_device
-from engine.base.errors import DeviceError, ImageError, Interrupted, LookError
+from engine.base.errors import DeviceError, ImageError, InputError, Interrupted, LookError
 from engine.base.machine import cpu_count, free_bytes
+from engine.base.runtime import ort
 from engine.look.card import Card, LookFile, open_look, read_card
-from engine.look.footprint import bytes_per_pixel
-from engine.look.tiling import DEFAULT_TILE, MIN_TILE, Tile, Window, choose_tile, plan
+from engine.look.inputs import checked_guide, checked_image, checked_stmap
+from engine.look.tiling import DEFAULT_TILE, MIN_TILE, Tile, Window, check_tile, choose_tile, plan
 
 __all__ = ["Card", "Look", "Styled", "read_card"]
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 _ALIGNMENT = 64
 """Bytes. Vector code treats unaligned ends apart, so buffers that start anywhere would not give the same bits."""
-_SHARE = 0.6
+_MEMORY_SHARE = 0.6
 """Of the free memory, for the tiles in flight, where a caller sets no limit."""
 _OUT_OF_MEMORY = ("failed to allocate", "out of memory", "bad_alloc", "bad allocation", "cudnn_status_alloc_failed")
 
@@ -57,7 +57,24 @@ class Styled:
 
 
 class Look:
-    """A look in memory, with its session. Safe to share between threads; build one with :meth:`load`."""
+    """A look in memory, with its session; build one with :meth:`load`, and close it or use it in a ``with`` block.
+
+    ::
+
+        with Look.load("hero.onnx") as look:
+            styled = look.stylize(rgb)
+
+    Convention
+        Images are (H, W, C), rows from the top. An STMap is Nuke's: u and v in 0..1, origin lower left, pixel centers
+        at (i + 0.5) / size; u of column x is (x + 0.5) / W, v of row y from the top is 1 - (y + 0.5) / H. Confidence
+        is 0..1, 0 where the keyframe does not show what is there. On disk u, v and confidence are R, G and A.
+
+    Threads
+        Safe to share between threads. One call uses every core by itself, tile by tile; calls side by side share
+        cores and memory. Neither threads nor company change a byte on the CPU. The tile grid does, by up to 1e-4 of
+        the working encoding, so it depends on the image's size and on ``tile`` alone, unless memory is short, which
+        is logged.
+    """
 
     def __init__(
         self,
@@ -80,18 +97,20 @@ class Look:
         self.bytes_per_pixel = pixel_bytes
         """Memory that one tile in flight takes per pixel of its read window."""
         self._data = file.data
+        self._graph = file.graph
         self._device = device
         self._may_fall_back = may_fall_back
-        self._tensorrt_cache = tensorrt_cache
         self._session = _open_session(file.data, device, memory_bytes, tensorrt_cache)
         self._gate = _Gate(memory_bytes)
         self._budget = memory_bytes
         self._lock = threading.Lock()
         self._running: set[Any] = set()
         self._cancelled = False
+        self._closed = False
         self._told_tile = False
         self._buffers = threading.local()
-        self._pool = ThreadPoolExecutor(1 if device.cuda is not None else threads, thread_name_prefix="tile")
+        self._pools = [_tile_threads(1 if device.cuda is not None else threads)]
+        """The last one takes work; an earlier one ends what it has."""
 
     @classmethod
     def load(
@@ -110,31 +129,32 @@ class Look:
             path: the ``.onnx`` file.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` takes the CPU where CUDA does not work, and
                 says so in one logged line.
-            threads: tiles that run side by side on the CPU; None for the machine's cores. Never changes a byte.
+            threads: tiles that run side by side on the CPU, at least 1; None for the machine's cores. Never changes a
+                byte.
             tensorrt: run through TensorRT; the first frame of a size then builds an engine, which takes minutes.
             tensorrt_cache: folder for those engines; None for one beside the look.
             memory_bytes: for the tiles in flight; None for a share of what is free.
 
         Raises:
-            LookError: not a look, damaged, or refused by onnxruntime.
+            LookError: missing, not a look, damaged, of a newer format, or refused by onnxruntime.
             DeviceError: the device is not usable.
+            InputError: no such word for a device, or fewer than one thread.
         """
+        if threads is not None and threads < 1:
+            raise InputError(f"{threads} threads cannot stylize", remedy="use 1 or more, or None for all cores")
         file = open_look(path)
         wanted = resolve_device(device)
         cache = (tensorrt_cache or file.path.with_suffix(".tensorrt")) if tensorrt else None
-        try:
-            pixel_bytes = bytes_per_pixel(onnx.load_model_from_string(file.data))
-        except Exception as error:  # onnxruntime's exceptions have no common base
-            raise LookError(f"onnxruntime cannot run the look: {_first_line(error)}", path=file.path) from error
+        pixel_bytes = file.graph.bytes_per_pixel()
 
         def build(on: Device) -> Look:
             free = free_bytes() if on.cuda is None else cuda_free_bytes(on.cuda)
             return cls(
                 file,
                 on,
-                threads=max(1, threads or cpu_count()),
+                threads=threads or cpu_count(),
                 pixel_bytes=pixel_bytes,
-                memory_bytes=memory_bytes if memory_bytes is not None and on.cuda is None else int(_SHARE * free),
+                memory_bytes=int(_MEMORY_SHARE * free) if memory_bytes is None or on.cuda is not None else memory_bytes,
                 tensorrt_cache=cache,
                 may_fall_back=device == "auto",
             )
@@ -155,6 +175,11 @@ class Look:
     def device(self) -> str:
         """``cpu`` or ``cuda:N``, as it is now."""
         return str(self._device)
+
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
 
     def tile_for(self, height: int, width: int, tile: int | None) -> int:
         """The tile that an image of this size gets: the one asked for, the default, or less where memory is short."""
@@ -183,20 +208,52 @@ class Look:
         """Stylize one image.
 
         Args:
-            rgb: (H, W, 3) float32, scene-linear values of the look's working colorspace, any size and range, finite.
-            stmap: (H, W, 3K): u, v and confidence for each keyframe; None is confidence 0 everywhere.
+            rgb: (H, W, 3), 1x1 or larger: scene-linear light of the look's working colorspace
+                (``look.card.working_colorspace``), negatives and highlights included, finite. float32, or another
+                floating-point type, which is converted. Integers are refused: they are codes, not light. Floats that
+                are codes (0..255, or sRGB's 0..1) cannot be told from light and give a wrong picture.
+            stmap: (H, W, 3K): u, v and confidence for each of the look's K keyframes, in the card's order, as the
+                class says. u and v may point outside. None is confidence 0 everywhere: the plain translation.
             guide: (H, W, G), 0..1, for a look whose card says G guide channels; None where it says none.
-            tile: largest side of a tile in pixels, 0 for the whole frame, None for the default.
+            tile: largest side of a tile in pixels, 64 or more; 0 for the whole frame, None for the default.
+
+        Returns:
+            New arrays; what is given is not changed.
 
         Raises:
-            ImageError: a wrong shape, or a guide too many or too few.
+            ImageError: a wrong type, shape or range, values that are not finite, or a guide too many or too few.
+            InputError: the look is closed, or the tile is too small.
             DeviceError: out of memory.
             Interrupted: :meth:`cancel` was called.
         """
+        return self.infer(
+            checked_image(rgb),
+            stmap=None if stmap is None else checked_stmap(stmap, np.shape(rgb)[:2], self.k),
+            guide=None if guide is None else checked_guide(guide),
+            tile=tile,
+        )
+
+    def infer(
+        self, rgb: Floats, *, stmap: Floats | None = None, guide: Floats | None = None, tile: int | None = None
+    ) -> Styled:
+        """What :meth:`stylize` does, with values as they are: not finite or out of range, they go through the network.
+
+        For rendering, which fills bad pixels of a plate and counts those that a look gives no number for.
+
+        Args:
+            rgb, stmap, guide: as for :meth:`stylize`, float32.
+
+        Raises:
+            ImageError: a wrong shape, or a guide too many or too few.
+            InputError, DeviceError, Interrupted: as :meth:`stylize`.
+        """
+        if self._closed:
+            raise InputError("the look is closed", path=self.path, remedy="load it again")
+        if tile is not None:
+            check_tile(tile)
         if rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
             raise ImageError(f"a look takes (H, W, 3), not {rgb.shape}")
         height, width = rgb.shape[:2]
-        rgb = np.asarray(rgb, np.float32)
         if stmap is not None and stmap.shape != (height, width, 3 * self.k):
             raise ImageError(f"the STMap is {stmap.shape}, but {(height, width, 3 * self.k)} is needed")
         channels = self.card.guide_channels
@@ -215,9 +272,15 @@ class Look:
                 carried[piece.write.slices] = carried_out[piece.crop]
             return seconds
 
-        futures = [self._pool.submit(run, piece) for piece in self._plan(height, width, size)]
+        pool = self._pools[-1]
+        futures: list[Future[float]] = []
         try:
+            futures += [pool.submit(run, piece) for piece in self._plan(height, width, size)]
             seconds = sum(future.result() for future in futures)
+        except (CancelledError, RuntimeError) as error:
+            if not self._closed:
+                raise
+            raise Interrupted("the look was closed while it stylized") from error
         finally:
             for future in futures:
                 future.cancel()
@@ -236,9 +299,24 @@ class Look:
             self._cancelled = False
 
     def close(self) -> None:
-        """Cancel, and end the threads."""
+        """Cancel, end the threads and give the memory back; a closed look stylizes no more. Again is no error."""
+        self._closed = True
         self.cancel()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in self._pools:
+            pool.shutdown(wait=True, cancel_futures=True)
+        self._session = None
+
+    def __enter__(self) -> Look:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        keys = ", ".join(str(keyframe.frame) for keyframe in self.card.keyframes)
+        return f"<Look {self.path} on {self.device}, keyframes {keys}{', closed' if self._closed else ''}>"
 
     def _plan(self, height: int, width: int, tile: int) -> tuple[Tile, ...]:
         return plan(height, width, tile=tile, halo=self.card.halo, multiple=self.card.multiple)
@@ -248,6 +326,7 @@ class Look:
     ) -> tuple[Floats, Floats, float]:
         """One read window: (3, H, W) styled and (H, W) carried, in buffers that the thread's next run overwrites."""
         shape = (read.height, read.width)
+        self._graph.check_size(*shape)
         plate = self._buffer("plate", (1, 3, *shape))
         styled = self._buffer("styled", (1, 3, *shape))
         carried = self._buffer("carried", (1, 1, *shape))
@@ -295,8 +374,9 @@ class Look:
                     on_cpu = Device(None, message)
                     self._session = _open_session(self._data, on_cpu, 0, None)
                     self._device = on_cpu
-                    free = int(_SHARE * free_bytes())
+                    free = int(_MEMORY_SHARE * free_bytes())
                     self.limit_memory(free, free)
+                    self._pools.append(_tile_threads(self.threads))
             return
         if any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
             smaller = max(MIN_TILE, (tile or 2 * DEFAULT_TILE) // 2)
@@ -336,6 +416,10 @@ class _Gate:
             with self._changed:
                 self._used -= need
                 self._changed.notify_all()
+
+
+def _tile_threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="tile")
 
 
 def _open_session(data: bytes, device: Device, memory_bytes: int, tensorrt_cache: Path | None) -> Any:

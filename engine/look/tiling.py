@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_TILE", "MIN_TILE", "Tile", "Window", "choose_tile", "plan"]
+import numpy as np
+
+from engine.base.errors import InputError
+
+__all__ = ["DEFAULT_TILE", "MIN_TILE", "Tile", "Window", "check_tile", "choose_tile", "plan"]
 
 DEFAULT_TILE = 1024
 """Pixels a side. Large enough that a halo of 64 costs under a third, small enough for 1 GiB of activations."""
@@ -81,6 +85,21 @@ def plan(height: int, width: int, *, tile: int, halo: int, multiple: int) -> tup
         for top, bottom, read_top, read_bottom in rows
         for left, right, read_left, read_right in columns
     )
+
+
+def check_tile(tile: int) -> None:
+    """Refuse a side that no tile may have.
+
+    Args:
+        tile: pixels; 0 for the whole frame.
+
+    Raises:
+        InputError: under ``MIN_TILE`` and not 0, or not a whole number.
+    """
+    if isinstance(tile, bool) or not isinstance(tile, int | np.integer):
+        raise InputError(f"a tile of {tile!r} pixels is no whole number", remedy=f"use {MIN_TILE} or more, or 0")
+    if tile != 0 and tile < MIN_TILE:
+        raise InputError(f"a tile of {tile} pixels is too small", remedy=f"use {MIN_TILE} or more, or 0")
 
 
 def choose_tile(free_bytes: int, bytes_per_pixel: float, halo: int, multiple: int) -> int:

@@ -43,6 +43,8 @@ from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
+from engine.base.whole_file import check_regular
+from engine.images.limits import check_bytes, check_specs
 
 __all__ = ["Direction", "FlowFiles", "read_flow", "write_flow"]
 
@@ -199,9 +201,13 @@ def write_flow(path: Path | str, forward: Floats | None = None, backward: Floats
 
 def _read_flo(path: Path, frame: int | None) -> Floats:
     try:
-        data = path.read_bytes()
+        stored_bytes = check_regular(path).st_size
+        with path.open("rb") as handle:
+            data = handle.read(_HEADER_BYTES)
     except OSError as error:
         raise _unreadable(path, frame, error) from error
+    except ValueError as error:
+        raise ImageError(f"cannot read the motion vectors: {error}", frame=frame) from error
     if len(data) < _HEADER_BYTES or np.frombuffer(data, "<f4", 1)[0] != _MAGIC:
         what = "not a .flo file" if len(data) >= _HEADER_BYTES else f"not a .flo file ({len(data)} bytes)"
         raise ImageError(what, frame=frame, path=path, remedy="give Middlebury .flo files, or EXR")
@@ -209,15 +215,18 @@ def _read_flo(path: Path, frame: int | None) -> Floats:
     if not (1 <= width <= _LARGEST_SIDE and 1 <= height <= _LARGEST_SIDE):
         raise ImageError(f"the .flo file claims a size of {width}x{height}", frame=frame, path=path)
     expected = _HEADER_BYTES + 8 * width * height
-    if len(data) != expected:
-        state = "truncated" if len(data) < expected else "longer than its size says"
+    if stored_bytes != expected:
+        state = "truncated" if stored_bytes < expected else "longer than its size says"
         raise ImageError(
-            f"the .flo file is {state}: {len(data)} bytes instead of {expected} for {width}x{height}",
+            f"the .flo file is {state}: {stored_bytes} bytes instead of {expected} for {width}x{height}",
             frame=frame,
             path=path,
             remedy="write or copy it again",
         )
-    pixels = np.frombuffer(data, "<f4", 2 * width * height, _HEADER_BYTES)
+    check_bytes(2 * expected, f"{width}x{height} vectors", path, frame)
+    pixels = np.fromfile(path, "<f4", 2 * width * height, offset=_HEADER_BYTES)
+    if pixels.size != 2 * width * height:
+        raise ImageError("the .flo file changed while it was read", frame=frame, path=path, remedy="try again")
     return pixels.reshape(height, width, 2).astype(np.float32)
 
 
@@ -246,7 +255,7 @@ _Layers = dict[str, dict[str, _Plane]]
 @contextmanager
 def _opened(path: Path, frame: int | None) -> Iterator[oiio.ImageInput]:
     try:
-        empty = path.stat().st_size == 0
+        empty = check_regular(path).st_size == 0
     except OSError as error:
         raise _unreadable(path, frame, error) from error
     source = None if empty else oiio.ImageInput.open(str(path))
@@ -267,6 +276,7 @@ def _read_exr(
         while source.seek_subimage(len(specs), 0):
             specs.append(source.spec().copy())
         source.geterror()
+        check_specs(specs, path, frame)
         layers = _layers_of(specs)
         planes, sign = _find(layers, direction, shared, layer, path, frame)
         found = []

@@ -1,4 +1,10 @@
-"""STMap sidecars as rendering takes them: where they lie, and their channels for a look's ``stmap`` input."""
+"""STMap sidecars as rendering takes them: where they lie, and their channels for a look's ``stmap`` input.
+
+Convention
+    R = u and G = v are Nuke's: 0..1, origin lower left, pixel centers at (i + 0.5) / size. So the map that changes
+    nothing has u = (x + 0.5) / W in column x, and v = 1 - (y + 0.5) / H in row y from the top. A is the confidence,
+    0..1. In arrays the channels are u, v, confidence.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +18,32 @@ import OpenImageIO as oiio
 
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError
-from engine.base.temporaries import replacing
+from engine.base.temporaries import output_error, replacing
+from engine.images.limits import check_file, check_specs
 from engine.images.provenance import file_sha256
 
-__all__ = ["HASH_ATTRIBUTE", "find_sidecars", "joined_sha256", "read_sidecars", "sidecar_path", "sidecars_sha256"]
+__all__ = [
+    "HASH_ATTRIBUTE",
+    "find_sidecars",
+    "joined_sha256",
+    "read_sidecars",
+    "read_stmap",
+    "sidecar_path",
+    "sidecars_sha256",
+    "write_sidecar",
+    "write_stmap",
+]
 
 
 HASH_ATTRIBUTE = "paintover/stmap"
 """In the header of a map of ours: of what it was made from."""
 
 
-def sidecar_path(work: Path, key_frame: int, frame: int) -> Path:
-    """The STMap that carries the exemplar of ``key_frame`` to ``frame``."""
+def sidecar_path(work: str | Path, key_frame: int, frame: int) -> Path:
+    """The STMap that carries the exemplar of ``key_frame`` to ``frame``, in a work folder.
+
+    Put one of your own there and it is used as it is, and never replaced.
+    """
     return Path(work) / "stmap" / f"key_{key_frame:04d}" / f"{frame:04d}.exr"
 
 
@@ -51,7 +71,7 @@ def joined_sha256(hashes: Sequence[str | None]) -> str:
 
 
 def read_sidecars(
-    paths: Sequence[Path | None], height: int, width: int, *, frame: int, tracked: bool = False
+    paths: Sequence[Path | None], height: int, width: int, *, frame: int | None, tracked: bool = False
 ) -> Floats | None:
     """(H, W, 3K): u, v and confidence for each keyframe, confidence 0 for one without a sidecar; None without any.
 
@@ -68,6 +88,7 @@ def read_sidecars(
     for key, path in enumerate(paths):
         if path is None:
             continue
+        check_file(path, frame, what="STMap")
         source = oiio.ImageInput.open(str(path))
         if source is None:
             raise ImageError("unreadable STMap sidecar", frame=frame, path=path, remedy=f"prepare again ({_reason()})")
@@ -88,6 +109,7 @@ def read_sidecars(
                     path=path,
                     remedy="write u to R and v to G, or prepare again",
                 )
+            check_specs([spec], path, frame)
             pixels = source.read_image(oiio.FLOAT)
             if pixels is None or source.has_error:
                 raise ImageError(
@@ -106,6 +128,56 @@ def read_sidecars(
         planes[~np.isfinite(planes).all(axis=2)] = 0.0
         np.clip(planes[..., 2], 0.0, 1.0, out=planes[..., 2])
     return result
+
+
+def read_stmap(path: str | Path) -> Floats:
+    """An STMap from a file, for one keyframe.
+
+    Args:
+        path: float EXR or TIFF with u and v in R and G (or channels u and v), and the confidence in A; without A it is
+            1 wherever u and v point into the picture.
+
+    Returns:
+        (H, W, 3) float32: u, v as they are, and confidence in 0..1; all 0 where one of them is not finite.
+
+    Raises:
+        ImageError: missing, damaged, or without coordinates.
+    """
+    path = Path(path)
+    source = oiio.ImageInput.open(str(path)) if path.is_file() else None
+    if source is None:
+        what = f"not an image ({_reason()})" if path.is_file() else "there is no such STMap"
+        raise ImageError(what, path=path, remedy="check the path, or prepare again")
+    try:
+        height, width = int(source.spec().height), int(source.spec().width)
+        check_specs([source.spec()], path)
+    finally:
+        source.close()
+    found = read_sidecars([path], height, width, frame=None)
+    if found is None:
+        raise ImageError("there is no such STMap", path=path)
+    return found
+
+
+def write_stmap(path: str | Path, stmap: Floats) -> None:
+    """Write an STMap of your own, float EXR, whole or not at all; its folder is created.
+
+    At :func:`sidecar_path` it is used as it is, and never replaced by ``prepare``.
+
+    Args:
+        stmap: (H, W, 3) floating point: u, v and confidence.
+
+    Raises:
+        ImageError: another shape, or another format than EXR.
+        OutputError: it cannot be written.
+    """
+    pixels = np.asarray(stmap)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ImageError(f"an STMap of one keyframe is (H, W, 3), not {pixels.shape}", path=path)
+    if Path(path).suffix.lower() != ".exr":
+        raise ImageError("an STMap is written as float EXR", path=path, remedy="name it .exr")
+    u, v, confidence = (np.asarray(pixels[..., channel], np.float32) for channel in range(3))
+    _write(Path(path), np.stack([u, v, np.zeros_like(u), confidence], axis=2), "")
 
 
 def _channels(names: Sequence[str]) -> tuple[int, int, int | None] | None:
@@ -162,9 +234,13 @@ def write_sidecar(
         OutputError: it cannot be written.
     """
     u, v = flow_to_stmap(flow, *size)
-    lent = np.zeros_like(u) if borrowed is None else borrowed.astype(np.float32)
-    pixels = np.stack([u, v, lent, confidence], axis=2)
-    spec = oiio.ImageSpec(u.shape[1], u.shape[0], 4, oiio.FLOAT)
+    elsewhere = np.zeros_like(u) if borrowed is None else borrowed.astype(np.float32)
+    _write(path, np.stack([u, v, elsewhere, confidence], axis=2), digest)
+
+
+def _write(path: Path, pixels: Floats, digest: str) -> None:
+    """u, v, borrowed and confidence as R, G, B and A."""
+    spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], 4, oiio.FLOAT)
     spec.attribute("compression", "zips:2")
     # The alpha is no coverage: nobody may multiply or divide the coordinates by it.
     spec.attribute("oiio:UnassociatedAlpha", 1)
@@ -172,7 +248,10 @@ def write_sidecar(
     spec.attribute("DateTime", "")
     if digest:
         spec.attribute(HASH_ATTRIBUTE, digest)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path.parent, error) from error
     with replacing(path) as temporary:
         writer = oiio.ImageOutput.create(str(temporary))
         if writer is None or not writer.open(str(temporary), spec):

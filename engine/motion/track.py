@@ -1,8 +1,9 @@
-"""One keyframe followed through a shot: where each pixel of a frame was in the keyframe, and how sure that is.
+"""Track of one keyframe through a shot: where each pixel of a frame was in the keyframe, and how sure that is.
 
 A track is carried on frame by frame. Each frame starts from the chained flow and is then matched with the keyframe
-directly, which takes out the drift; pixel by pixel the better of the two goes on. Confidence has no memory: it judges
-the pixel's present match, so that what was hidden and comes back is carried again.
+directly, which takes out the drift; pixel by pixel the better of the two goes on, and is registered with the keyframe
+to about a tenth of a pixel. Confidence has no memory: it judges the pixel's present match, so that what was hidden and
+comes back is carried again.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import numpy as np
 from engine.base.arrays import Bytes, Floats
 from engine.color import shaper
 from engine.motion.flow import compose, estimate, inside, luma8, pull
+from engine.motion.registration import ImageGradients, image_gradients, refined
 
-__all__ = ["Track", "View", "advance", "begin", "flatness", "view"]
+__all__ = ["FrameFeatures", "Track", "advance", "begin", "flatness", "frame_features"]
 
 _DETAIL = 1.5
 """Sigma, pixels, of the window in which a match is judged."""
@@ -27,12 +29,14 @@ _FLATTEST = 5
 """Percentile of the contrast that is taken for grain."""
 _NOISIEST = 0.02
 """What is at most taken for grain: more is texture, in a picture without a flat part."""
+_MISMATCH = 1.2
+"""At which a match is worth a third."""
 _LIGHT_PX = 81
 """Side, pixels, of the window in which a change of light is measured before colors are compared."""
 
 
 @dataclass(frozen=True)
-class View:
+class FrameFeatures:
     """What a plate's frame is to the tracker."""
 
     gray: Bytes
@@ -45,6 +49,8 @@ class View:
     """(H, W): how much detail there is around each pixel."""
     noise: float
     """The contrast that grain alone makes, as far as the flattest parts of the picture tell."""
+    gradients: ImageGradients
+    """For registration."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +65,16 @@ class Track:
     """(H, W) in 0..1."""
 
 
-def view(linear: Floats) -> View:
+def frame_features(linear: Floats) -> FrameFeatures:
     """Prepare a plate's frame (H, W, 3), scene-linear working colorspace."""
     color = np.clip(shaper.encode(linear), 0.0, 1.0)
     detail = color - _blur(color, _SURROUND)
     contrast = np.sqrt(_blur(np.square(detail).mean(axis=2), 2 * _DETAIL))
     noise = min(float(np.percentile(contrast, _FLATTEST)), _NOISIEST)
-    return View(luma8(color), color, detail, contrast, noise)
+    return FrameFeatures(luma8(color), color, detail, contrast, noise, image_gradients(color))
 
 
-def begin(key: View) -> Track:
+def begin(key: FrameFeatures) -> Track:
     """The keyframe itself: every pixel at its place, fully sure."""
     height, width = key.gray.shape
     still = np.zeros((height, width, 2), np.float32)
@@ -76,7 +82,12 @@ def begin(key: View) -> Track:
 
 
 def advance(
-    previous: Track, step_back: Floats, step_forth: Floats, frame: View, key: View, pool: Executor | None = None
+    previous: Track,
+    step_back: Floats,
+    step_forth: Floats,
+    frame: FrameFeatures,
+    key: FrameFeatures,
+    pool: Executor | None = None,
 ) -> Track:
     """From one frame's track to its neighbor's.
 
@@ -89,17 +100,19 @@ def advance(
     """
     chained_from = compose(previous.from_key, step_forth)
     other = None if pool is None else pool.submit(_matched, chained_from, key, frame)
-    to_key, mismatch = _matched(compose(step_back, previous.to_key), frame, key)
-    from_key, _ = _matched(chained_from, key, frame) if other is None else other.result()
-    return Track(to_key, from_key, _confidence(to_key, from_key, mismatch, frame, key))
+    to_key = _matched(compose(step_back, previous.to_key), frame, key)
+    from_key = _matched(chained_from, key, frame) if other is None else other.result()
+    return Track(to_key, from_key, _confidence(to_key, from_key, _mismatch(to_key, frame, key), frame, key))
 
 
-def _matched(chained: Floats, here: View, there: View) -> tuple[Floats, Floats]:
-    """The chained flow or the direct match that starts from it, whichever is better, and its mismatch."""
-    return _better(chained, estimate(here.gray, there.gray, chained), here, there)
+def _matched(chained: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
+    """The chained flow or the direct match that starts from it, whichever is better, registered."""
+    flow, mismatch = _better(chained, estimate(here.gray, there.gray, chained), here, there)
+    trusted = np.exp(-np.square(mismatch / _MISMATCH)).astype(np.float32)
+    return refined(flow, trusted, here.gradients, there.gradients)
 
 
-def _better(first: Floats, second: Floats, here: View, there: View) -> tuple[Floats, Floats]:
+def _better(first: Floats, second: Floats, here: FrameFeatures, there: FrameFeatures) -> tuple[Floats, Floats]:
     """Of two flows the one that matches better, pixel by pixel, and its mismatch."""
     one, two = _mismatch(first, here, there), _mismatch(second, here, there)
     # A narrow blend: where both fit alike, switching from pixel to pixel would tear.
@@ -108,7 +121,7 @@ def _better(first: Floats, second: Floats, here: View, there: View) -> tuple[Flo
     return flow, np.minimum(one, two)
 
 
-def _mismatch(flow: Floats, here: View, there: View) -> Floats:
+def _mismatch(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
     """(H, W): difference of detail after following ``flow``, relative to the contrast that there is."""
     difference = np.abs(here.detail - pull(there.detail, flow)).mean(axis=2)
     scale = _scale(np.maximum(here.contrast, pull(there.contrast, flow)))
@@ -120,22 +133,22 @@ def _scale(contrast: Floats) -> Floats:
     return 0.02 + 0.7 * contrast
 
 
-def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: View, key: View) -> Floats:
+def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
     noise = max(frame.noise, key.noise)
     contrast = np.maximum(frame.contrast, pull(key.contrast, to_key))
     # Grain is another one in every frame and says nothing against a track.
     mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
     # Where there is nothing to see but grain, one place is as good as its neighbor.
-    tolerance = 3.0 + 9.0 * _flat(contrast, noise)
+    tolerance = 3.0 + 5.0 * _flat(contrast, noise)
     round_trip = np.sqrt(np.square(to_key + pull(from_key, to_key)).sum(axis=2))
     here, there = _blur(frame.color, 4.0), _blur(np.asarray(pull(key.color, to_key), np.float32), 4.0)
     tone = np.abs(here - there * _light(here, there)[..., None]).mean(axis=2)
-    against = np.square(mismatch / 1.2) + np.square(round_trip / tolerance) + np.square(tone / 0.2)
+    against = np.square(mismatch / _MISMATCH) + np.square(round_trip / tolerance) + np.square(tone / 0.2)
     sure = np.exp(-against) * inside(to_key)
     return np.clip(_blur(sure.astype(np.float32), 1.0), 0, 1)
 
 
-def flatness(frame: View) -> Floats:
+def flatness(frame: FrameFeatures) -> Floats:
     """(H, W) in 0..1: 1 where the plate shows nothing but grain."""
     return _flat(frame.contrast, frame.noise)
 

@@ -1,4 +1,4 @@
-"""A painterly brush-stroke renderer, for people who have no painting yet.
+"""Painter: a brush-stroke renderer, for people who have no painting yet.
 
 Coarse brushes first, then finer ones only where the canvas still differs from the plate, after Hertzmann, "Painterly
 rendering with curved brush strokes of multiple sizes" (1998). Added here: bristles, tapering and dry ends, an impasto
@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError
-from engine.color.config import ColorConfig
-from engine.color.keys import key_transform, read_plate, write_key
+from engine.color.keys import key_transform, write_key
 from engine.paint.strokes import Brush, Canvas, Strokes, bristle_texture, stroke_directions, trace
+from engine.shot.plate import PlateReader
 
-__all__ = ["PRESETS", "PaintStyle", "paint", "paint_file"]
+__all__ = ["PRESETS", "PaintStyle", "paint", "paint_frame"]
 
-F32 = NDArray[np.float32]
 
 # Lengths in styles are meant for an image whose shorter side has so many pixels; others scale.
 _STYLE_SIDE_PX = 540.0
@@ -178,12 +178,12 @@ PRESETS: Mapping[str, PaintStyle] = MappingProxyType(
 
 
 def paint(
-    rgb_display: F32,
+    rgb_display: Floats,
     *,
     style: PaintStyle,
     seed: int = 0,
     progress: Callable[[float], None] | None = None,
-) -> F32:
+) -> Floats:
     """A painting of an image.
 
     Args:
@@ -241,18 +241,15 @@ def paint(
     return np.ascontiguousarray(cv2.resize(lit, (width_out, height_out), interpolation=cv2.INTER_AREA))
 
 
-def paint_file(
-    plate_path: Path, out_path: Path, style_name: str, seed: int, frame: int, colorspace: str | None = None
-) -> None:
+def paint_frame(plate: PlateReader, frame: int, out_path: Path, style_name: str, seed: int) -> None:
     """Paint one plate frame, shown as ``paintover key`` shows it, into an 8-bit image that says how it was shown.
 
     Args:
-        plate_path: the plate frame, or the movie that holds it, in any colorspace that the active OCIO config knows.
+        plate: reads the frame.
+        frame: its number.
         out_path: where the painting goes; written whole or not at all.
         style_name: a key of :data:`PRESETS`.
         seed: the same seed gives the same painting.
-        frame: frame number, for messages and to find the frame in a movie.
-        colorspace: the plate's OCIO colorspace; None for what the file and the OCIO config say.
 
     Raises:
         InputError: an unknown style.
@@ -262,20 +259,19 @@ def paint_file(
     """
     if style_name not in PRESETS:
         raise InputError(f"no style {style_name!r}", remedy=f"use one of {', '.join(PRESETS)}")
-    image = read_plate(plate_path, frame)
-    config = ColorConfig.active()
-    transform = key_transform(image, plate_path, frame, config, colorspace, out_path)
+    read = plate.read(frame)
+    transform = key_transform(read.image, read.path, frame, plate.config, plate.colorspace, out_path)
     transform = replace(transform, bit_depth="uint8")
-    painted = paint(transform.shown(image, config), style=PRESETS[style_name], seed=seed)
-    write_key(out_path, painted, transform, config)
+    painted = paint(transform.shown(read.image, plate.config), style=PRESETS[style_name], seed=seed)
+    write_key(out_path, painted, transform, plate.config)
 
 
 def _strokes(
-    starts: F32,
-    target: F32,
-    reference: F32,
-    before: F32,
-    pigments: F32,
+    starts: Floats,
+    target: Floats,
+    reference: Floats,
+    before: Floats,
+    pigments: Floats,
     style: PaintStyle,
     radius: float,
     scale: float,
@@ -323,7 +319,7 @@ def _brush(style: PaintStyle, radius: float, layer: int, scale: float) -> Brush:
     )
 
 
-def _regraded(lab: F32, style: PaintStyle, rng: np.random.Generator) -> F32:
+def _regraded(lab: Floats, style: PaintStyle, rng: np.random.Generator) -> Floats:
     """The plate as the painter chooses to see it, in Lab."""
     light = lab[..., 0]
     low, high = np.percentile(light, (2, 98))
@@ -342,7 +338,7 @@ def _regraded(lab: F32, style: PaintStyle, rng: np.random.Generator) -> F32:
     return graded
 
 
-def _pigments(lab: F32, size: int, rng: np.random.Generator) -> F32:
+def _pigments(lab: Floats, size: int, rng: np.random.Generator) -> Floats:
     """The plate's main colors by k-means, (size, 3) Lab."""
     flat = lab.reshape(-1, 3)
     pixels = flat[rng.integers(0, len(flat), 4000)]
@@ -356,17 +352,17 @@ def _pigments(lab: F32, size: int, rng: np.random.Generator) -> F32:
     return centers
 
 
-def _nearest(lab: F32, pigments: F32) -> NDArray[np.intp]:
+def _nearest(lab: Floats, pigments: Floats) -> NDArray[np.intp]:
     distance = (pigments * pigments).sum(1)[None] - 2.0 * lab @ pigments.T
     return distance.argmin(1)
 
 
-def _mixed(lab: F32, pigments: F32, pull: float) -> F32:
+def _mixed(lab: Floats, pigments: Floats, pull: float) -> Floats:
     """Colors moved toward their nearest pigment."""
     return np.asarray(lab + pull * (pigments[_nearest(lab, pigments)] - lab), dtype=np.float32)
 
 
-def _attention(lab: F32, scale: float) -> F32:
+def _attention(lab: Floats, scale: float) -> Floats:
     """Where form is: about 1 on clear edges, up to 1.6 on the strongest, near 0 in flat or merely busy areas."""
     form = cv2.GaussianBlur(lab, (0, 0), max(0.6, 5.0 * scale))
     gx, gy = cv2.Scharr(form, cv2.CV_32F, 1, 0), cv2.Scharr(form, cv2.CV_32F, 0, 1)
@@ -375,13 +371,13 @@ def _attention(lab: F32, scale: float) -> F32:
     return np.asarray(1.6 * relative / (0.6 + relative), dtype=np.float32)
 
 
-def _busyness(lab: F32, scale: float) -> F32:
+def _busyness(lab: Floats, scale: float) -> Floats:
     """Amplitude of fine texture around each pixel, in Lab."""
     fine = np.linalg.norm(lab - cv2.GaussianBlur(lab, (0, 0), max(0.6, 3.0 * scale)), axis=2)
     return np.asarray(cv2.GaussianBlur(fine, (0, 0), max(0.8, 16.0 * scale)), dtype=np.float32)
 
 
-def _error(reference: F32, canvas: F32, radius: float) -> F32:
+def _error(reference: Floats, canvas: Floats, radius: float) -> Floats:
     """Lab difference as seen from far enough that bristles and jitter average out."""
     seen = cv2.GaussianBlur(canvas, (0, 0), max(0.6, radius * 0.7))
     return np.asarray(
@@ -389,7 +385,7 @@ def _error(reference: F32, canvas: F32, radius: float) -> F32:
     )
 
 
-def _starts(wish: F32, cell_px: float, threshold: float, rng: np.random.Generator) -> F32:
+def _starts(wish: Floats, cell_px: float, threshold: float, rng: np.random.Generator) -> Floats:
     """One starting point per grid cell whose mean wish exceeds the threshold, in random order, as (N, 2) pixels.
 
     Hertzmann takes the point of largest error; weighting it with noise keeps the grid from showing.
@@ -410,13 +406,13 @@ def _starts(wish: F32, cell_px: float, threshold: float, rng: np.random.Generato
     return np.stack([x, y], axis=1).astype(np.float32)
 
 
-def _ground(target: F32, style: PaintStyle, scale: float) -> F32:
+def _ground(target: Floats, style: PaintStyle, scale: float) -> Floats:
     """Thin underpainting over a toned ground, sRGB."""
     wash = np.clip(_rgb(cv2.GaussianBlur(target, (0, 0), max(0.8, 12.0 * scale))), 0, 1)
     return np.asarray(wash + style.ground_show * (np.asarray(style.ground_rgb, np.float32) - wash), dtype=np.float32)
 
 
-def _cloth(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> F32:
+def _cloth(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> Floats:
     """Relief of woven cloth, (H, W) in 0..1."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     slack = cv2.GaussianBlur(rng.standard_normal(shape[:2]).astype(np.float32), (0, 0), max(1.0, 6.0 * scale))
@@ -426,7 +422,7 @@ def _cloth(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> F3
     return np.asarray(0.5 + 0.25 * weave, dtype=np.float32)
 
 
-def _lit(rgb: F32, height: F32, strength: float, scale: float) -> F32:
+def _lit(rgb: Floats, height: Floats, strength: float, scale: float) -> Floats:
     """Paint under a lamp at the upper left: slopes toward it are lighter, with a faint gloss."""
     relief = cv2.GaussianBlur(height, (0, 0), max(0.5, 0.7 * scale))
     toward = cv2.Sobel(relief, cv2.CV_32F, 1, 0) + cv2.Sobel(relief, cv2.CV_32F, 0, 1)
@@ -435,16 +431,16 @@ def _lit(rgb: F32, height: F32, strength: float, scale: float) -> F32:
     return np.asarray(np.clip(rgb * (1.0 + 0.5 * shade) + gloss, 0, 1), dtype=np.float32)
 
 
-def _sample(image: F32, points_px: F32) -> F32:
+def _sample(image: Floats, points_px: Floats) -> Floats:
     index = np.rint(points_px).astype(np.intp)
     return np.array(image[index[:, 1], index[:, 0]], dtype=np.float32)
 
 
-def _lab(rgb: F32) -> F32:
+def _lab(rgb: Floats) -> Floats:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb, np.float32), cv2.COLOR_RGB2LAB), dtype=np.float32)
 
 
-def _rgb(lab: F32) -> F32:
+def _rgb(lab: Floats) -> Floats:
     """(..., 3) Lab to sRGB in 0..1."""
     flat = np.ascontiguousarray(lab, np.float32).reshape(1, -1, 3)
     return np.asarray(np.clip(cv2.cvtColor(flat, cv2.COLOR_LAB2RGB), 0, 1).reshape(lab.shape), dtype=np.float32)

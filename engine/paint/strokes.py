@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.base.arrays import Floats
+
 __all__ = ["Brush", "Canvas", "Strokes", "bristle_texture", "stroke_directions", "trace"]
 
-F32 = NDArray[np.float32]
 
 # Samples of the bristle texture per bristle across, and per bristle width along.
 _ACROSS, _ALONG = 6, 0.5
@@ -44,12 +45,12 @@ class Brush:
 class Strokes:
     """Traced strokes of one layer, in painting order."""
 
-    spine_px: F32  # (N, M, 2) points, padded by repeating the last one
-    start_rgb: F32  # (N, 3) paint at the start
-    end_rgb: F32  # (N, 3) paint at the end
+    spine_px: Floats  # (N, M, 2) points, padded by repeating the last one
+    start_rgb: Floats  # (N, 3) paint at the start
+    end_rgb: Floats  # (N, 3) paint at the end
 
 
-def stroke_directions(lab: F32, sigma_px: float, reach_px: float) -> F32:
+def stroke_directions(lab: Floats, sigma_px: float, reach_px: float) -> Floats:
     """Unit direction of a stroke at each pixel: along the contours, the normal of the gradient.
 
     Args:
@@ -78,7 +79,7 @@ def stroke_directions(lab: F32, sigma_px: float, reach_px: float) -> F32:
     return np.stack([np.cos(angle), np.sin(angle)], axis=2).astype(np.float32)
 
 
-def _wide_blur(image: F32, sigma_px: float) -> F32:
+def _wide_blur(image: Floats, sigma_px: float) -> Floats:
     """A Gaussian blur computed on a small image when the sigma is large."""
     factor = max(1, int(sigma_px / 4))
     height, width = image.shape[:2]
@@ -88,18 +89,18 @@ def _wide_blur(image: F32, sigma_px: float) -> F32:
 
 
 def trace(
-    starts_px: F32,
-    directions: F32,
-    reference: F32,
-    canvas: F32,
-    paint: F32,
+    starts_px: Floats,
+    directions: Floats,
+    reference: Floats,
+    canvas: Floats,
+    paint: Floats,
     *,
     step_px: float,
     min_steps: int,
     max_steps: int,
     curvature: float,
     rng: np.random.Generator,
-) -> F32:
+) -> Floats:
     """Strokes from their starting points, as (N, max_steps + 1, 2) points, padded by repeating the last one.
 
     A stroke ends where the canvas already matches the reference better than this stroke's paint would (Hertzmann
@@ -142,14 +143,14 @@ def trace(
     return points
 
 
-def _at(image: F32, points_px: F32) -> F32:
+def _at(image: Floats, points_px: Floats) -> Floats:
     """Values at the nearest pixels of points that lie inside the image."""
     index = np.rint(points_px).astype(np.intp)
     return np.array(image[index[:, 1], index[:, 0]], dtype=np.float32)
 
 
 @cache
-def bristle_texture() -> F32:
+def bristle_texture() -> Floats:
     """Streaks along the rows, (512, 2048) float32, uniformly distributed over 0..1, seamless on both axes.
 
     Read-only and always the same: strokes differ by the place that they take from it.
@@ -170,7 +171,7 @@ def bristle_texture() -> F32:
     return uniform.reshape(total.shape)
 
 
-def _rounded(spine_px: F32) -> F32:
+def _rounded(spine_px: Floats) -> Floats:
     """One pass of Chaikin's corner cutting that keeps both ends: (N, M, 2) to (N, 2M - 2, 2)."""
     if spine_px.shape[1] < 3:
         return spine_px
@@ -184,7 +185,7 @@ def _rounded(spine_px: F32) -> F32:
 class Canvas:
     """Paint lying on a surface: color and height, both changed in place by :meth:`lay`."""
 
-    def __init__(self, rgb: F32, height: F32, texture: F32) -> None:
+    def __init__(self, rgb: Floats, height: Floats, texture: Floats) -> None:
         """``rgb`` (H, W, 3) ground color, ``height`` (H, W) surface relief, ``texture`` from bristle_texture."""
         self.rgb = np.ascontiguousarray(rgb, dtype=np.float32)
         self.height = np.ascontiguousarray(height, dtype=np.float32)
@@ -193,7 +194,7 @@ class Canvas:
         self._x = np.arange(cols, dtype=np.float32)[None, :]
         self._y = np.arange(rows, dtype=np.float32)[:, None]
 
-    def lay(self, strokes: Strokes, brush: Brush, reference: F32, rng: np.random.Generator) -> None:
+    def lay(self, strokes: Strokes, brush: Brush, reference: Floats, rng: np.random.Generator) -> None:
         """Paint all strokes in order. ``reference`` (H, W, 3) Lab says which color belongs where."""
         spine = _rounded(strokes.spine_px)
         count = len(spine)
@@ -220,14 +221,14 @@ class Canvas:
 
     def _stroke(
         self,
-        spine: F32,
-        paint: tuple[F32, F32, F32],
+        spine: Floats,
+        paint: tuple[Floats, Floats, Floats],
         brush: Brush,
         radius: float,
         load: float,
         offset: tuple[int, int],
         box: tuple[int, int, int, int],
-        reference: F32,
+        reference: Floats,
     ) -> None:
         x0, y0, x1, y1 = box
         if x1 - x0 < 2 or y1 - y0 < 2:
@@ -291,7 +292,9 @@ class Canvas:
         surface += alpha * (relief - 0.75 * surface)
 
 
-def _nearest_segment(origin: F32, delta: F32, length: F32, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.intp]:
+def _nearest_segment(
+    origin: Floats, delta: Floats, length: Floats, x0: int, y0: int, x1: int, y1: int
+) -> NDArray[np.intp]:
     """Index of the spine segment next to each pixel of a box, (y1 - y0, x1 - x0)."""
     shape = (y1 - y0, x1 - x0)
     if len(length) == 1:
@@ -312,6 +315,6 @@ def _nearest_segment(origin: F32, delta: F32, length: F32, x0: int, y0: int, x1:
     return owner[seeds][labels - 1]
 
 
-def _lab(rgb: F32) -> F32:
+def _lab(rgb: Floats) -> Floats:
     """(N, 3) sRGB to (N, 3) CIE Lab."""
     return np.asarray(cv2.cvtColor(rgb[None], cv2.COLOR_RGB2LAB)[0], dtype=np.float32)

@@ -1,1 +1,1 @@
-"""Preparation: files made once for each frame before training and rendering: guide images and denoised frames."""
+"""Preparation: files made for each frame before training and rendering: STMaps, guide images and denoised frames."""

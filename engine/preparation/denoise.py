@@ -1,4 +1,4 @@
-"""Grain and noise averaged away along the motion, so that a translator does not turn them into crawling strokes.
+"""Denoising: grain averaged away along the motion, so that a translator does not turn it into crawling strokes.
 
 A pixel is followed through the neighboring frames by flow, and averaged with what it finds there as far as that has the
 pixel's own color. Flow follows the convention of ``engine.motion.flow``.

@@ -1,4 +1,4 @@
-"""The denoised plate on disk: ``work/denoised/NAME.####.exr``, scene-linear in the working colorspace, half floats.
+"""Denoised frames on disk: ``work/denoised/NAME.####.exr``, scene-linear in the working colorspace, half floats.
 
 A frame is a function of its neighbors on the plate within the filter's range and of nothing else, so any order, any
 number of threads and any stop give the same bytes. What is averaged is the working encoding, where equal steps look
@@ -26,8 +26,9 @@ from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.motion.flow import estimate, luma8, one_thread, reliability
 from engine.preparation.denoise import DenoiseSettings, filter_frame
+from engine.preparation.parallel import MadeFiles, Progress, Stop, for_each, stopped
 from engine.preparation.prepared_files import denoised_frames
-from engine.shot.plate import PlateReader, Prepared, Progress, Stop, for_each, stopped
+from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 
 __all__ = ["prepare_denoised"]
@@ -35,8 +36,10 @@ __all__ = ["prepare_denoised"]
 METHOD = "denoise-1"
 """Changes when the same plate would give other frames."""
 
-_SHARE = 0.4
+_MEMORY_SHARE = 0.4
 """Of the free memory, for images and flows of the frames around; less makes it slower, never different."""
+_KEPT_FRAMES = 4
+"""Decoded frames that stay in memory: a frame is asked for as a center, as a neighbor and for its flow."""
 
 
 def prepare_denoised(
@@ -50,7 +53,7 @@ def prepare_denoised(
     overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
-) -> Prepared:
+) -> MadeFiles:
     """Make the denoised frames that are missing or no longer right.
 
     Memory does not grow with the number of frames: it holds those within the range of the filter.
@@ -63,7 +66,7 @@ def prepare_denoised(
         settings: how strongly; None for the published values.
         threads: frames side by side; None for the machine's cores. Never changes a byte.
         overwrite: make every frame again, except those that somebody put there.
-        progress, stop: as for :func:`engine.motion.chains.prepare_sidecars`.
+        progress, stop: as for :func:`engine.preparation.sidecars.prepare_sidecars`.
 
     Raises:
         InputError: an unknown mode, or frames that are not the plate's.
@@ -77,17 +80,17 @@ def prepare_denoised(
     target = denoised_frames(work, plate.path, mode)
     settings = replace(settings or DenoiseSettings(), occlusion_aware=mode == "aware")
     stop = stop or (lambda: False)
-    reader = PlateReader(plate, ColorConfig.active())
+    reader = PlateReader.of(plate, ColorConfig.active(), keep=_KEPT_FRAMES)
     clean_temporaries(target.files.folder)
     digests = {}
     for frame in wanted:
         if stop():
             raise stopped()
-        digests[frame] = _digest(reader, frame, settings)
-    missing, foreign = target.sorted_out(digests, overwrite=overwrite)
+        digests[frame] = _digest(reader, plate, frame, settings)
+    missing, foreign = target.missing_and_foreign(digests, overwrite=overwrite)
     kept = len(wanted) - len(missing) - len(foreign)
     finished = len(wanted) - len(missing)
-    nearby = _Nearby(reader, int(_SHARE * free_bytes()), stop)
+    nearby = _Nearby(reader, plate.frames.frames, int(_MEMORY_SHARE * free_bytes()), stop)
 
     def make(frame: int) -> None:
         linear = nearby.denoised(frame, settings)
@@ -103,7 +106,7 @@ def prepare_denoised(
         progress(finished, len(wanted), "already there")
     with one_thread():
         for_each(missing, make, threads or cpu_count(), done=done, stop=stop)
-    return Prepared(len(missing), kept, foreign)
+    return MadeFiles(len(missing), kept, foreign)
 
 
 def _neighbors(plate: Plate, frame: int, reach: int) -> tuple[int, ...]:
@@ -113,9 +116,9 @@ def _neighbors(plate: Plate, frame: int, reach: int) -> tuple[int, ...]:
     return frames[max(0, place - reach) : place + reach + 1]
 
 
-def _digest(reader: PlateReader, frame: int, settings: DenoiseSettings) -> str:
+def _digest(reader: PlateReader, plate: Plate, frame: int, settings: DenoiseSettings) -> str:
     running = reader.begin_digest(METHOD, settings, frame)
-    for near in _neighbors(reader.plate, frame, settings.range):
+    for near in _neighbors(plate, frame, settings.range):
         running.update(f"{near} {reader.sha256(near)}".encode())
     return running.hexdigest()
 
@@ -123,9 +126,9 @@ def _digest(reader: PlateReader, frame: int, settings: DenoiseSettings) -> str:
 class _Nearby:
     """Images and flows of the frames around those in work, kept in half floats while they are needed."""
 
-    def __init__(self, reader: PlateReader, capacity: int, stop: Stop) -> None:
+    def __init__(self, reader: PlateReader, frames: Sequence[int], capacity: int, stop: Stop) -> None:
         self._reader = reader
-        self._frames = reader.plate.frames.frames
+        self._frames = frames
         self._capacity = capacity
         self._stop = stop
         self._held: OrderedDict[Hashable, tuple[int, Future[npt.NDArray[Any]]]] = OrderedDict()

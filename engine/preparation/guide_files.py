@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -28,16 +27,16 @@ from engine.preparation import guides
 from engine.preparation import lattice as guide_grid
 from engine.preparation.guides import GuideSettings, Points
 from engine.preparation.lattice import Grid, GridSettings
+from engine.preparation.parallel import MadeFiles, Progress, Stop, for_each, stopped
 from engine.preparation.prepared_files import guide_images
-from engine.shot.plate import PlateReader, Prepared, Progress, Stop, for_each, stopped
+from engine.preparation.saved_arrays import load_arrays
+from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 
 __all__ = ["KINDS", "prepare_guides"]
 
 METHOD = "guide-1"
 """Changes when the same plate would give other images."""
-
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 State = Any
 """Points or Grid: what a kind's own ``begin`` gives."""
@@ -127,7 +126,7 @@ def prepare_guides(
     overwrite: bool = False,
     progress: Progress | None = None,
     stop: Stop | None = None,
-) -> Prepared:
+) -> MadeFiles:
     """Make the guide images that are missing or no longer right.
 
     Memory does not grow with the number of frames. The guide covers the whole frame, whatever a keyframe's matte.
@@ -140,7 +139,7 @@ def prepare_guides(
         frames: those to make; None for all of the plate's.
         threads: frames drawn side by side; None for the machine's cores. Never changes a byte.
         overwrite: draw every image again, except those that somebody put there.
-        progress, stop: as for :func:`engine.motion.chains.prepare_sidecars`.
+        progress, stop: as for :func:`engine.preparation.sidecars.prepare_sidecars`.
 
     Raises:
         InputError: an unknown kind, no keyframe, or a keyframe or frame that is not the plate's.
@@ -155,11 +154,11 @@ def prepare_guides(
         raise InputError(f"frame {strange[0]} is outside the frame range {plate.frames}", remedy="widen --frames")
     target = guide_images(work, kind, keys)
     stop = stop or (lambda: False)
-    reader = PlateReader(plate, ColorConfig.active())
-    chains = _Chains(reader, keys, target.files.folder, kind, stop)
+    reader = PlateReader.of(plate, ColorConfig.active())
+    chains = _Chains(reader, plate.frames.frames, keys, target.files.folder, kind, stop)
     clean_temporaries(target.files.folder)
     digests = {frame: chains.digest(frame) for frame in wanted}
-    missing, foreign = target.sorted_out(digests, overwrite=overwrite)
+    missing, foreign = target.missing_and_foreign(digests, overwrite=overwrite)
     kept = len(wanted) - len(missing) - len(foreign)
     followed = chains.plan(missing)
     total, drawn = followed + len(wanted), len(wanted) - len(missing)
@@ -182,16 +181,24 @@ def prepare_guides(
     with one_thread():
         for_each((1, -1), chains.follow, 2, done=lambda _: None, stop=stop, poll=lambda: tell("following points"))
         for_each(missing, draw, threads or cpu_count(), done=done, stop=stop)
-    return Prepared(len(missing), kept, foreign)
+    return MadeFiles(len(missing), kept, foreign)
 
 
 class _Chains:
     """Every keyframe's state at every frame, in files."""
 
-    def __init__(self, reader: PlateReader, keys: Sequence[int], folder: Path, kind: str, stop: Stop) -> None:
+    def __init__(
+        self,
+        reader: PlateReader,
+        frames: Sequence[int],
+        keys: Sequence[int],
+        folder: Path,
+        kind: str,
+        stop: Stop,
+    ) -> None:
         self._reader, self._keys, self._folder, self._stop = reader, keys, folder, stop
         self._kind = KINDS[kind]
-        self._frames = reader.plate.frames.frames
+        self._frames = frames
         self._paths: Mapping[int, Sequence[int]] = {}
         self._digests = {(key, way): self._running(key, way) for key in keys for way in (1, -1)}
         self._failed = threading.Event()
@@ -278,9 +285,8 @@ class _Chains:
 
     def _written(self, key: int, frame: int) -> str:
         try:
-            with np.load(self._file(key, frame), allow_pickle=False) as stored:
-                return str(stored["digest"])
-        except _UNREADABLE:
+            return str(load_arrays(self._file(key, frame))["digest"])
+        except (ValueError, KeyError):
             return ""
 
     def _save(self, key: int, frame: int, digest: str, state: State) -> None:
@@ -298,9 +304,9 @@ def _load(path: Path, kind: type[State]) -> State:
         ImageError: it is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            values = {each.name: stored[each.name] for each in fields(kind)}
-    except _UNREADABLE as error:
+        stored = load_arrays(path)
+        values = {each.name: stored[each.name] for each in fields(kind)}
+    except (ValueError, KeyError) as error:
         raise ImageError(
             "not a guide's points, or damaged", path=path, remedy="remove it, and prepare again"
         ) from error

@@ -1,16 +1,16 @@
-"""The Gaussian guide: colored points that ride on the shot's surfaces, drawn as soft blobs, one image for each frame.
+"""Points of a Gaussian guide: colored, riding on the shot's surfaces, drawn as soft blobs, one image for each frame.
 
 A translator that sees it beside the plate can tell places apart that look alike, and keeps its strokes on them.
 
-``scatter`` sets points on a keyframe; ``follow`` carries them outward, frame by frame, and ``draw`` shows them. A state
-depends on the state before it and nothing else, so a chain that is resumed from a saved state equals the one that was
-never cut. ``scatter_published`` and ``advect_published`` are the guide as published, for comparison.
+``scatter`` sets points on a keyframe; ``advance`` carries them outward, a frame at a time, and ``draw`` shows them. A
+state depends on the state before it and nothing else, so a chain that is resumed from a saved state equals the one that
+was never cut. ``scatter_published`` and ``advect_published`` are the guide as published, for comparison.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,15 +18,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.errors import InputError
 from engine.motion.flow import reliability
 
-__all__ = ["GuideSettings", "Points", "advance", "advect_published", "distinct_colors", "draw", "follow"]
+__all__ = ["GuideSettings", "Points", "advance", "advect_published", "distinct_colors", "draw"]
 __all__ += ["sample", "scatter", "scatter_published"]
 
 Ints = npt.NDArray[np.int32]
-Mask = npt.NDArray[np.bool_]
 
 _TRUSTED = 0.5
 """A point dies on a step whose reliability at the point is less."""
@@ -169,38 +168,6 @@ def advance(
     points = Points(points.keyframe, frame, xy[kept], points.home[kept], points.color[kept], hidden[kept])
     points, later = _return_hidden(points, allowed, settings)
     return _give_birth(points, allowed, later, back, settings, _random(settings, points.keyframe, frame))
-
-
-def follow(
-    points: Points,
-    to: int,
-    flow: Callable[[int, int], Floats],
-    *,
-    matte: Callable[[int], Floats] | None = None,
-    settings: GuideSettings | None = None,
-) -> Iterator[Points]:
-    """Carries points step by step from their frame to another, on the side of the keyframe that they are on.
-
-    Yields:
-        The state at each frame after ``points.frame``, ``to`` included; nothing where they are there already.
-
-    Args:
-        to: a later or earlier frame.
-        flow: two neighboring frames a, b to the flow from a to b, (H, W, 2) in pixels; asked for both ways.
-        matte: a frame to its matte, (H, W) in 0..1; the whole frame without.
-
-    Raises:
-        InputError: the way leads toward the keyframe, where the result would differ from a chain begun there.
-    """
-    settings = settings or GuideSettings()
-    direction = 1 if to >= points.frame else -1
-    if to != points.frame and (points.frame - points.keyframe) * direction < 0:
-        raise InputError(f"points at frame {points.frame} do not go back", remedy=f"begin at {points.keyframe}")
-    for frame in range(points.frame + direction, to + direction, direction) if to != points.frame else ():
-        onward, back = flow(points.frame, frame), flow(frame, points.frame)
-        mask = None if matte is None else matte(frame)
-        points = advance(points, onward, back, frame, matte=mask, settings=settings)
-        yield points
 
 
 def draw(sets: Sequence[Points], height: int, width: int, *, sigma_px: float = 10.0) -> Floats:

@@ -1,4 +1,4 @@
-"""The hash that a prepared file had when it was prepared, as a file beside it, so that a farm renders with no other.
+"""Hash records: the hash of each prepared file, in a file beside it, so that a farm renders with no other.
 
 ``1042.exr`` has ``1042.exr.sha256``, one line as ``sha256sum`` writes it, so ``sha256sum --check`` reads it too. There
 is one for each file and not a list, because machines that prepare side by side share nothing to write to. STMaps,

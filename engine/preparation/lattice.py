@@ -1,8 +1,8 @@
-"""A guide on a lattice that stays as rigid as it can: what a single flow vector gets wrong, its neighbors put right.
+"""Lattice of a guide, as rigid as it can be: what a single flow vector gets wrong, its neighbors put right.
 
-A lattice of squares over the keyframe's matte is pushed to where each of its points seems to have gone, by optical flow
-or by matching blocks of the image, and then every square is given back its shape by the best rigid motion. Points that
-are hidden, or whose push no rigid motion explains, ride on their neighbors.
+A lattice of squares over the keyframe's matte is pushed to where optical flow takes each of its points, and then every
+square is given back its shape by the best rigid motion. Points that are hidden, or whose push no rigid motion explains,
+ride on their neighbors.
 
 Arrays over the lattice are (R, C, ...): rows and columns of points, of which those outside every square mean nothing.
 """
@@ -21,17 +21,12 @@ from engine.base.errors import InputError
 from engine.motion.flow import reliability
 from engine.preparation.guides import Points, distinct_colors, sample
 
-__all__ = ["Grid", "GridSettings", "advance_by_flow", "advance_by_matching", "coordinates", "lattice"]
-__all__ += ["as_points", "regularize"]
+__all__ = ["Grid", "GridSettings", "advance_by_flow", "as_points", "lattice", "regularize"]
 
 Ints = npt.NDArray[np.int32]
 
 _SURE = 0.25
 """A point with less confidence is not drawn."""
-_STRIDES_PX = (8, 4, 2, 1)
-"""Steps of the search, coarse to fine; images are blurred to match."""
-_SEARCH_STEPS, _BLOCK_STEPS = 2, 4
-"""How many steps the search and the block reach from their middle."""
 
 
 @dataclass(frozen=True)
@@ -121,25 +116,6 @@ def advance_by_flow(grid: Grid, flow: Floats, back: Floats, frame: int, *, setti
     return regularize(grid, targets, trust.reshape(grid.sure.shape), frame, settings=settings)
 
 
-def advance_by_matching(grid: Grid, before: Floats, after: Floats, frame: int, *, settings: GridSettings) -> Grid:
-    """The grid in a neighboring frame, pushed by block matching, coarse to fine: motions to about 30 pixels.
-
-    Args:
-        before, after: (H, W) float32, display-referred luma 0..1, of ``grid.frame`` and ``frame``.
-
-    Source: Sykora, Dingliana, Collins 2009, section 3.2; the pyramid and the parts of a pixel are ours.
-    """
-    moved = grid
-    for stride in _STRIDES_PX:
-        first, second = (_blurred(item, stride) for item in (before, after))
-        targets, weight = _match(first, second, grid.xy.reshape(-1, 2), moved.xy.reshape(-1, 2), stride)
-        shape = grid.xy.shape[:2]
-        # A coarse step is no more exact than its stride.
-        coarse = replace(settings, tolerance_px=max(settings.tolerance_px, stride))
-        moved = regularize(grid, targets.reshape(*shape, 2), weight.reshape(shape), frame, settings=coarse)
-    return moved
-
-
 def regularize(grid: Grid, targets: Floats, weight: Floats, frame: int, *, settings: GridSettings) -> Grid:
     """The grid that follows the pushes as far as its squares can stay rigid.
 
@@ -183,97 +159,8 @@ def as_points(grid: Grid, size: tuple[int, int]) -> Points:
     return Points(grid.keyframe, grid.frame, xy, home, color, hidden.astype(np.int32))
 
 
-def coordinates(grid: Grid, height: int, width: int) -> tuple[Floats, Floats]:
-    """Where in the keyframe each pixel of the grid's frame comes from, as far as the lattice covers the frame.
-
-    Returns:
-        (H, W, 2) float32, pixels of the keyframe, 0 where no square lies; and (H, W), 0..1, how sure that is. Where the
-        lattice folds over itself the surer triangle shows.
-    """
-    found, sure = np.zeros((height, width, 2), np.float32), np.zeros((height, width), np.float32)
-    row, column = np.nonzero(grid.piece)
-    corners = [(row + dy, column + dx) for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1))]
-    triangles = [[corners[k] for k in half] for half in ((0, 1, 2), (3, 2, 1))]
-    xy, home, known = (
-        np.concatenate([np.stack([item[at] for at in half], axis=1) for half in triangles])
-        for item in (grid.xy, grid.home, grid.sure)
-    )  # (T, 3, 2), (T, 3, 2), (T, 3)
-    low = np.ceil(xy.min(axis=1))
-    extent = np.floor(xy.max(axis=1)) - low
-    first, second = xy[:, 1] - xy[:, 0], xy[:, 2] - xy[:, 0]
-    area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
-    # A triangle that is torn apart, or turned over, shows nothing.
-    torn = extent.max(axis=1) > 4 * np.abs(grid.home[1, 1] - grid.home[0, 0]).max()
-    order = np.argsort(known.mean(axis=1), kind="stable")
-    order = order[((area > 1e-3) & ~torn)[order]]
-    if not len(order):
-        return found, sure
-    reach = int(extent[order].max()) + 1
-    offsets = np.stack(np.meshgrid(np.arange(reach), np.arange(reach)), axis=2).reshape(-1, 2)
-    for part in np.array_split(order, max(1, len(order) * reach**2 // 2_000_000)):
-        pixels = low[part, None] + offsets  # (T, reach^2, 2)
-        away = pixels - xy[part, None, 0]
-        size = area[part, None]
-        share_1 = (away[..., 0] * second[part, None, 1] - away[..., 1] * second[part, None, 0]) / size
-        share_2 = (away[..., 1] * first[part, None, 0] - away[..., 0] * first[part, None, 1]) / size
-        shares = np.stack([1 - share_1 - share_2, share_1, share_2], axis=2)
-        inside = (shares >= -1e-4).all(axis=2) & (pixels >= 0).all(axis=2) & (pixels < (width, height)).all(axis=2)
-        triangle, _ = np.nonzero(inside)
-        x, y = pixels[inside].astype(int).T
-        found[y, x] = np.einsum("nk,nkc->nc", shares[inside], home[part][triangle])
-        sure[y, x] = np.einsum("nk,nk->n", shares[inside], known[part][triangle])
-    return found, sure
-
-
-# Pushing
-
-
 def _inside(xy: Floats, height: int, width: int) -> npt.NDArray[np.bool_]:
     return np.asarray(((xy >= -0.5) & (xy < np.array([width, height]) - 0.5)).all(axis=1))
-
-
-def _blurred(image: Floats, stride: int) -> Floats:
-    return image if stride == 1 else np.asarray(cv2.GaussianBlur(image, (0, 0), 0.5 * stride), np.float32)
-
-
-def _match(before: Floats, after: Floats, xy: Floats, start: Floats, stride: int) -> tuple[Floats, Floats]:
-    """The best place (N, 2) for each block around ``start``, and how much it stands out, (N,) in 0..1."""
-    reach = np.arange(-_BLOCK_STEPS, _BLOCK_STEPS + 1, dtype=np.float32) * stride
-    block = np.stack(np.meshgrid(reach, reach), axis=2).reshape(1, -1, 2)
-    steps = np.arange(-_SEARCH_STEPS, _SEARCH_STEPS + 1)
-    wanted = _blocks(before, xy[:, None] + block)
-    cost = np.empty((len(xy), len(steps), len(steps)), np.float32)  # (N, down, across)
-    for i, down in enumerate(steps):
-        for j, across in enumerate(steps):
-            shift = np.array([across, down], np.float32) * stride
-            cost[:, i, j] = np.square(_blocks(after, (start + shift)[:, None] + block) - wanted).mean(axis=1)
-    flat = cost.reshape(len(xy), -1)
-    best = flat.argmin(axis=1)
-    weight = 1 - flat.min(axis=1) / np.maximum(flat.mean(axis=1), 1e-7)
-    weight *= _inside(xy, *before.shape[:2]) & _inside(start, *after.shape[:2])
-    i, j = np.divmod(best, len(steps))
-    found = np.stack([steps[j], steps[i]], axis=1).astype(np.float32)
-    each = np.arange(len(xy))
-    for axis, k in enumerate((j, i)):
-        middle = (k > 0) & (k < len(steps) - 1)
-        at = np.clip(k, 1, len(steps) - 2)
-        low, here, high = (cost[each, i, at + d] if axis == 0 else cost[each, at + d, j] for d in (-1, 0, 1))
-        bend = low - 2 * here + high
-        found[:, axis] += np.where(middle & (bend > 1e-9), (low - high) / (2 * np.maximum(bend, 1e-9)), 0)
-    return np.asarray(start + found * stride, np.float32), np.clip(weight, 0, 1)
-
-
-def _blocks(image: Floats, xy: Floats) -> Floats:
-    """``image`` at (N, P, 2) pixels, bilinear, borders repeated: (N, P)."""
-    # OpenCV maps at most 32,767 rows at a time.
-    rows = [
-        cv2.remap(image, part[..., 0], part[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for part in (xy[at : at + 16384].astype(np.float32) for at in range(0, len(xy), 16384))
-    ]
-    return np.concatenate(rows)
-
-
-# Rigidity
 
 
 def _shares(piece: Ints) -> Floats:

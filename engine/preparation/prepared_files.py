@@ -1,4 +1,4 @@
-"""Files made from the plate, one for each frame: denoised frames and guide images, and how they are known to be right.
+"""Prepared files, one for each frame: denoised frames and guide images, and how they are known to be right.
 
 Each says in its header what it is, which plate frame it belongs to and, as one hash, what all it was made from::
 
@@ -23,11 +23,11 @@ from engine.base.errors import ImageError, InputError
 from engine.base.frames import SequencePath
 from engine.images.provenance import file_sha256, read_provenance
 
-__all__ = ["Derived", "denoised_frames", "guide_images"]
+__all__ = ["PreparedFiles", "denoised_frames", "guide_images"]
 
 
 @dataclass(frozen=True)
-class Derived:
+class PreparedFiles:
     """One kind of file, for the frames of a plate."""
 
     what: str
@@ -56,7 +56,7 @@ class Derived:
             return "foreign"
         return "kept" if facts["derived"] == digest and facts.get("kind") == self.kind else "missing"
 
-    def sorted_out(self, digests: Mapping[int, str], *, overwrite: bool) -> tuple[list[int], tuple[Path, ...]]:
+    def missing_and_foreign(self, digests: Mapping[int, str], *, overwrite: bool) -> tuple[list[int], tuple[Path, ...]]:
         """Of frames and their digests those to make, and the files that somebody else put there.
 
         Args:
@@ -118,7 +118,7 @@ class Derived:
         return pixels
 
 
-def denoised_frames(work: Path, plate: SequencePath, mode: str) -> Derived:
+def denoised_frames(work: Path, plate: SequencePath, mode: str) -> PreparedFiles:
     """The files of a plate's denoised frames.
 
     Args:
@@ -137,10 +137,10 @@ def denoised_frames(work: Path, plate: SequencePath, mode: str) -> Derived:
         head, width = Path(plate.prefix + "0").name[:-1], plate.width
     files = SequencePath.parse(Path(work) / "denoised" / f"{head}%0{width}d.exr")
     remedy = f"run paintover prepare --denoise {mode} with the same --plate, --frames and --work"
-    return Derived("denoised frame", f"denoised {mode}", files, remedy)
+    return PreparedFiles("denoised frame", f"denoised {mode}", files, remedy)
 
 
-def guide_images(work: Path, kind: str, keys: Sequence[int]) -> Derived:
+def guide_images(work: Path, kind: str, keys: Sequence[int]) -> PreparedFiles:
     """The files of a guide.
 
     Args:
@@ -157,4 +157,4 @@ def guide_images(work: Path, kind: str, keys: Sequence[int]) -> Derived:
     files = SequencePath.parse(Path(work) / "guide" / "%04d.exr")
     options = " ".join(f"--keyframe {key}" for key in listed)
     remedy = f"run paintover prepare --guides {kind} {options} with the same --plate, --frames and --work"
-    return Derived("guide image", f"guide {kind} of {','.join(map(str, listed))}", files, remedy)
+    return PreparedFiles("guide image", f"guide {kind} of {','.join(map(str, listed))}", files, remedy)

@@ -1,4 +1,4 @@
-"""What a look takes of a frame besides its plate: STMap sidecars, a guide image, a denoised frame; found and checked.
+"""Inputs of a frame besides its plate: STMap sidecars, a guide image, a denoised frame; found and checked.
 
 All of them are files of that one frame, so frames render in any order, anywhere.
 """
@@ -14,7 +14,7 @@ from engine.images.provenance import file_sha256
 from engine.look.card import Card
 from engine.motion.stmap import find_sidecars, joined_sha256, sidecar_path
 from engine.preparation.hash_records import check_recorded
-from engine.preparation.prepared_files import Derived, denoised_frames, guide_images
+from engine.preparation.prepared_files import PreparedFiles, denoised_frames, guide_images
 
 __all__ = ["FrameInputs"]
 
@@ -27,9 +27,9 @@ class FrameInputs:
     """The look's keyframes."""
     work: Path | None
     """Folder with STMap sidecars; None for none."""
-    guide: Derived | None
+    guide: PreparedFiles | None
     """The guide images that the look needs, if any."""
-    denoised: Derived | None
+    denoised: PreparedFiles | None
     """The denoised frames that stand for the plate, if any."""
     recorded: bool = False
     """Whether files must be those that were prepared; see :mod:`engine.preparation.hash_records`."""

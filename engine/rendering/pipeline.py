@@ -1,4 +1,4 @@
-"""Renders frames in this process, several in flight: while one is inferred, others are read, converted and written.
+"""Pipeline of frames in this process: while one is inferred, others are read, converted and written.
 
 Every frame runs from file to file in one thread; the look itself lets only so many tiles compute at once. So reading
 and writing hide behind inference without queues between stages, and a frame that fails fails alone.
@@ -30,7 +30,7 @@ from engine.color.known_spaces import film_log_of
 from engine.color.showing import Showing
 from engine.images.color_claims import ColorClaim
 from engine.images.encoding import keeps_float
-from engine.images.header import Header
+from engine.images.header import Header, place
 from engine.images.provenance import file_sha256
 from engine.look.session import Look
 from engine.look.tiling import plan
@@ -38,18 +38,17 @@ from engine.motion.stmap import read_sidecars
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
-from engine.shot.plate import plate_sha256
+from engine.shot.plate import PlateReader, plate_sha256
 from engine.shot.shot import Plate
-from engine.shot.windows import read_frame
 
-__all__ = ["FrameResult", "Job", "Pipeline"]
+__all__ = ["FrameResult", "Pipeline", "RenderJob"]
 
 log = logging.getLogger(__name__)
 
 FLOAT_SUFFIXES = {".exr", ".hdr"}
 _FILM_FORMATS = {"dpx", "cineon"}
 _FLOAT_DEPTHS = {"half", "float"}
-_SHARE = 0.8
+_MEMORY_SHARE = 0.8
 """Of the free memory, for everything that renders."""
 _FRAME_BYTES = 64
 """Per pixel of a frame in flight: five float copies of RGB at most, alpha, carried, and the encoder's."""
@@ -59,7 +58,7 @@ _TIFF_SUFFIXES = {".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """What to render and how; paths are absolute."""
 
     look: Path
@@ -93,7 +92,7 @@ class Job:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Job:
+    def from_json(cls, text: str) -> RenderJob:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
         path, frames, colorspace = data["plate"]
@@ -145,7 +144,9 @@ class Pipeline:
         InputError: the look needs files of a work folder, and the job names none.
     """
 
-    def __init__(self, job: Job, *, threads: int, memory_bytes: int | None = None, look: Look | None = None) -> None:
+    def __init__(
+        self, job: RenderJob, *, threads: int, memory_bytes: int | None = None, look: Look | None = None
+    ) -> None:
         self.job = job
         self._stamp = _stamp(job.look)
         self._owns_look = look is None
@@ -160,6 +161,7 @@ class Pipeline:
             if name is not None:
                 self._config.resolve(name)
         self._showing = Showing.parse(self.look.card.paint_colorspace, self._config)
+        self._plate = PlateReader.of(job.plate, self._config)
         self._inputs = FrameInputs.of(
             self.look.card,
             job.plate.path,
@@ -231,6 +233,10 @@ class Pipeline:
         except PaintoverError as error:
             error.frame = frame if error.frame is None else error.frame
             return FrameResult(frame, "failed", str(error), error.exit_code)
+        except MemoryError:
+            log.debug("frame %d", frame, exc_info=True)
+            remedy = "give fewer --workers or a smaller --tile"
+            return FrameResult(frame, "failed", f"frame {frame}: memory ran out; {remedy}", 1)
         except Exception as error:
             log.debug("frame %d", frame, exc_info=True)
             return FrameResult(frame, "failed", f"frame {frame}: {type(error).__name__}: {error}", 1)
@@ -250,16 +256,14 @@ class Pipeline:
             facts["shown"] = str(self._showing)
         if not job.overwrite and is_whole(target, facts):
             return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
-        source_frame = read_frame(job.plate.path, frame)
+        read = self._plate.read(frame)
         if _stamp(source) != stamp:
             raise ImageError("the plate changed while it was read", frame=frame, path=source, remedy="run again")
-        header, bad_pixels = source_frame.image.header, source_frame.image.bad_pixels
-        rgb = source_frame.rgb
+        header, bad_pixels, space, rgb = read.image.header, read.image.bad_pixels, read.space, read.rgb
+        window = read.window
+        del read
         height, width = rgb.shape[:2]
         self._fit_memory(height, width)
-        space = (
-            self._config.resolve(job.plate.colorspace) if job.plate.colorspace else self._config.guess(header, source)
-        )
         inputs = self._inputs
         if inputs.denoised is None:
             self._to_look(rgb, space)
@@ -270,7 +274,7 @@ class Pipeline:
         stmap = read_sidecars(sidecars, height, width, frame=frame)
         read_s = time.perf_counter() - started
 
-        styled = self.look.stylize(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
+        styled = self.look.infer(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
         warnings = []
         if bad_pixels:
             warnings.append(f"frame {frame}: {bad_pixels} pixels of the plate are NaN or Inf; filled from neighbours")
@@ -289,13 +293,15 @@ class Pipeline:
             self._from_look(styled.rgb, wanted)
         else:
             self._show(styled.rgb, showing)
-        extra = {"paintover.carried": source_frame.own(styled.carried)} if job.settings.carried_layer else None
+        extra = (
+            {"paintover.carried": place(styled.carried, window, header.data)} if job.settings.carried_layer else None
+        )
         facts |= {"version": __version__, "tile": str(styled.tile), "colorspace": wanted, "plate_colorspace": space}
         if _stamp(job.look) != self._stamp and file_sha256(job.look) != self.look.sha256:
             raise _changed(job.look)
         images.write(
             target,
-            source_frame.own(styled.rgb),
+            place(styled.rgb, window, header.data),
             like=header,
             extra=extra,
             provenance=facts,
@@ -433,5 +439,5 @@ def _changed(path: Path) -> _LookChanged:
 
 def _memory(settings: RenderSettings) -> int:
     if settings.memory_gib is None:
-        return int(_SHARE * free_bytes())
+        return int(_MEMORY_SHARE * free_bytes())
     return int(settings.memory_gib * 2**30) - int(psutil.Process().memory_info().rss)

@@ -1,4 +1,4 @@
-"""Frames in, frames out: render a plate through a look, skip what is already right, verify what is there.
+"""Render and verify: a plate through a look, frames in, frames out; what is already right is skipped.
 
 Neither the order of frames, nor the number of workers, threads or frames in flight changes a byte.
 """
@@ -10,12 +10,12 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine import images
-from engine.base.errors import ColorError, FrameFailures, Interrupted, NoPermissionError, OutputError
+from engine.base.errors import ColorError, FrameFailures, InputError, Interrupted, NoPermissionError, OutputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import cpu_count
 from engine.base.temporaries import output_error
@@ -23,12 +23,12 @@ from engine.color.config import ColorConfig
 from engine.look.card import open_look
 from engine.look.session import Look, read_card
 from engine.motion.stmap import sidecar_path
-from engine.rendering.expected_facts import ExpectedFacts
+from engine.rendering.expected_provenance import ExpectedProvenance
 from engine.rendering.frame_inputs import FrameInputs
-from engine.rendering.pipeline import FrameResult, Job, Pipeline
+from engine.rendering.pipeline import FrameResult, Pipeline, RenderJob
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import VerifyReport, verify_frames
-from engine.rendering.workers import Crew, workers_for
+from engine.rendering.workers import WorkerPool, workers_for
 from engine.shot.shot import Plate, refuse_overwriting
 
 __all__ = [
@@ -88,27 +88,27 @@ class RenderReport:
 
 
 def render(
-    look_path: str | Path,
+    look: str | Path | Look,
     plate: Plate,
-    out: SequencePath,
+    out: SequencePath | str | Path,
     settings: RenderSettings | None = None,
     *,
-    work: Path | None = None,
-    prepared: Path | None = None,
+    work: str | Path | None = None,
+    prepared: str | Path | None = None,
     recorded: bool = False,
     workers: int = 1,
     timeout_s: float | None = None,
     overwrite: bool = False,
     progress: Callable[[RenderEvent], None] | None = None,
     stop: Stop | None = None,
-    loaded: Look | None = None,
 ) -> RenderReport:
-    """Render every frame of a plate.
+    """Render every frame of a plate; frames that are right already are skipped.
 
     Args:
-        look_path: the ``.onnx`` file.
-        plate: which frames, and in what colorspace.
-        out: where to; its folder is created.
+        look: the ``.onnx`` file; or a look that somebody keeps loaded, for one process. After :class:`Interrupted` its
+            owner must :meth:`~engine.look.session.Look.revive` it.
+        plate: which frames, and in what colorspace; :meth:`~engine.shot.shot.Plate.of` makes one.
+        out: where to, as a pattern such as ``out.%04d.exr``; its folder is created.
         settings: None for the defaults.
         work: folder with STMap sidecars; frames without one render as well.
         prepared: folder with guide images and denoised frames, for a look or settings that need them; None for
@@ -117,16 +117,16 @@ def render(
             code 1; see :mod:`engine.preparation.hash_records`.
         workers: processes. One uses every core already; more are for several GPUs, or to survive crashes. 0 is one
             for each GPU, else as many as cores and memory serve.
-        timeout_s: seconds after which a frame fails, times the frames that its process has in flight, because they
-            share its threads; the process is ended, and another one goes on. None for no limit.
+        timeout_s: seconds after which a frame fails, where frames in flight share their process's time; see
+            :class:`engine.rendering.frame_clock.FrameClock`. The process is ended, and another one goes on. None for
+            no limit.
         overwrite: render again what is already right.
         progress: called with each event, from this thread.
         stop: asked often.
-        loaded: the look of ``look_path`` as somebody keeps it loaded, for one process; after :class:`Interrupted` its
-            owner must :meth:`~engine.look.session.Look.revive` it. None loads it.
 
     Raises:
-        InputError: output onto the plate, a movie as output, or the look needs a work folder.
+        InputError: an argument of the wrong kind, output onto the plate, a movie as output, the look needs a work
+            folder, or a loaded look together with more workers or a time limit.
         ImageError: no frame has the guide image or the denoised frame that it needs.
         LookError: not a look, or it changed while rendering.
         ColorError: a colorspace is not in the active OCIO config.
@@ -136,8 +136,20 @@ def render(
         Interrupted: stopped; finished frames stay.
     """
     started = time.perf_counter()
+    loaded = look if isinstance(look, Look) else None
+    _check_kinds(look, plate, settings, plate_needed=True)
+    if loaded is not None and loaded.closed:
+        raise InputError("the look is closed", path=loaded.path, remedy="load it again")
+    if loaded is not None and (workers != 1 or timeout_s is not None):
+        remedy = "name its file to render in other processes"
+        raise InputError("a loaded look renders in this process, without a time limit", path=loaded.path, remedy=remedy)
+    if workers < 0 or (timeout_s is not None and timeout_s <= 0):
+        remedy = "use 0 or more workers, and a limit over 0 s or None"
+        raise InputError(f"nothing renders with {workers} workers and a limit of {timeout_s} s", remedy=remedy)
     settings = settings or RenderSettings()
-    job = _job(Path(look_path), plate, out, settings, work, prepared, recorded, overwrite, loaded)
+    path = look.path if isinstance(look, Look) else Path(look)
+    out = SequencePath.of(out)
+    job = _job(path, plate, out, settings, _folder(work), _folder(prepared), recorded, overwrite, loaded)
     refuse_overwriting(job.out, job.plate)
     _prepare_folder(job.out.folder)
     images.clean_temporaries(job.out.folder)
@@ -146,8 +158,8 @@ def render(
     threads = settings.threads or cpu_count()
     workers = min(workers or workers_for(job, threads), len(plate.frames))
     try:
-        if (workers > 1 or timeout_s is not None) and loaded is None:
-            Crew(job, workers=workers, threads=threads, timeout_s=timeout_s).run(tally.add, asked)
+        if workers > 1 or timeout_s is not None:
+            WorkerPool(job, workers=workers, threads=threads, timeout_s=timeout_s).run(tally.add, asked)
         else:
             _in_this_process(job, threads, tally.add, asked, loaded)
     except Interrupted as error:
@@ -166,39 +178,47 @@ def render(
 
 
 def verify(
-    look_path: str | Path,
-    frames: FrameRange,
-    out: SequencePath,
+    look: str | Path | Look,
+    frames: FrameRange | str | int | Iterable[int],
+    out: SequencePath | str | Path,
     settings: RenderSettings | None = None,
     *,
     plate: Plate | None = None,
-    work: Path | None = None,
-    prepared: Path | None = None,
+    work: str | Path | None = None,
+    prepared: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
     stop: Stop | None = None,
 ) -> VerifyReport:
     """Check that every frame exists, decodes in full and was made by this look.
 
     Args:
+        look: the ``.onnx`` file, or a look that is loaded.
+        frames: those to check, such as ``"1001-1100"``.
+        out: where they are, as a pattern.
         settings: compared too where given; the plate's colorspace is part of them.
         plate: where given, each frame must come from the plate as it is now, from the sidecars in ``work``, and from
             the guide images and denoised frames in ``prepared`` where the look needs them.
         progress: called with how many frames are checked, and of how many.
+        stop: asked often.
 
     Raises:
+        InputError: an argument of the wrong kind, or the look needs a work folder.
         LookError: not a look.
         VerifyError: names what is missing, damaged and foreign as compact ranges.
+        Interrupted: stopped.
     """
-    file = open_look(look_path)
-    expected = ExpectedFacts.of(file, settings, plate, work, prepared, ColorConfig.active())
-    verify_frames(out, frames, expected, progress=progress, stop=_asking(stop))
-    return VerifyReport(frames, file.sha256, expected.common.get("settings"))
+    _check_kinds(look, plate, settings, plate_needed=False)
+    file = look if isinstance(look, Look) else open_look(look)
+    wanted = FrameRange.of(frames)
+    expected = ExpectedProvenance.of(file, settings, plate, _folder(work), _folder(prepared), ColorConfig.active())
+    verify_frames(SequencePath.of(out), wanted, expected, progress=progress, stop=_asking(stop))
+    return VerifyReport(wanted, file.sha256, expected.common.get("settings"))
 
 
 class _Tally:
     """Counts what happened and passes it on."""
 
-    def __init__(self, report: RenderReport, job: Job, progress: Callable[[RenderEvent], None] | None) -> None:
+    def __init__(self, report: RenderReport, job: RenderJob, progress: Callable[[RenderEvent], None] | None) -> None:
         self.report = report
         self._job = job
         self._progress = progress
@@ -249,7 +269,7 @@ def _job(
     recorded: bool,
     overwrite: bool,
     loaded: Look | None,
-) -> Job:
+) -> RenderJob:
     file = loaded or open_look(look)
     config = ColorConfig.active()
     try:
@@ -261,8 +281,8 @@ def _job(
             remedy=f"set $OCIO to the config it was trained with ({file.card.ocio_config or 'not recorded'})",
         ) from error
     FrameInputs.of(file.card, plate.path, work, prepared, settings.denoise).require_any(plate.frames)
-    settings = settings.beside(file.card.denoise)
-    return Job(
+    settings = settings.without_own_denoise(file.card.denoise)
+    return RenderJob(
         look=look.absolute(),
         look_sha256=file.sha256,
         plate=Plate(_absolute(plate.path), plate.frames, plate.colorspace),
@@ -276,8 +296,28 @@ def _job(
     )
 
 
+def _check_kinds(look: object, plate: object, settings: object, *, plate_needed: bool) -> None:
+    """Name the argument that is something else than it should be, before anything fails inside.
+
+    Raises:
+        InputError: one is.
+    """
+    remedies = {
+        "look": (look, str | Path | Look, "name an .onnx file, or give a loaded look"),
+        "plate": (plate, Plate if plate_needed else Plate | None, 'use Plate.of("plate.%04d.exr", "1001-1100")'),
+        "settings": (settings, RenderSettings | None, "use RenderSettings(...)"),
+    }
+    for name, (given, kinds, remedy) in remedies.items():
+        if not isinstance(given, kinds):
+            raise InputError(f"the {name} given is a {type(given).__name__}", remedy=remedy)
+
+
+def _folder(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
 def _in_this_process(
-    job: Job, threads: int, report: Callable[[FrameResult], None], stop: Callable[[], bool], loaded: Look | None
+    job: RenderJob, threads: int, report: Callable[[FrameResult], None], stop: Callable[[], bool], loaded: Look | None
 ) -> None:
     pipeline = Pipeline(job, threads=threads, look=loaded)
     frames: queue.SimpleQueue[int | None] = queue.SimpleQueue()

@@ -1,4 +1,4 @@
-"""How frames are rendered, and the hash of it that every frame carries."""
+"""Settings of a render, and the hash of them that every frame carries."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 
-from engine.base.choices import DENOISE_MODES
+from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS
 from engine.base.errors import InputError
-from engine.look.tiling import MIN_TILE
+from engine.look.tiling import check_tile
 
 __all__ = ["RenderSettings"]
 
 _GENERATION = 1
 """Raised when the same settings begin to give other pixels, so that frames on disk are not taken for current ones."""
+
+_DEPTHS = ("uint8", "uint16", *FLOAT_DEPTHS)
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class RenderSettings:
     """How to render; the defaults serve.
 
     Raises:
-        InputError: a tile under ``MIN_TILE`` other than 0, an unknown way to denoise, or fewer than one thread.
+        InputError: a tile under ``MIN_TILE`` other than 0, an unknown depth or way to denoise, or no
+            thread.
     """
 
     tile: int | None = None
@@ -33,7 +36,7 @@ class RenderSettings:
     bit_depth: str | None = None
     """uint8, uint16, half or float; None for the format's own."""
     compression: str | None = None
-    """OIIO's name; None for the format's own."""
+    """OIIO's name, with a level where it takes one: ``dwaa:45``; None for the format's own."""
     denoise: str | None = None
     """How the plate is denoised, one of ``engine.base.choices.DENOISE_MODES``; None for as the look was trained."""
     carried_layer: bool = False
@@ -46,19 +49,21 @@ class RenderSettings:
     """Memory to stay under; None for what is free."""
 
     def __post_init__(self) -> None:
-        if self.tile is not None and self.tile != 0 and self.tile < MIN_TILE:
-            raise InputError(f"a tile of {self.tile} pixels is too small", remedy=f"use {MIN_TILE} or more, or 0")
+        if self.tile is not None:
+            check_tile(self.tile)
         if self.denoise is not None and self.denoise not in DENOISE_MODES:
             known = " or ".join(DENOISE_MODES)
             raise InputError(f"no way to denoise is called {self.denoise!r}", remedy=f"use {known}")
+        if self.bit_depth is not None and self.bit_depth not in _DEPTHS:
+            raise InputError(f"frames hold no numbers of depth {self.bit_depth!r}", remedy=f"use {', '.join(_DEPTHS)}")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"{self.threads} threads cannot render", remedy="use 1 or more")
         if self.memory_gib is not None and self.memory_gib <= 0:
             raise InputError(f"{self.memory_gib} GiB of memory is too little")
 
-    def beside(self, denoise: str | None) -> RenderSettings:
-        """These settings without a way to denoise that the look itself, trained with ``denoise``, asks for."""
-        return replace(self, denoise=None) if self.denoise == denoise else self
+    def without_own_denoise(self, look_denoise: str | None) -> RenderSettings:
+        """These settings without a way to denoise that is the look's own: both ask for the same frames."""
+        return replace(self, denoise=None) if self.denoise == look_denoise else self
 
     def hash(self, *, plate_colorspace: str | None, config: str) -> str:
         """SHA-256 over what changes pixels, so neither device, threads nor memory.

@@ -1,4 +1,4 @@
-"""Whether frames on disk are whole and are the ones that a job would write."""
+"""Verification of frames on disk: whether they are whole and are the ones that a job would write."""
 
 from __future__ import annotations
 

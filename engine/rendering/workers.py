@@ -1,8 +1,8 @@
-"""Renders frames in several processes: one for each GPU, or for work that must survive a crash.
+"""Worker processes that render frames side by side: one for each GPU, or for work that must survive a crash.
 
-This module is both ends: :class:`Crew` starts Python processes that run :func:`main` and hands them frames, one JSON
-line each, through stdin; a child answers with one JSON line a frame. A child whose stdin closes without a farewell has
-lost its parent and ends.
+This module is both ends: :class:`WorkerPool` starts Python processes that run :func:`main` and hands them frames, one
+JSON line each, through stdin; a child answers in events (:mod:`engine.base.events`). A child whose stdin closes without
+a farewell has lost its parent and ends.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
-
-import onnx
 
 from engine import images
 from engine.base.device import cuda_devices
@@ -38,13 +35,14 @@ from engine.base.errors import (
     OutputError,
     PaintoverError,
 )
+from engine.base.events import event_line, failure_facts, parse_event
 from engine.base.machine import free_bytes
 from engine.look.card import open_look
-from engine.look.footprint import bytes_per_pixel
 from engine.look.tiling import DEFAULT_TILE
-from engine.rendering.pipeline import FrameResult, Job, Pipeline
+from engine.rendering.frame_clock import FrameClock
+from engine.rendering.pipeline import FrameResult, Pipeline, RenderJob
 
-__all__ = ["Crew", "main", "workers_for"]
+__all__ = ["WorkerPool", "main", "workers_for"]
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +66,11 @@ class _Worker:
     """One child process and the frames that it holds."""
 
     def __init__(
-        self, job: Job, threads: int, memory_bytes: int, inbox: queue.SimpleQueue[tuple[_Worker, str]]
+        self, job: RenderJob, threads: int, memory_bytes: int, inbox: queue.SimpleQueue[tuple[_Worker, str]]
     ) -> None:
         self.held: dict[int, None] = {}
-        self.began: dict[int, float] = {}
-        """Of the frames in flight, when their work began; a clock's seconds."""
+        self.clock = FrameClock()
+        """Of the frames whose work began."""
         self.depth = threads + 3
         self.process = subprocess.Popen(
             [sys.executable, "-c", _START, str(Path(__file__).resolve().parents[2])],
@@ -81,22 +79,22 @@ class _Worker:
             text=True,
             encoding="utf-8",
         )
-        self._say({"job": job.to_json(), "threads": threads, "memory_bytes": memory_bytes})
+        self._send({"job": job.to_json(), "threads": threads, "memory_bytes": memory_bytes})
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
 
     def give(self, frame: int) -> None:
         self.held[frame] = None
-        self._say({"frame": frame})
+        self._send({"frame": frame})
 
-    def dismiss(self) -> None:
+    def finish(self) -> None:
         """Nothing more will come; the child finishes what it holds and ends."""
-        self._say({"end": True})
+        self._send({"end": True})
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         stdin = self.process.stdin
         if stdin is not None:
             # Where it died, the reader finds out.
@@ -111,10 +109,10 @@ class _Worker:
         inbox.put((self, ""))
 
 
-class Crew:
+class WorkerPool:
     """Several workers on one job."""
 
-    def __init__(self, job: Job, *, workers: int, threads: int, timeout_s: float | None = None) -> None:
+    def __init__(self, job: RenderJob, *, workers: int, threads: int, timeout_s: float | None = None) -> None:
         self._job = job
         self._timeout_s = timeout_s
         self._count = workers
@@ -147,17 +145,21 @@ class Crew:
                 self._feed()
                 if stop():
                     raise Interrupted("stopped on request")
-                self._end_late_frames(report)
+                # What is done and not heard of yet is not late.
+                if self._inbox.empty():
+                    self._end_late_frames(report)
                 try:
                     worker, line = self._inbox.get(timeout=0.1)
                 except queue.Empty:
                     continue
                 if worker not in self._workers:
                     continue
-                if line:
-                    self._hear(worker, json.loads(line), report)
-                else:
-                    self._bury(worker, report)
+                if not line:
+                    self._replace_dead(worker, report)
+                    continue
+                event = parse_event(line)
+                if event is not None:
+                    self._hear(worker, event, report)
         finally:
             for worker in self._workers:
                 worker.kill()
@@ -181,48 +183,46 @@ class Crew:
                 worker.give(self._waiting.popleft())
         if not self._waiting and not self._suspects and not any(worker.held for worker in self._workers):
             for worker in self._workers:
-                worker.dismiss()
+                worker.finish()
 
     def _holds_suspect(self, worker: _Worker) -> bool:
         return any(frame in self._tries for frame in worker.held)
 
-    def _hear(self, worker: _Worker, message: dict[str, Any], report: Callable[[FrameResult], None]) -> None:
-        if "log" in message:
-            level, text = message["log"]
-            if text not in self._logged:
-                self._logged.add(text)
-                log.log(level, "%s", text)
-        elif "fatal" in message:
-            raise _error(message["fatal"])
-        elif "began" in message:
-            worker.began[message["began"]] = time.monotonic()
-        elif message["result"]["frame"] in worker.held:
-            result = FrameResult(**{**message["result"], "warnings": tuple(message["result"]["warnings"])})
+    def _hear(self, worker: _Worker, event: dict[str, Any], report: Callable[[FrameResult], None]) -> None:
+        kind = event.pop("event")
+        if kind == "warning":
+            if event["text"] not in self._logged:
+                self._logged.add(event["text"])
+                log.log(event["level"], "%s", event["text"])
+        elif kind == "failed":
+            raise _error(event)
+        elif event["state"] == "began":
+            worker.clock.begin(event["frame"])
+        elif event["frame"] in worker.held:
+            result = FrameResult(**{**event, "warnings": tuple(event["warnings"])})
             worker.held.pop(result.frame)
-            worker.began.pop(result.frame, None)
+            worker.clock.end(result.frame)
             report(result)
 
     def _end_late_frames(self, report: Callable[[FrameResult], None]) -> None:
         """End the workers whose frames take too long; what else they held is given to others."""
         if self._timeout_s is None:
             return
-        now = time.monotonic()
         for worker in tuple(self._workers):
-            limit_s = self._timeout_s * len(worker.began)
-            late = [frame for frame, began in worker.began.items() if now - began > limit_s]
+            late = worker.clock.late(self._timeout_s)
             if not late:
                 continue
             self._workers.remove(worker)
             worker.kill()
-            for frame in late:
-                what = f"frame {frame}: not done within {limit_s:g} s, given up"
+            for frame, flight_s in late.items():
+                what = f"frame {frame}: not done within {flight_s:.3g} s, given up"
                 report(FrameResult(frame, "failed", f"{what}; give more --timeout, or look at this frame", 1))
             self._waiting.extendleft(frame for frame in reversed(tuple(worker.held)) if frame not in late)
             worker.held.clear()
             if self._waiting or self._suspects:
                 self._start()
 
-    def _bury(self, worker: _Worker, report: Callable[[FrameResult], None]) -> None:
+    def _replace_dead(self, worker: _Worker, report: Callable[[FrameResult], None]) -> None:
         code = worker.process.wait()
         self._workers.remove(worker)
         if code == 0 and not worker.held:
@@ -244,7 +244,7 @@ class Crew:
             self._start()
 
 
-def workers_for(job: Job, threads: int) -> int:
+def workers_for(job: RenderJob, threads: int) -> int:
     """How many processes serve: one for each GPU, else one for every ``_THREADS_EACH`` threads that memory allows.
 
     Raises:
@@ -257,13 +257,13 @@ def workers_for(job: Job, threads: int) -> int:
         return 1
     file = open_look(job.look)
     side = (job.settings.tile or DEFAULT_TILE) + 2 * file.card.halo
-    each = _PROCESS_BYTES + int(side**2 * bytes_per_pixel(onnx.load_model_from_string(file.data)))
+    each = _PROCESS_BYTES + int(side**2 * file.graph.bytes_per_pixel())
     limit = job.settings.memory_gib
     free = int(_MEMORY_SHARE * free_bytes()) if limit is None else int(limit * 2**30)
     return max(1, min(threads // _THREADS_EACH, free // each))
 
 
-def _devices(job: Job) -> int:
+def _devices(job: RenderJob) -> int:
     return len(cuda_devices()[0]) if job.settings.device in ("auto", "cuda") else 0
 
 
@@ -276,10 +276,10 @@ def main() -> int:
     lock = threading.Lock()
     orphaned = threading.Event()
 
-    def say(message: dict[str, Any]) -> None:
+    def say(event: str, facts: Mapping[str, object]) -> None:
         with lock:
             try:
-                answers.write(json.dumps(message) + "\n")
+                answers.write(event_line(event, facts) + "\n")
             except OSError:
                 # The parent is gone. What is still buffered must not complain when Python shuts down.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
@@ -293,31 +293,24 @@ def main() -> int:
     frames: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     threading.Thread(target=_read_frames, args=(frames, orphaned), daemon=True).start()
     try:
-        pipeline = Pipeline(Job.from_json(setup["job"]), threads=setup["threads"], memory_bytes=setup["memory_bytes"])
+        pipeline = Pipeline(
+            RenderJob.from_json(setup["job"]), threads=setup["threads"], memory_bytes=setup["memory_bytes"]
+        )
         try:
             pipeline.run(
                 frames,
-                lambda result: say({"result": dataclasses.asdict(result)}),
+                lambda result: say("progress", dataclasses.asdict(result)),
                 orphaned.is_set,
-                lambda frame: say({"began": frame}),
+                lambda frame: say("progress", {"frame": frame, "state": "began"}),
             )
         finally:
             pipeline.close()
     except Interrupted:
         return 1
     except PaintoverError as error:
-        say(
-            {
-                "fatal": {
-                    "kind": "LookError" if isinstance(error, LookError) else type(error).__name__,
-                    "message": error.message,
-                    "remedy": error.remedy,
-                    "frame": error.frame,
-                    "path": None if error.path is None else str(error.path),
-                    "exit_code": error.exit_code,
-                }
-            }
-        )
+        # In parts as well: the parent raises it once more.
+        kind = "LookError" if isinstance(error, LookError) else type(error).__name__
+        say("failed", {**failure_facts(error), "kind": kind, "what": error.message, "remedy": error.remedy})
         return 1
     return 0
 
@@ -325,12 +318,12 @@ def main() -> int:
 class _Relay(logging.Handler):
     """Passes warnings on to the parent."""
 
-    def __init__(self, say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, say: Callable[[str, Mapping[str, object]], None]) -> None:
         super().__init__(logging.WARNING)
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say({"log": [record.levelno, record.getMessage()]})
+        self._say("warning", {"level": record.levelno, "text": record.getMessage()})
 
 
 def _read_frames(frames: queue.SimpleQueue[int | None], orphaned: threading.Event) -> None:
@@ -350,6 +343,6 @@ def _error(facts: dict[str, Any]) -> PaintoverError:
         for cls in (ColorError, DeviceError, ImageError, InputError, LookError, NoPermissionError, OutputError)
     }
     cls = named.get(facts["kind"], PaintoverError)
-    error = cls(facts["message"], remedy=facts["remedy"], frame=facts["frame"], path=facts["path"])
+    error = cls(facts["what"], remedy=facts["remedy"], frame=facts["frame"], path=facts["path"])
     error.exit_code = facts["exit_code"]
     return error

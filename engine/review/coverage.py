@@ -1,4 +1,4 @@
-"""Which frames to paint: how much of a shot each would carry, estimated at a small size, and the best few of them.
+"""Coverage: how much of a shot each frame would carry if it were painted, estimated small, and the best few of them.
 
 From every candidate the plate's flow is followed both ways. A pixel of another frame counts as carried as far as the
 steps in between are reliable and the plate still looks alike there. The choice is greedy maximum coverage: each frame
@@ -10,7 +10,7 @@ Memory does not depend on the plate's size, and on the number of frames only whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from engine.base.errors import InputError
 from engine.base.machine import cpu_count
 from engine.motion.flow import compose, estimate, one_thread, pull, reliability
 from engine.motion.stmap import find_sidecars, read_sidecars
+from engine.review.painted import painted_confidence
 
 __all__ = [
     "LEAST_GAIN",
@@ -32,7 +33,6 @@ __all__ = [
     "Neighborhood",
     "Plan",
     "Suggestion",
-    "next_painting",
     "sidecar_maps",
     "suggest",
 ]
@@ -79,6 +79,18 @@ class Suggestion:
     """Share that it carries of each frame of the shot."""
 
 
+@dataclass(frozen=True)
+class Neighborhood:
+    """Frames that one painting reaches at half strength or better, and that lack at least half as much as its own."""
+
+    first: int
+    """The first frame's number."""
+    last: int
+    """The last one's."""
+    uncarried: float
+    """Share of these frames that rides on no painting, 0..1."""
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """What to paint."""
@@ -93,6 +105,8 @@ class Plan:
     """Share that the best further frame would add."""
     carried: Bytes
     """(N, h, w) uint8: how far each pixel of each frame is carried by all of them, 255 for wholly."""
+    painted_carried: Bytes
+    """(N, h, w) uint8: the same by the paintings there are, without the chosen frames."""
 
     @property
     def total(self) -> float:
@@ -102,23 +116,33 @@ class Plan:
     @property
     def curve(self) -> tuple[float, ...]:
         """Share of each frame that they carry together."""
-        return tuple(float(share) for share in self.carried.mean(axis=(1, 2)) / 255.0)
+        return _shares(self.carried)
 
+    @property
+    def painted_curve(self) -> tuple[float, ...]:
+        """Share of each frame that the paintings there are carry together, 0..1."""
+        return _shares(self.painted_carried)
 
-@dataclass(frozen=True)
-class Neighborhood:
-    """Where another painting would help most, by indexes into the shot's frames."""
+    @property
+    def painted_total(self) -> float:
+        """Share of the shot that the paintings there are carry together."""
+        return float(self.painted_carried.mean()) / 255.0
 
-    index: int
-    """The frame to paint."""
-    first: int
-    """The neighborhood: frames it reaches at half strength or better that lack at least half as much as it does."""
-    last: int
-    """The last of them."""
-    uncarried: float
-    """Share of these frames that rides on no painting, 0..1."""
-    gain: float
-    """Share of the whole shot that the painting would add, 0..1."""
+    @property
+    def lacking(self) -> Neighborhood | None:
+        """Where the first chosen frame would help; None where none is chosen."""
+        if not self.chosen:
+            return None
+        first = last = best = self.frames.index(self.chosen[0].frame)
+        missing = [1.0 - share for share in self.painted_curve]
+        reach = self.chosen[0].curve
+        inside = [reach[i] >= 0.5 and missing[i] >= 0.5 * missing[best] for i in range(len(missing))]
+        while first > 0 and inside[first - 1]:
+            first -= 1
+        while last + 1 < len(inside) and inside[last + 1]:
+            last += 1
+        uncarried = sum(missing[first : last + 1]) / (last + 1 - first)
+        return Neighborhood(self.frames[first], self.frames[last], uncarried)
 
 
 def suggest(
@@ -127,6 +151,7 @@ def suggest(
     *,
     count: int = 3,
     painted: Mapping[int, Bytes | None] | None = None,
+    coverage: Mapping[int, Floats | None] | None = None,
     least_gain: float = LEAST_GAIN,
     tick: Tick | None = None,
 ) -> Plan:
@@ -137,28 +162,40 @@ def suggest(
         luma: for each an (h, w) uint8 plate, display codes, all of one size; 320 wide is enough.
         count: how many frames to choose at most; fewer where the next would add less than ``least_gain``.
         painted: frames with a painting; each with its maps, (N, h', w') uint8 of any size, or None to estimate them.
+            One with maps may lie outside the shot.
+        coverage: of painted frames whose maps are estimated, (h', w') in 0..1 of any size; None or nothing for frames
+            that are painted wholly.
         least_gain: share of the shot; the first frame of a shot without paintings is chosen whatever it adds.
         tick: called with the fraction that is done, 0..1; may raise to stop.
 
     Raises:
-        InputError: no frames, plates of several sizes, a painted frame outside the shot, or a count below 1.
+        InputError: no frames, plates of several sizes, a painted frame outside the shot without maps, or a
+            count below 1.
     """
     numbers, known = tuple(frames), dict(painted or {})
     _check(numbers, luma, known, count)
     tick = tick or _no_tick
     with one_thread():
-        return _suggest(numbers, luma, known, count, least_gain, tick)
+        return _suggest(numbers, luma, known, dict(coverage or {}), count, least_gain, tick)
 
 
 def sidecar_maps(
-    work: Path, key_frame: int, frames: Sequence[int], size: tuple[int, int], width_px: int = _MAP_WIDTH_PX
+    work: Path | None,
+    key_frame: int,
+    frames: Sequence[int],
+    size: tuple[int, int],
+    width_px: int = _MAP_WIDTH_PX,
+    coverage: Floats | None = None,
 ) -> Bytes | None:
     """A keyframe's confidence from its STMap sidecars, (N, h', w') uint8; None unless every frame has one.
 
+    What points at an unpainted place of the keyframe carries nothing.
+
     Args:
-        work: the work folder.
+        work: the work folder; None where there is none.
         size: height and width of the plate in pixels.
         width_px: of the maps, at most.
+        coverage: (H, W) in 0..1, how far the keyframe is painted; None for wholly.
 
     Raises:
         ImageError: a sidecar is damaged or of another size than the plate.
@@ -171,43 +208,8 @@ def sidecar_maps(
     for index, (frame, paths) in enumerate(zip(frames, found, strict=True)):
         planes = read_sidecars(paths, *size, frame=frame, tracked=True)
         if planes is not None:
-            maps[index] = _as_map(planes[..., 2], height, width)
+            maps[index] = _as_map(painted_confidence(planes, [coverage])[..., 0], height, width)
     return maps
-
-
-def next_painting(
-    uncarried: Sequence[float], retention: Sequence[float], taken: Collection[int] = ()
-) -> Neighborhood | None:
-    """Where one more painting would carry most of what no painting carries; None where every frame is taken.
-
-    A painting of one frame reaches another as far as the steps between them keep the picture (the product of their
-    retentions); what it would carry there is that frame's uncarried share times that.
-
-    Args:
-        uncarried: share of each frame that rides on no painting, 0..1.
-        retention: share of the picture that is still there after the step that follows each frame, 0..1; one fewer
-            than frames. Under ``0.3`` the step is a cut.
-        taken: indexes of frames that are painted already.
-    """
-    missing = np.asarray(uncarried, np.float64)
-    kept = np.asarray([share if share >= _CUT else 0.0 for share in retention], np.float64)
-    best, most, reach = -1, -1.0, np.zeros_like(missing)
-    # Equals go to the frame that itself lacks most.
-    for index in sorted(set(range(len(missing))) - set(taken), key=lambda index: (-missing[index], index)):
-        after, before = np.cumprod(kept[index:]), np.cumprod(kept[:index][::-1])[::-1]
-        weights = np.concatenate([before, [1.0], after])
-        gain = float((missing * weights).sum())
-        if gain > most + 1e-9:
-            best, most, reach = index, gain, weights
-    if best < 0:
-        return None
-    inside = (reach >= 0.5) & (missing >= 0.5 * missing[best])
-    first = last = best
-    while first > 0 and inside[first - 1]:
-        first -= 1
-    while last + 1 < len(inside) and inside[last + 1]:
-        last += 1
-    return Neighborhood(best, first, last, float(missing[first : last + 1].mean()), most / len(missing))
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +231,7 @@ def _suggest(
     frames: tuple[int, ...],
     luma: Sequence[Bytes],
     painted: dict[int, Bytes | None],
+    coverage: dict[int, Floats | None],
     count: int,
     least_gain: float,
     tick: Tick,
@@ -239,52 +242,53 @@ def _suggest(
     height, width = _map_size(small[0].shape, len(frames), spacing)
     estimated = [frame for frame, maps in painted.items() if maps is None]
     grid = [index for index in range(spacing // 2, len(frames), spacing) if frames[index] not in painted]
-    with _Crew() as crew:
-        steps = crew.map(
+    with _ThreadPool() as pool:
+        steps = pool.map(
             lambda index: _step(small[index], small[index + 1]), range(len(small) - 1), lambda f: tick(0.3 * f)
         )
 
         def carry(index: int) -> Bytes:
-            return _carry(small, steps, index, height, width)
+            return _carry(small, steps, index, height, width, coverage.get(frames[index]))
 
         wanted = [place[frame] for frame in estimated] + grid
         share = 0.5 if spacing > 1 else 0.7
-        maps = dict(zip(wanted, crew.map(carry, wanted, lambda f: tick(0.3 + share * f)), strict=True))
+        maps = dict(zip(wanted, pool.map(carry, wanted, lambda f: tick(0.3 + share * f)), strict=True))
         have = {
-            place[frame]: _resized(given, height, width) if given is not None else maps.pop(place[frame])
+            frame: _resized(given, height, width) if given is not None else maps.pop(place[frame])
             for frame, given in painted.items()
         }
+        taken = {place[frame] for frame in have if frame in place}
         base = _union(have.values(), (len(frames), height, width))
         order = _greedy(base, maps, count, least_gain, forced=not painted)
         if spacing > 1:
-            order = _refine(base, maps, order, spacing, len(frames), have, lambda new: crew.map(carry, new, _no_tick))
+            order = _refine(base, maps, order, spacing, len(frames), taken, lambda new: pool.map(carry, new, _no_tick))
         tick(1.0)
     carried, suggestions = np.zeros_like(base), []
-    for index in (*have, *order):
-        own = have[index] if index in have else maps[index]
+    for frame, own in [*have.items(), *((frames[index], maps[index]) for index in order)]:
         before = carried.mean()
         np.maximum(carried, own, out=carried)
         suggestions.append(
             Suggestion(
-                frames[index],
+                frame,
                 float(own.mean()) / 255.0,
                 float(carried.mean() - before) / 255.0,
                 float(carried.mean()) / 255.0,
-                tuple(float(value) for value in own.mean(axis=(1, 2)) / 255.0),
+                _shares(own),
             )
         )
     left = max((_gain(carried, own) for index, own in maps.items() if index not in order), default=0.0)
-    return Plan(frames, tuple(suggestions[: len(have)]), tuple(suggestions[len(have) :]), left, carried)
+    return Plan(frames, tuple(suggestions[: len(have)]), tuple(suggestions[len(have) :]), left, carried, base)
 
 
 def _greedy(base: Bytes, maps: Mapping[int, Bytes], count: int, least_gain: float, *, forced: bool) -> list[int]:
     """Indexes of the frames to choose, the most useful first."""
     carried, order = base.copy(), list[int]()
-    # Equals go to the frame nearest the middle of the shot.
     middle = (len(base) - 1) / 2
-    indexes = sorted(maps, key=lambda index: (abs(index - middle), index))
     while len(order) < min(count, len(maps)):
         best, most = -1, -1.0
+        # Equals go to the frame that itself lacks most, then to the one nearest the middle of the shot.
+        lacking = [-share for share in _shares(255 - carried)]
+        indexes = sorted(maps, key=lambda index: (lacking[index], abs(index - middle), index))
         for index in indexes:
             gain = _gain(carried, maps[index]) if index not in order else -1.0
             if gain > most + _TIE:
@@ -302,7 +306,7 @@ def _refine(
     order: list[int],
     spacing: int,
     frames: int,
-    taken: Mapping[int, Bytes],
+    taken: set[int],
     carry: Callable[[Sequence[int]], list[Bytes]],
 ) -> list[int]:
     """Moves each chosen frame to the best place between its neighbors on the grid, the others staying."""
@@ -337,10 +341,25 @@ def _step(earlier: Bytes, later: Bytes) -> _Step:
     )
 
 
-def _carry(luma: Sequence[Bytes], steps: Sequence[_Step], key: int, height: int, width: int) -> Bytes:
-    """(N, height, width) uint8: how far a painting of frame ``key`` carries each pixel of each frame."""
+def _carry(
+    luma: Sequence[Bytes],
+    steps: Sequence[_Step],
+    key: int,
+    height: int,
+    width: int,
+    coverage: Floats | None = None,
+) -> Bytes:
+    """(N, height, width) uint8: how far a painting of frame ``key`` carries each pixel of each frame.
+
+    Args:
+        coverage: (h', w') in 0..1 of any size, how far it is painted; None for wholly.
+    """
     maps = np.zeros((len(luma), height, width), np.uint8)
     maps[key] = 255
+    if coverage is not None:
+        maps[key] = _as_map(coverage, height, width)
+        size = (luma[key].shape[1], luma[key].shape[0])
+        coverage = np.asarray(cv2.resize(coverage, size, interpolation=cv2.INTER_AREA), np.float32)
     for direction in (1, -1):
         to_key = np.zeros((*luma[key].shape, 2), np.float32)
         chain = np.ones(luma[key].shape, np.float32)
@@ -355,7 +374,8 @@ def _carry(luma: Sequence[Bytes], steps: Sequence[_Step], key: int, height: int,
             chain = pull(chain, flow, border=cv2.BORDER_CONSTANT) * trust * (1.0 - _DECAY * moved)
             to_key = compose(flow, to_key)
             alike = _agreement(pull(luma[key], to_key), luma[index], chain)
-            maps[index] = _as_map(chain * alike, height, width)
+            painted = 1.0 if coverage is None else pull(coverage, to_key, border=cv2.BORDER_CONSTANT)
+            maps[index] = _as_map(chain * alike * painted, height, width)
             if not maps[index].any():
                 break
             index += direction
@@ -389,6 +409,11 @@ def _union(maps: Iterable[Bytes], shape: tuple[int, ...]) -> Bytes:
     for own in maps:
         np.maximum(carried, own, out=carried)
     return carried
+
+
+def _shares(maps: Bytes) -> tuple[float, ...]:
+    """Share of each frame that its map carries, 0..1."""
+    return tuple(float(share) for share in maps.mean(axis=(1, 2)) / 255.0)
 
 
 def _coded(share: Floats) -> Bytes:
@@ -435,8 +460,8 @@ def _check(frames: tuple[int, ...], luma: Sequence[Bytes], painted: Mapping[int,
             sizes = " and ".join(f"{one.shape[1]}x{one.shape[0]}" for one in (luma[0], plate))
             remedy = "give frames of one size"
             raise InputError(f"the plate changes its size: {sizes} when reduced", frame=frame, remedy=remedy)
-    for frame in painted:
-        if frame not in frames:
+    for frame, maps in painted.items():
+        if maps is None and frame not in frames:
             raise InputError(f"keyframe {frame} is outside the shot", remedy="include it in the frame range")
     if count < 1:
         raise InputError(f"{count} frames to paint is too few", remedy="ask for 1 or more")
@@ -446,10 +471,10 @@ def _no_tick(fraction: float) -> None:
     """Nobody watches."""
 
 
-class _Crew:
+class _ThreadPool:
     """Threads that work on independent items; results keep the items' order."""
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _ThreadPool:
         self._pool = ThreadPoolExecutor(cpu_count(), thread_name_prefix="coverage")
         return self
 

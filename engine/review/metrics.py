@@ -1,4 +1,4 @@
-"""How far a picture is from the right one, and a sequence from the right sequence; numpy and OpenCV alone.
+"""Metrics: how far a picture is from the right one, and a sequence from the right sequence; numpy and OpenCV alone.
 
 All pictures are float32 (H, W, 3), display-referred sRGB, 0..1; all results are Python floats.
 """

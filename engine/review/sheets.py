@@ -1,4 +1,4 @@
-"""Pictures for people: contact sheets and before-and-after strips, 8-bit sRGB."""
+"""Sheets for people: contact sheets and before-and-after strips, 8-bit sRGB."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import OpenImageIO as oiio
 
 from engine import images
+from engine.base.arrays import Bytes
 from engine.base.errors import ImageError, InputError
 
 __all__ = ["Cell", "Row", "before_after", "compose", "contact_sheet"]
 
-Pixels8 = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 _BACKGROUND: Color = (26, 26, 28)
@@ -30,7 +29,7 @@ _SUPERSAMPLE = 2
 class Cell:
     """One picture of a sheet."""
 
-    rgb: Pixels8  # (H, W, 3) uint8 sRGB
+    rgb: Bytes  # (H, W, 3) uint8 sRGB
     caption: str = ""  # under the picture, at its left: a frame number, say
     note: str = ""  # under the picture, at its right: a measurement, say
     marked: bool = False  # stands out: a keyframe
@@ -59,9 +58,9 @@ def contact_sheet(
 
 
 def before_after(
-    plate: Pixels8,
-    painting: Pixels8,
-    result: Pixels8,
+    plate: Bytes,
+    painting: Bytes,
+    result: Bytes,
     path: Path | str,
     *,
     captions: tuple[str, str, str] = ("Plate", "Painted keyframe", "Result"),
@@ -75,7 +74,7 @@ def before_after(
     contact_sheet([Row("", cells)], path, title=title, footer=footer, cell_width_px=cell_width_px)
 
 
-def compose(rows: Sequence[Row], *, title: str = "", footer: str = "", cell_width_px: int = 400) -> Pixels8:
+def compose(rows: Sequence[Row], *, title: str = "", footer: str = "", cell_width_px: int = 400) -> Bytes:
     """A sheet of all rows, (H, W, 3) uint8.
 
     Every picture is scaled to one width. Rows may differ in length and pictures in height; they line up at the top.
@@ -95,7 +94,7 @@ def compose(rows: Sequence[Row], *, title: str = "", footer: str = "", cell_widt
     width = 2 * margin + columns * cell_width_px + (columns - 1) * gutter
     y = margin
     placed: list[tuple[int, int, str, int, Color]] = []  # x, baseline, text, size, color
-    blocks: list[tuple[int, int, Pixels8, bool]] = []  # x, y, picture, marked
+    blocks: list[tuple[int, int, Bytes, bool]] = []  # x, y, picture, marked
     if title:
         placed.append((margin, y + round(large * 0.8), title, large, _BRIGHT))
         y += round(large * 1.75)
@@ -131,7 +130,7 @@ def compose(rows: Sequence[Row], *, title: str = "", footer: str = "", cell_widt
     return sheet
 
 
-def _fitted(cell: Cell, width_px: int) -> Pixels8:
+def _fitted(cell: Cell, width_px: int) -> Bytes:
     rgb = cell.rgb
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
         raise ImageError(f"a sheet holds (H, W, 3) uint8 pictures, not {rgb.shape} {rgb.dtype}")
@@ -148,7 +147,7 @@ def _text_width(words: str, size_px: int) -> int:
     return -(-int(area.xend) // _SUPERSAMPLE) if area.defined else 0
 
 
-def _write_text(sheet: Pixels8, x: int, baseline: int, words: str, size_px: int, color: Color) -> None:
+def _write_text(sheet: Bytes, x: int, baseline: int, words: str, size_px: int, color: Color) -> None:
     """Draws words in OIIO's built-in face, at double size so that small letters keep their weight."""
     left, top = max(0, x - 2), max(0, baseline - 2 * size_px)
     right = min(sheet.shape[1], x + _text_width(words, size_px) + 4)

@@ -1,4 +1,4 @@
-"""How steady rendered frames are: the change from one frame to the next that the plate's motion does not explain."""
+"""Steadiness of rendered frames: the change from one to the next that the plate's motion does not explain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from engine.motion.flow import estimate, pull, reliability
 
 __all__ = ["Step", "TemporalError", "plate_step", "temporal_error"]
 
-Pixels8 = npt.NDArray[np.uint8]
 
 _LEAST_TRUST = 0.05
 """A step whose flow is reliable over less than this share says nothing: a cut, or a blank frame."""
@@ -46,7 +45,7 @@ class TemporalError:
     """(h, w), display codes, seen from the earlier frame; 0 where the flow is not reliable."""
 
 
-def plate_step(here: Pixels8, after: Pixels8) -> Step:
+def plate_step(here: Bytes, after: Bytes) -> Step:
     """Motion between two plates, (h, w, 3) uint8 display codes of one size.
 
     Raises:
@@ -58,7 +57,7 @@ def plate_step(here: Pixels8, after: Pixels8) -> Step:
     return Step(flow, reliability(flow, back))
 
 
-def temporal_error(here: Pixels8, after: Pixels8, step: Step) -> TemporalError | None:
+def temporal_error(here: Bytes, after: Bytes, step: Step) -> TemporalError | None:
     """mean ``|after pulled along the flow - here|`` where the flow is reliable; None where it hardly is anywhere.
 
     Of the plate itself this is what grain, light and interpolation leave: the base line to compare a result with.
@@ -79,11 +78,11 @@ def temporal_error(here: Pixels8, after: Pixels8, step: Step) -> TemporalError |
     return TemporalError(float(difference.sum() / step.trust.sum()), difference)
 
 
-def _luma(rgb: Pixels8) -> Bytes:
+def _luma(rgb: Bytes) -> Bytes:
     return np.asarray(rgb.astype(np.float32) @ _LUMA + 0.5, np.uint8)
 
 
-def _check(here: Pixels8, after: Pixels8) -> None:
+def _check(here: Bytes, after: Bytes) -> None:
     if here.shape != after.shape:
         raise ImageError(f"the frame is {_size(here)} and the next one {_size(after)}", remedy="render at one size")
 

@@ -28,23 +28,22 @@ import dataclasses
 import difflib
 import math
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
-from engine.base.choices import DENOISE_MODES, GUIDE_KINDS
-from engine.base.errors import InputError, OutputError
+from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS, UNPAINTED_MODES
+from engine.base.compression import read_compression
+from engine.base.errors import ImageError, InputError, OutputError
+from engine.base.foreign_toml import read_toml
 from engine.base.frames import FrameRange, SequencePath
+from engine.images import movies
+from engine.shot.keyframes import Keyframe
 
 __all__ = ["Keyframe", "Plate", "Shot"]
-
-_OPTION = re.compile(r",(matte|colorspace)=")
-KEYFRAME_SYNTAX = 'write a keyframe like "1001=p1001.png" or "1001=p1001.png,matte=m1001.png"'
 
 
 @dataclass(frozen=True)
@@ -56,44 +55,33 @@ class Plate:
     colorspace: str | None = None
     """OCIO name; None for what each file and the OCIO config say."""
 
-
-@dataclass(frozen=True)
-class Keyframe:
-    """A frame number that has a painting."""
-
-    frame: int
-    painting: Path
-    """The exemplar, of the plate's size."""
-    matte: Path | None = None
-    """Float coverage: where the painting counts. None for everywhere."""
-    colorspace: str | None = None
-    """Of the painting; None for what the file and the OCIO config say."""
-
     @classmethod
-    def parse(cls, text: str) -> Keyframe:
-        """Parse ``FRAME=PAINTING[,matte=PATH][,colorspace=NAME]``; paths may hold commas and equals signs.
+    def of(
+        cls,
+        path: SequencePath | str | Path,
+        frames: FrameRange | str | int | Iterable[int] | None = None,
+        colorspace: str | None = None,
+    ) -> Plate:
+        """A plate from a pattern and a range as people write them.
+
+        Args:
+            path: a pattern such as ``plate.%04d.exr``, or a movie.
+            frames: such as ``"1001-1100"``, a frame number, or several; None for every frame on disk or in the movie.
+            colorspace: OCIO name; None for what each file and the OCIO config say.
 
         Raises:
-            InputError: no frame number, no painting, or an option given twice or empty.
+            InputError: no frame number in the pattern, or no frame range.
+            ImageError: ``frames`` is None, and nothing is on disk.
         """
-        number, equals, rest = text.partition("=")
-        try:
-            frame = int(number)
-        except ValueError:
-            equals = ""
-            frame = 0
-        words = _OPTION.split(rest)
-        unknown = re.search(r",(\w+)=", words[0])
-        if unknown is not None and not Path(words[0]).exists():
-            close = difflib.get_close_matches(unknown[1], ("matte", "colorspace"), n=1, cutoff=0.5)
-            if close:
-                raise InputError(f'"{text}" has no option "{unknown[1]}"', remedy=f"did you mean {close[0]}=?")
-        painting, names, values = words[0].strip(), words[1::2], words[2::2]
-        options = {name: value.strip() for name, value in zip(names, values, strict=True)}
-        if not equals or not painting or len(options) < len(names) or not all(options.values()):
-            raise InputError(f'"{text}" is not a keyframe', remedy=KEYFRAME_SYNTAX)
-        matte = options.get("matte")
-        return cls(frame, Path(painting), None if matte is None else Path(matte), options.get("colorspace"))
+        pattern = SequencePath.of(path)
+        if frames is not None:
+            return cls(pattern, FrameRange.of(frames), colorspace)
+        if pattern.is_movie:
+            return cls(pattern, FrameRange.of(range(movies.frame_count(pattern.path(0)))), colorspace)
+        found = pattern.existing()
+        if found is None:
+            raise ImageError("no frame of the plate is on disk", path=pattern.text, remedy="check the path")
+        return cls(pattern, found, colorspace)
 
 
 @dataclass(frozen=True)
@@ -102,8 +90,8 @@ class Shot:
 
     Raises:
         InputError: a keyframe outside the range or given twice, both a budget and steps, a number that is not finite
-            or too small, an unknown kind of denoising or guide, or an output that would overwrite the plate or a
-            painting.
+            or too small, a word that is none of its choices, an unknown compression, or an output that would overwrite
+            the plate or a painting.
     """
 
     plate: Plate
@@ -131,8 +119,15 @@ class Shot:
     """Largest side of a tile in pixels; 0 for the whole frame."""
     workers: int = 1
     """Processes that render side by side."""
+    unpainted: str | None = None
+    """What becomes of what is not painted, one of ``UNPAINTED_MODES``; None keeps the plate where a painting has an
+    alpha, and translates where only a matte limits it."""
     out_colorspace: str | None = None
     """OCIO name; None for the plate's or the working one, as the output's format asks."""
+    depth: str | None = None
+    """Of the frames, one of ``FLOAT_DEPTHS``; None for the format's own."""
+    compression: str | None = None
+    """Of EXR frames, as :func:`engine.base.compression.read_compression` has it; None for ZIP."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keyframes", tuple(sorted(self.keyframes, key=lambda k: k.frame)))
@@ -151,10 +146,17 @@ class Shot:
             value = getattr(self, name)
             if value is not None and not least <= value < math.inf:
                 raise InputError(f"{name} is {value}, a finite number of at least {least} is needed")
-        for name, known in (("denoise", DENOISE_MODES), ("guides", GUIDE_KINDS)):
+        for name, known in (
+            ("denoise", DENOISE_MODES),
+            ("guides", GUIDE_KINDS),
+            ("depth", FLOAT_DEPTHS),
+            ("unpainted", UNPAINTED_MODES),
+        ):
             word = getattr(self, name)
             if word is not None and word not in known:
                 raise InputError(f"{name} is {word!r}", remedy=f"use {', '.join(known)}")
+        if self.compression is not None:
+            object.__setattr__(self, "compression", read_compression(self.compression))
         if self.out is not None:
             refuse_overwriting(self.out, self.plate, self.keyframes)
 
@@ -167,11 +169,11 @@ class Shot:
         """
         path = Path(path)
         try:
-            data = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+            data = read_toml(path)
         except OSError as error:
             why = f"cannot read the shot: {error.strerror or error}"
             raise InputError(why, path=path, remedy="give a shot.toml, or options instead") from error
-        except (TOMLKitError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise InputError(f"the shot file is not TOML: {error}", path=path) from error
         try:
             return _from_data(data, path.parent)
@@ -250,9 +252,12 @@ _SHOT_KEYS = {
     "stmaps": bool,
     "denoise": str,
     "guides": (str, bool),
+    "unpainted": str,
     "tile": int,
     "workers": int,
     "out_colorspace": str,
+    "depth": str,
+    "compression": str,
 }
 
 
@@ -294,13 +299,22 @@ def _check_keys(data: Mapping[str, Any], known: Mapping[str, Any], where: str, n
         if key not in known:
             close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
             hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
-            raise InputError(f'{where} has no setting "{key}"', remedy=hint)
+            raise InputError(f'{where} has no setting "{key[:100]}"', remedy=hint)
         kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise InputError(f'"{key}" of {where} is {value!r}, which is of the wrong kind')
+            raise InputError(f'"{key}" of {where} is {_shown(value)}, which is of the wrong kind')
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise InputError(f'"{key}" of {where} is a number beyond 64 bits')
+        if isinstance(value, str) and "\0" in value:
+            raise InputError(f'"{key}" of {where} has a zero character', remedy="write another name")
     for key in needed:
         if key not in data:
             raise InputError(f'{where} lacks "{key}"')
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _rooted(text: str, root: Path) -> SequencePath:

@@ -10,55 +10,19 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+
+import numpy as np
 
 from engine import images
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError
 from engine.base.frames import SequencePath
-from engine.images import movies
-from engine.images.files import Image
 from engine.images.header import Header, Window, place
 
-__all__ = ["PlateFrame", "read_frame", "window_of"]
+__all__ = ["has_windows", "place_by_windows", "window_of"]
 
 _KNOWN_PLATES = 64
 _THREADS = 8
-
-
-@dataclass(frozen=True, eq=False)
-class PlateFrame:
-    """One frame of a plate and the area that it is worked on."""
-
-    image: Image
-    """As its file has it: the data window."""
-    window: Window
-    """In the coordinates of the file's windows."""
-
-    @cached_property
-    def rgb(self) -> Floats:
-        """(H, W, 3) of the window, in the file's colorspace; 0 where the file has no pixels."""
-        return self.placed(self.image.rgb)
-
-    def placed(self, pixels: Floats) -> Floats:
-        """(H, W) or (H, W, C) of the file's data window as the window; 0 where the file has no pixels."""
-        return place(pixels, self.image.header.data, self.window)
-
-    def own(self, pixels: Floats) -> Floats:
-        """The part of the window's pixels that the file's data window is."""
-        return place(pixels, self.window, self.image.header.data)
-
-
-def read_frame(plate: SequencePath, frame: int) -> PlateFrame:
-    """Decodes one frame of a plate, of images or a movie. Safe to call from several threads.
-
-    Raises:
-        ImageError: missing or damaged.
-    """
-    path = plate.path(frame)
-    image = movies.read_frame(path, frame, frame=frame) if plate.is_movie else images.read(path, frame=frame)
-    return PlateFrame(image, window_of(plate, image.header))
 
 
 _lock = threading.Lock()
@@ -83,6 +47,20 @@ def window_of(plate: SequencePath, header: Header) -> Window:
             while len(_known) > _KNOWN_PLATES:
                 _known.popitem(last=False)
     return boxes[0] if len(boxes) == 1 else _union((header.display, *boxes))
+
+
+def has_windows(own: Header, plate: Header) -> bool:
+    """Whether a painting or matte says itself where on the plate's format it lies."""
+    return own.data != own.display and own.display[2:] == plate.display[2:]
+
+
+def place_by_windows(pixels: Floats, own: Header, plate: Header) -> tuple[Floats, Mask]:
+    """Pixels (H, W) or (H, W, C) of a painting's or matte's data window as the plate's, and where they cover it."""
+    left = own.data[0] - own.display[0] + plate.display[0]
+    top = own.data[1] - own.display[1] + plate.display[1]
+    box = (left, top, own.width, own.height)
+    covered = place(np.ones(pixels.shape[:2], np.float32), box, plate.data) > 0
+    return place(pixels, box, plate.data), covered
 
 
 def _boxes(plate: SequencePath, display: Window) -> list[Window]:

@@ -18,13 +18,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from engine.base.errors import InputError
+from engine.base.foreign_json import parse_json
 from engine.base.temporaries import output_error, replacing
+from engine.training.job.job import CHECKPOINT
 from engine.training.recipes import Recipe
 
-__all__ = ["FORMAT", "load_checkpoint", "save_checkpoint"]
+__all__ = ["FORMAT", "damaged", "load_checkpoint", "save_checkpoint"]
 
 FORMAT = 1
-NAME = "checkpoint.safetensors"
+NAME = CHECKPOINT.name
+MAX_HEADER_BYTES = 2**27
 REMEDY = "run again without --resume to start afresh"
 
 
@@ -80,19 +83,19 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[st
         return None
     try:
         with safe_open(path, "pt") as file:
-            state: dict[str, Any] = json.loads((file.metadata() or {})["paintover"])
+            state: dict[str, Any] = parse_json((file.metadata() or {})["paintover"], MAX_HEADER_BYTES)
             tensors = {key: file.get_tensor(key) for key in file.keys()}
         if not isinstance(state, dict):
             raise ValueError("its header is no object")
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"the checkpoint is damaged: {error}", path=path, remedy=REMEDY) from error
+    except (SafetensorError, OSError, ValueError, KeyError, MemoryError, OverflowError, TypeError) as error:
+        raise damaged(folder, str(error)) from error
     if state.get("format") != FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}", path=path, remedy=REMEDY)
     if state.get("inputs_sha256") != inputs_sha256:
         why = "the checkpoint was made from other keyframes, recipe or seed, or by another version"
         raise InputError(why, path=path, remedy=REMEDY)
     if state.get("tensors_sha256") != _digest(tensors):
-        raise InputError("the checkpoint is damaged: its tensors have changed", path=path, remedy=REMEDY)
+        raise damaged(folder, "its tensors have changed")
     try:
         for name, module in recipe.modules.items():
             module.load_state_dict({k: tensors[f"{name}/{k}"] for k in module.state_dict()})
@@ -106,10 +109,15 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[st
                     slots.setdefault(int(index), {})[slot] = value
             optimizer.load_state_dict({**document, "state": slots})
         recipe.restore_sampler(state["sampler"])
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"the checkpoint does not fit this recipe: {error}", path=path, remedy=REMEDY) from error
     kept = {key[len(KEPT) :]: value for key, value in tensors.items() if key.startswith(KEPT)}
     return {**state, "kept": kept or None}
+
+
+def damaged(folder: Path, reason: str) -> InputError:
+    """The error for a checkpoint that cannot be used."""
+    return InputError(f"the checkpoint is damaged: {reason[:300]}", path=folder / NAME, remedy=REMEDY)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

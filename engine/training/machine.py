@@ -1,15 +1,14 @@
-"""Where training runs and in which precision."""
+"""Machine that training runs on: its device, threads and precision."""
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import psutil
 import torch
 
 from engine.base.errors import DeviceError
+from engine.base.machine import cpu_count
 
 __all__ = ["Machine"]
 
@@ -29,7 +28,7 @@ class Machine:
         Raises:
             DeviceError: ``cuda:N`` is asked for and not there, or the name is unknown.
         """
-        torch.set_num_threads(threads or _usable_cores())
+        torch.set_num_threads(threads or cpu_count())
         if name == "auto":
             name = "cuda:0" if torch.cuda.is_available() else "cpu"
         if name == "cpu":
@@ -42,7 +41,8 @@ class Machine:
             found = f"torch sees {count} CUDA devices" if count else "torch sees no CUDA device"
             raise DeviceError(f"device {name} is not available: {found}", remedy="use --device auto, or --device cpu")
         device = torch.device("cuda", int(index or 0))
-        torch.backends.cudnn.benchmark = True
+        # What is fastest would be measured anew in every run, and sums come out in another order.
+        torch.backends.cudnn.benchmark = False
         return cls(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
 
     def autocast(self) -> AbstractContextManager[None]:
@@ -54,16 +54,6 @@ class Machine:
         """Wait for the device; for clocks."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-
-def _usable_cores() -> int:
-    """Physical cores that this process may use."""
-    try:
-        allowed = len(os.sched_getaffinity(0))
-    except AttributeError:
-        allowed = os.cpu_count() or 1
-    physical = psutil.cpu_count(logical=False) or allowed
-    return max(1, min(allowed, physical))
 
 
 def _cpu_multiplies_bfloat16() -> bool:

@@ -1,4 +1,7 @@
-"""The preview strip: plate, painting, current result on the keyframe, current result on an unpainted frame."""
+"""The preview strip: plate, painting, current result on the keyframe, current result on an unpainted frame.
+
+Each picture has its name above it, and the results are what a render would give: with the strokes that are carried.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from engine.base.arrays import Floats
 from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
-from engine.training.data.keyframes import Keyframe
+from engine.training.data.keyframes import LoadedKeyframe
 from engine.training.export.look import reference
-from engine.training.model.carry_graph import StoredExemplar
+from engine.training.model.carry import StoredExemplar
 
 __all__ = ["Preview"]
 
@@ -26,6 +29,8 @@ LARGEST = (540, 960)
 STRIP_HEIGHT = 360
 GAP = 8
 BACKGROUND = 0.12
+LABEL_HEIGHT = 22
+_INK = 0.85
 
 
 class Preview:
@@ -34,12 +39,15 @@ class Preview:
     def __init__(
         self,
         path: Path,
-        keyframe: Keyframe,
+        keyframe: LoadedKeyframe,
         probe: Floats,
         config: ColorConfig,
         exemplars: Sequence[StoredExemplar] = (),
         stmap: Floats | None = None,
         guide: Floats | None = None,
+        *,
+        probe_frame: int | None = None,
+        keyframe_stmap: Floats | None = None,
     ) -> None:
         """
         Args:
@@ -47,12 +55,18 @@ class Preview:
             probe: (H, W, 3) scene-linear, an unpainted frame.
             exemplars, stmap: what is carried to the probe, (H, W, 3K); None for nothing.
             guide: (H, W, G), the probe's guide image, for a network that takes one.
+            probe_frame: its number; None where every frame is painted and it is the keyframe again.
+            keyframe_stmap: what is carried to the keyframe, (H, W, 3K); None for nothing.
         """
         self.path = path
+        again = "without carried strokes" if probe_frame is None else f"result on frame {probe_frame}"
+        key = keyframe.frame
+        self._labels = (f"plate, frame {key}", "painting", f"result on keyframe {key}", again)
         self._config = config
         self._showing = Showing.of(keyframe.paint_colorspace, config)
         self._exemplars = exemplars
         self._stmap = None if stmap is None else _center(stmap)
+        self._keyframe_stmap = None if keyframe_stmap is None else _center(keyframe_stmap)
         self._guide = None if guide is None else _center(guide)
         self._keyframe_guide = None if keyframe.guide is None else _center(keyframe.guide)
         self._keyframe_plate = _center(keyframe.plate)
@@ -67,21 +81,32 @@ class Preview:
     def write(self, net: nn.Module) -> None:
         """Refresh the strip on disk, atomically."""
         made = (
-            reference(net, self._keyframe_plate, guide=self._keyframe_guide),
+            reference(net, self._keyframe_plate, self._exemplars, self._keyframe_stmap, self._keyframe_guide),
             reference(net, self._probe, self._exemplars, self._stmap, self._guide),
         )
         results = [self._shown(shaper.decode(result)) for result in made]
         height = min([STRIP_HEIGHT, *[p.shape[0] for p in self._fixed]])
-        gap = np.full((height, GAP, 3), BACKGROUND, np.float32)
+        gap = np.full((LABEL_HEIGHT + height, GAP, 3), BACKGROUND, np.float32)
         columns: list[Floats] = []
-        for picture in [*self._fixed, *results]:
+        for label, picture in zip(self._labels, [*self._fixed, *results], strict=True):
             width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-            columns += [cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), gap]
+            resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+            columns += [np.concatenate([_label(label, width), resized]), gap]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         images.write(self.path, np.concatenate(columns[:-1], axis=1), bit_depth="uint8")
 
     def _shown(self, linear: Floats) -> Floats:
         return self._showing.shown(np.ascontiguousarray(linear), self._config)
+
+
+def _label(text: str, width: int) -> Floats:
+    """(LABEL_HEIGHT, width, 3): a line of text, as large as it fits."""
+    font, line = cv2.FONT_HERSHEY_SIMPLEX, np.zeros((LABEL_HEIGHT, width), np.uint8)
+    full = cv2.getTextSize(text, font, 0.5, 1)[0][0]
+    scale = min(0.5, 0.5 * max(width - 4, 1) / full)
+    cv2.putText(line, text, (2, LABEL_HEIGHT - 7), font, scale, 255, 1, cv2.LINE_AA)
+    ink = BACKGROUND + (_INK - BACKGROUND) * line.astype(np.float32) / 255
+    return np.repeat(ink[..., None], 3, 2)
 
 
 def _center(pixels: Floats) -> Floats:

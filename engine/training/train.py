@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -23,25 +24,28 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 
 from engine.base.errors import Interrupted, PaintoverError
+from engine.base.events import Emit, failed_event, open_events
 from engine.base.frames import FrameRange
 from engine.base.temporaries import clean_temporaries
 from engine.color.config import ColorConfig
 from engine.motion.stmap import find_sidecars, read_sidecars
-from engine.training.checkpoint import load_checkpoint, save_checkpoint
-from engine.training.data.keyframes import Keyframe, load_guide, load_keyframes, load_plate
-from engine.training.events import Emit, open_events
-from engine.training.export.look import write_look
-from engine.training.job.job import RECIPES, Settings, TrainingJob
+from engine.training.checkpoint import damaged, load_checkpoint, save_checkpoint
+from engine.training.clock import FEW_STEPS, Clock
+from engine.training.data.keyframes import LoadedKeyframe, load_guide, load_keyframes, load_plate
+from engine.training.export.look import CHECK_PIXELS, QUICK_CHECK_PIXELS, write_look
+from engine.training.job.job import Settings, TrainingJob
+from engine.training.job.limits import OWN_RECIPE
 from engine.training.job.recipe_settings import REVISION
 from engine.training.machine import Machine
 from engine.training.model.features import load_features
 from engine.training.model.losses import WashoutGuard, texture_energy
 from engine.training.model.texler import DEEP_LAYERS
-from engine.training.preview import Preview
+from engine.training.preview import LARGEST, Preview
 from engine.training.recipes import PaintoverRecipe, Recipe, TexlerRecipe
 
 __all__ = ["Emit", "Trained", "main", "train"]
@@ -51,10 +55,11 @@ log = logging.getLogger(__name__)
 PADDING = 8
 """Keyframes are padded to multiples of this; it serves every recipe."""
 REPORT_EVERY_S = 0.5
-PREVIEW_EVERY_S = 8.0
 CHECKPOINT_EVERY_S = 20.0
-PREVIEW_SHARE = 0.05
-"""Largest share of the time that previews may take."""
+PREVIEWS = ((15.0, 2.0, 0.2), (math.inf, 8.0, 0.05))
+"""Up to so many seconds of training: seconds between previews, and the largest share of the time that they may take."""
+_WRITING_S = 0.5
+"""For checkpoint, look and loading it into onnxruntime."""
 GUARD_FROM = 0.5
 """Share of the run after which fading texture can stop it."""
 GUARD_CHECKS = 12
@@ -97,54 +102,30 @@ class StopFlag:
         self.exit_code = code
 
 
-class Clock:
-    """Elapsed seconds and steps against the budget, across resumed runs."""
-
-    def __init__(self, job: TrainingJob) -> None:
-        self.budget_s, self.steps = job.budget_s, job.steps
-        self.step, self.spent_s = 0, 0.0
-        self._started = time.perf_counter()
-        self._first_step = 0
-
-    def resume(self, step: int, spent_s: float) -> None:
-        self.step = self._first_step = step
-        self.spent_s = spent_s
-
-    @property
-    def elapsed_s(self) -> float:
-        return self.spent_s + time.perf_counter() - self._started
-
-    @property
-    def progress(self) -> float:
-        done = self.step / self.steps if self.steps is not None else self.elapsed_s / (self.budget_s or 1.0)
-        return min(done, 1.0)
-
-    @property
-    def steps_per_s(self) -> float:
-        return (self.step - self._first_step) / max(time.perf_counter() - self._started, 1e-6)
-
-    @property
-    def left_s(self) -> float | None:
-        if self.budget_s is not None:
-            return max(self.budget_s - self.elapsed_s, 0.0)
-        return (self.steps - self.step) / self.steps_per_s if self.steps and self.steps_per_s > 0 else None
-
-
-def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: Settings | None = None) -> Trained:
+def train(
+    job: TrainingJob,
+    emit: Emit,
+    stop: StopFlag | None = None,
+    settings: Settings | None = None,
+    began_s: float | None = None,
+) -> Trained:
     """Train a look and write it.
 
     Args:
         job: what to train from and where to write.
-        emit: receives one dict per event: start, step, preview, checkpoint, note, warning.
+        emit: receives one dict per event, see :mod:`engine.base.events`: phase, progress, note, warning.
         stop: polled every step.
         settings: our recipe's settings, for experiments; else the recipe's own with the job's values.
+        began_s: when the budget began to run, by ``time.perf_counter``; None for now.
 
     Raises:
+        Interrupted: a stop was asked for before the first step; nothing was written.
         InputError, ImageError, ColorError, DeviceError: wrong input; nothing was written.
         ExportError: the look failed its check; the checkpoint remains.
         OutputError: disk full or no permission.
     """
     stop = stop or StopFlag()
+    clock = Clock(job, began_s)
     settings = settings or Settings().with_values(job.settings or {})
     settings = replace(settings, crisp=settings.crisp or job.crisp)
     config = ColorConfig.active(job.ocio)
@@ -154,30 +135,45 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
     torch.use_deterministic_algorithms(True, warn_only=True)
     rng = np.random.default_rng(job.seed)
     recipe = build_recipe(job, settings, keyframes, machine, rng, emit)
-    folder = job.work / "train"
+    folder = job.checkpoint.parent
     inputs_sha256 = digest_inputs(job, settings, keyframes)
     for place in (folder, job.work, job.look.parent):
         clean_temporaries(place)
-    clock = Clock(job)
     state: dict[str, Any] | None = None
     if job.resume:
         state = load_checkpoint(folder, recipe, inputs_sha256)
         if state is None:
-            emit({"event": "note", "message": "no checkpoint to resume from; training starts afresh"})
+            emit({"event": "note", "text": "no checkpoint to resume from; training starts afresh"})
         else:
-            rng.bit_generator.state = state["random"]
-            clock.resume(int(state["step"]), float(state["elapsed_s"]))
-            emit({"event": "note", "message": f"resumed at step {clock.step}, after {clock.spent_s:.0f} s"})
+            try:
+                rng.bit_generator.state = state["random"]
+                clock.resume(int(state["step"]), float(state["elapsed_s"]))
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise damaged(folder, f"{type(error).__name__} in its state") from error
+            emit({"event": "note", "text": f"resumed at step {clock.step}, after {clock.spent_s:.0f} s"})
     probe_frame = unpainted_frame(job)
     probe = keyframes[0].plate if probe_frame is None else load_plate(job, probe_frame, config)[0]
-    emit({"event": "start", "steps": job.steps, "budget_s": job.budget_s, "look": str(job.look)})
-    maps = carried_to(job, keyframes, probe_frame, probe.shape[:2])
-    guide = keyframes[0].guide if probe_frame is None else load_guide(job, probe_frame, probe.shape[:2])
-    run = _Run(job, recipe, machine, keyframes, probe, maps, guide, config, emit, clock, folder, inputs_sha256, rng)
+    emit({"event": "phase", "phase": "train", "steps": job.steps, "budget_s": job.budget_s, "look": str(job.look)})
+    exemplars, first = [k.exemplar for k in keyframes], keyframes[0]
+    preview = Preview(
+        job.work / "preview.png",
+        first,
+        probe,
+        config,
+        exemplars,
+        carried_to(job, keyframes, probe_frame, probe.shape[:2]),
+        first.guide if probe_frame is None else load_guide(job, probe_frame, probe.shape[:2]),
+        probe_frame=probe_frame,
+        keyframe_stmap=carried_to(job, keyframes, first.frame, first.plate.shape[:2]),
+    )
+    run = _Run(job, recipe, machine, keyframes, preview, emit, clock, folder, inputs_sha256, rng)
     if state is not None:
         run.restore(state)
     stopped = run.loop(stop)
     seconds = clock.elapsed_s
+    if stopped == "interrupted" and not run.has_stepped:
+        raise Interrupted("training was stopped before its first step", exit_code=stop.exit_code)
+    emit({"event": "phase", "phase": "export"})
     run.checkpoint()
     card = {
         "name": job.look.stem,
@@ -200,10 +196,12 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
         **{name: value for name, value in (("guide_kind", job.guides), ("denoise", job.denoise)) if value is not None},
     }
     net = run.best_network()
-    exemplars, first = [k.exemplar for k in keyframes], keyframes[0]
-    difference = write_look(job.look, net, exemplars, card, first.plate, first.guide)
-    if stopped != "interrupted":
+    check_px = QUICK_CHECK_PIXELS if stop.exit_code else CHECK_PIXELS
+    difference = write_look(job.look, net, exemplars, card, first.plate, first.guide, check_px=check_px)
+    if job.preview and not stop.exit_code:
         run.refresh_preview(net)
+    if job.budget_s is not None and stopped == "done" and clock.step < FEW_STEPS:
+        emit({"event": "warning", "text": clock.few_steps()})
     loss = run.losses.get("loss", 0.0)
     return Trained(job.look, clock.step, seconds, loss, difference, stopped)
 
@@ -211,7 +209,7 @@ def train(job: TrainingJob, emit: Emit, stop: StopFlag | None = None, settings: 
 def build_recipe(
     job: TrainingJob,
     settings: Settings,
-    keyframes: list[Keyframe],
+    keyframes: list[LoadedKeyframe],
     machine: Machine,
     rng: np.random.Generator,
     emit: Emit,
@@ -219,24 +217,24 @@ def build_recipe(
     """The recipe that a job names, with its keyframes on the device."""
     pairs = [k.pair(machine.device, PADDING) for k in keyframes]
     deep = load_features(job.features, DEEP_LAYERS) if job.features else None
-    if job.recipe == "paintover":
+    if job.recipe == OWN_RECIPE:
         if deep is None:
             note = "trained without deep features: they sharpen fine texture a little; give --features to use a VGG"
-            emit({"event": "note", "message": note})
+            emit({"event": "note", "hint": "features", "text": note})
         elif not settings.deep:
             settings = replace(settings, deep=2.0)
         return PaintoverRecipe(pairs, settings, machine, rng, deep)
     if deep is None:
         lacking = f"{job.recipe} without --features lacks its deep-feature loss and is not the published configuration"
-        emit({"event": "warning", "message": lacking})
+        emit({"event": "warning", "text": lacking})
     return TexlerRecipe(pairs, machine, rng, deep, full_frame=job.recipe.endswith("fullframe"))
 
 
-def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[Keyframe]) -> str:
+def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[LoadedKeyframe]) -> str:
     """SHA-256 over what makes two runs the same training, the length of the run aside."""
     digest = hashlib.sha256()
     facts = {"recipe": job.recipe, "seed": job.seed, "features": job.features, "settings": asdict(settings)}
-    if job.recipe == RECIPES[0]:
+    if job.recipe == OWN_RECIPE:
         facts["network"] = REVISION
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for keyframe in keyframes:
@@ -256,9 +254,9 @@ def unpainted_frame(job: TrainingJob) -> int | None:
 
 
 def carried_to(
-    job: TrainingJob, keyframes: list[Keyframe], frame: int | None, size: tuple[int, ...]
+    job: TrainingJob, keyframes: list[LoadedKeyframe], frame: int | None, size: tuple[int, ...]
 ) -> np.ndarray | None:
-    """The STMaps (H, W, 3K) of an unpainted frame, as rendering would read them; None where there are none."""
+    """The STMaps (H, W, 3K) of a frame, as rendering would read them; None where there are none."""
     if frame is None:
         return None
     sidecars = find_sidecars(job.work, [k.frame for k in keyframes], frame)
@@ -272,11 +270,8 @@ class _Run:
     job: TrainingJob
     recipe: Recipe
     machine: Machine
-    keyframes: list[Keyframe]
-    probe: np.ndarray
-    probe_stmap: np.ndarray | None
-    probe_guide: np.ndarray | None
-    config: ColorConfig
+    keyframes: list[LoadedKeyframe]
+    preview: Preview
     emit: Emit
     clock: Clock
     folder: Path
@@ -285,11 +280,6 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.losses: dict[str, float] = {}
-        exemplars = [k.exemplar for k in self.keyframes]
-        path = self.job.work / "preview.png"
-        self.preview = Preview(
-            path, self.keyframes[0], self.probe, self.config, exemplars, self.probe_stmap, self.probe_guide
-        )
         self.guard = WashoutGuard()
         self.kept: dict[str, Tensor] | None = None
         first = self.keyframes[0].pair(torch.device("cpu"), PADDING)
@@ -297,12 +287,14 @@ class _Run:
         self._next_guard = GUARD_FROM
 
     def loop(self, stop: StopFlag) -> str:
-        now = time.perf_counter()
+        self.clock.begin()
+        now = began = time.perf_counter()
         next_report, next_checkpoint = now, now + CHECKPOINT_EVERY_S
-        next_preview = now + PREVIEW_EVERY_S / 4
+        # From the first step on: a wrong painting is seen before the wait, and its cost foretells the export's.
+        next_preview = now
         losses: Mapping[str, Tensor] = {}
         stopped = "washout" if self.guard.stop else "done"
-        while self.clock.progress < 1.0 and stopped == "done":
+        while not self.clock.is_over and stopped == "done":
             if stop.exit_code:
                 stopped = "interrupted"
                 break
@@ -312,9 +304,13 @@ class _Run:
             if now >= next_report:
                 self._report(losses)  # a sync point
                 next_report = now + REPORT_EVERY_S
-            if self.job.preview and now >= next_preview:
+            if self.job.preview and now >= next_preview and not stop.exit_code:
                 cost_s = self.refresh_preview(self.recipe.result())
-                next_preview = time.perf_counter() + max(PREVIEW_EVERY_S, cost_s / PREVIEW_SHARE)
+                self.clock.reserve_s = self._export_s(cost_s)
+                now = time.perf_counter()
+                next_preview = now + next(
+                    max(every_s, cost_s / share) for until_s, every_s, share in PREVIEWS if now - began < until_s
+                )
             if now >= next_checkpoint:
                 self.checkpoint()
                 next_checkpoint = time.perf_counter() + CHECKPOINT_EVERY_S
@@ -334,23 +330,37 @@ class _Run:
         left_s = clock.left_s
         self.emit(
             {
-                "event": "step",
+                "event": "progress",
+                "fraction": round(clock.progress, 4),
                 "step": clock.step,
                 "steps": self.job.steps,
                 "loss": round(self.losses["loss"], 5),
                 "steps_per_s": round(clock.steps_per_s, 2),
                 "elapsed_s": round(clock.elapsed_s, 2),
                 "left_s": None if left_s is None else round(left_s, 1),
-                "progress": round(clock.progress, 4),
             }
         )
+
+    @property
+    def has_stepped(self) -> bool:
+        """Whether there is anything to export."""
+        return self.clock.step > 0
+
+    def _export_s(self, preview_s: float) -> float:
+        """What export and last preview will take, by what a preview takes: it runs the network over two pictures.
+
+        The export's check runs it over two in torch and over two in onnxruntime.
+        """
+        height, width = self.keyframes[0].plate.shape[:2]
+        shown = min(LARGEST[0], height) * min(LARGEST[1], width)
+        return preview_s * (1 + 2 * min(CHECK_PIXELS, height * width) / shown) + _WRITING_S
 
     def refresh_preview(self, net: nn.Module) -> float:
         """Write the preview strip; returns its cost in seconds."""
         began = time.perf_counter()
         net.eval()
         self.preview.write(net)
-        self.emit({"event": "preview", "path": str(self.preview.path)})
+        self._tell(preview=str(self.preview.path))
         return time.perf_counter() - began
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -372,7 +382,10 @@ class _Run:
             "next_guard": self._next_guard,
         }
         path = save_checkpoint(self.folder, self.recipe, state, self.kept if self.guard.faded else None)
-        self.emit({"event": "checkpoint", "path": str(path)})
+        self._tell(checkpoint=str(path))
+
+    def _tell(self, **facts: str) -> None:
+        self.emit({"event": "progress", "fraction": round(self.clock.progress, 4), **facts})
 
     def _texture_faded(self) -> bool:
         """Look at the texture on an unpainted frame; remember the weights while it lasts."""
@@ -384,7 +397,7 @@ class _Run:
             self.kept = {k: v.detach().clone() for k, v in net.state_dict().items()}
         if self.guard.stop:
             note = "stopped early: the texture began to wash out; the best look is kept"
-            self.emit({"event": "note", "message": note})
+            self.emit({"event": "note", "text": note})
             return True
         return False
 
@@ -404,11 +417,13 @@ def main(arguments: list[str] | None = None) -> int:
     emit = open_events()
     stop = StopFlag()
     stop.install()
+    # Loading torch is a part of what a person waits for.
+    began_s = time.perf_counter() - max(0.0, time.time() - psutil.Process().create_time())
     try:
-        done = train(TrainingJob.load(options.job), emit, stop)
+        done = train(TrainingJob.load(options.job), emit, stop, began_s=began_s)
         emit(
             {
-                "event": "done",
+                "event": "finished",
                 "look": str(done.look),
                 "steps": done.steps,
                 "seconds": round(done.seconds, 2),
@@ -422,21 +437,25 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         return error.exit_code
     except PaintoverError as error:
-        return _fail(emit, str(error), error.exit_code)
+        return _fail(emit, error)
     except (RuntimeError, MemoryError) as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
             message = f"out of memory on {TrainingJob.load(options.job).device}; use --device cpu or a smaller plate"
-        return _fail(emit, message, 1)
+        return _fail(emit, PaintoverError(message))
     return 0
 
 
-def _fail(emit: Emit, message: str, exit_code: int) -> int:
+def _fail(emit: Emit, error: PaintoverError) -> int:
     if os.environ.get("PAINTOVER_DEBUG") == "1":
         traceback.print_exc(file=sys.stderr)
-    emit({"event": "error", "message": message, "exit_code": exit_code})
-    return exit_code
+    emit(failed_event(error))
+    return error.exit_code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is on disk, and taking torch down takes seconds on a busy machine.
+    os._exit(code)

@@ -14,7 +14,6 @@ A session without rules writes ``{}``.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from engine.base.errors import InputError
+from engine.base.foreign_json import parse_json
+from engine.base.whole_file import read_text
 
 __all__ = ["ENVIRONMENT", "PathMapping", "PathRule"]
 
@@ -89,7 +90,7 @@ class PathMapping:
         """
         path = Path(path)
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = parse_json(read_text(path))
         except OSError as error:
             why = f"cannot read the path mapping: {error.strerror or error}"
             raise InputError(why, path=path, remedy="check --path-mapping") from error

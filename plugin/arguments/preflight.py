@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import OpenImageIO as oiio
 
+from engine import images
 from engine.base.device import resolve_device
 from engine.base.errors import ImageError, InputError, NoPermissionError, OutputError
 from engine.base.frames import SequencePath
@@ -21,6 +22,7 @@ from engine.base.temporaries import output_error
 from engine.color.config import ColorConfig
 from engine.color.keys import check_exposure
 from engine.images.provenance import FORMATS
+from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate, refuse_overwriting
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "check_keyframes",
     "check_look_output",
     "check_out",
+    "check_painting_sizes",
     "check_paintings_kept",
     "check_plate",
     "check_spaces",
@@ -72,6 +75,30 @@ def check_keyframes(keyframes: Sequence[Keyframe]) -> None:
             if path is not None and not path.is_file():
                 message = f"the {what} of keyframe {keyframe.frame} is missing"
                 raise ImageError(message, frame=keyframe.frame, path=path, remedy="check its path")
+
+
+def check_painting_sizes(plate: Plate, keyframes: Sequence[Keyframe], *, fit: bool) -> None:
+    """Paintings and mattes decode, and are of their plate frame's size: before motion is followed, not after.
+
+    Args:
+        fit: they are to be resampled, and may be of any size.
+
+    Raises:
+        ImageError: one is damaged or of another size; both sizes are named.
+    """
+    for keyframe in keyframes:
+        header = plate_image(plate.path, keyframe.frame).header
+        known = (header.display[2:], header.data[2:])
+        for path, what in ((keyframe.painting, "painting"), (keyframe.matte, "matte")):
+            if path is None:
+                continue
+            found = images.read(path, frame=keyframe.frame, coverage=what == "matte").header
+            if fit or found.data[2:] in known or found.display[2:] in known:
+                continue
+            (width, height), (wanted, high) = found.data[2:], known[0]
+            remedy = f"resize it to {wanted}x{high}, or pass --fit-paintings to have it resampled"
+            message = f"frame {keyframe.frame}: the {what} is {width}x{height}, its plate frame {wanted}x{high}"
+            raise ImageError(message, path=path, remedy=remedy)
 
 
 def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = ()) -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.images import movies
+from engine.images.encoding import check_encoding
 from engine.shot.shot import Keyframe, Plate, Shot
-from plugin.arguments.options import DEFAULT_BUDGET_S, MINIMUM_BUDGET_S, Options
+from engine.training.job.limits import MINIMUM_BUDGET_S
+from plugin.arguments.options import Options
+from plugin.arguments.values import DEFAULT_BUDGET_S
 
 __all__ = [
     "carried_from",
     "denoise_from",
+    "encoding_from",
     "frames_from",
     "guides_from",
     "look_from",
@@ -55,12 +59,15 @@ def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> 
         steps=steps,
         seed=base.seed if options.seed is None else options.seed,
         device=options.device or base.device,
-        stmaps=base.stmaps and not options.no_guides,
+        stmaps=base.stmaps and not options.no_stmaps,
         denoise=denoise_from(options, file),
         guides=guides_from(options, file),
+        unpainted=options.unpainted or base.unpainted,
         tile=base.tile if options.tile is None else options.tile,
         workers=options.workers or base.workers,
         out_colorspace=options.out_colorspace or base.out_colorspace,
+        depth=options.depth or base.depth,
+        compression=options.compression or base.compression,
     )
 
 
@@ -147,7 +154,7 @@ def look_from(options: Options, shot: Shot | None) -> Path:
 
 def sidecars_from(options: Options, shot: Shot | None) -> Path | None:
     """The folder to look for STMap sidecars in; None for the plain translator."""
-    return None if options.no_guides or (shot and not shot.stmaps) else work_from(options, shot)
+    return None if options.no_stmaps or (shot and not shot.stmaps) else work_from(options, shot)
 
 
 def denoise_from(options: Options, shot: Shot | None) -> str | None:
@@ -171,14 +178,22 @@ def carried_from(options: Options, out: SequencePath) -> bool:
     return options.carried
 
 
-def painted_from(options: Options, shot: Shot | None) -> tuple[Keyframe, ...]:
-    """The keyframes of a verb that can do without.
+def encoding_from(options: Options, shot: Shot | None, out: SequencePath) -> tuple[str | None, str | None]:
+    """Depth and compression of rendered frames; None for the format's own.
 
     Raises:
-        InputError: one is not written as a keyframe.
+        InputError: the format of ``out`` has no such depth or compression.
     """
+    depth = options.depth or (shot.depth if shot else None)
+    compression = options.compression or (shot.compression if shot else None)
+    check_encoding(out.text, depth, compression)
+    return depth, compression
+
+
+def painted_from(options: Options, shot: Shot | None) -> tuple[Keyframe, ...]:
+    """The keyframes of a verb that can do without."""
     if options.keyframes:
-        return tuple(Keyframe.parse(text) for text in options.keyframes)
+        return tuple(options.keyframes)
     return shot.keyframes if shot else ()
 
 

@@ -44,6 +44,9 @@ class Shard:
             raise InputError(f'--shard "{text}" is no part of a job', remedy="write 1/8 to 8/8 for eight machines")
         return cls(int(match[1]), int(match[2]))
 
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
     def of(self, items: Sequence[T]) -> tuple[T, ...]:
         """Every ``count``-th item from the ``index``-th on, so that slow passages of a shot are shared."""
         return tuple(items[self.index - 1 :: self.count])

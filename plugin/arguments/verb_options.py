@@ -1,86 +1,202 @@
-"""The options that one verb alone has; those that several share are in :mod:`plugin.arguments.options`."""
+"""The options that one verb alone has; those that several share are in :mod:`plugin.arguments.table`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from engine.base.choices import PAINT_STYLES
+from engine.training.job.limits import MINIMUM_BUDGET_S
+from plugin.arguments import values
+from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
 
-from plugin.arguments.options import MINIMUM_BUDGET_S, NO_STMAPS, NO_STMAPS_HELP, Parser, add_seed, counted
+__all__ = [
+    "ASK",
+    "COUNT",
+    "DISPLAY",
+    "EXPORTED",
+    "EXPORT_TO",
+    "EXPOSURE",
+    "FULL_GRID",
+    "GRID",
+    "HOST",
+    "IDLE",
+    "INSPECTED",
+    "INSTALL_TO",
+    "MEMORY",
+    "PAGE",
+    "REFERENCE",
+    "REFERENCE_COLORSPACE",
+    "REMOVE",
+    "SECONDS_OF_SETTING",
+    "SOCKET",
+    "STYLE",
+    "TUNE_SECONDS",
+    "VIEW",
+]
 
-__all__ = ["add_inspected", "add_paint_style", "add_report", "add_suggestion", "add_tuning", "add_view"]
+TUNE_SECONDS = 30
+"""Training time of each setting that ``tune`` tries, where none is given."""
 
+# paint
 
-def add_paint_style(parser: Parser, styles: Sequence[str]) -> None:
-    """``--style --seed``."""
-    group = parser.add_argument_group("painting")
-    group.add_argument("--style", choices=styles, metavar="NAME", help=f"{', '.join(styles)} (default: {styles[0]})")
-    add_seed(group, "same seed: same painting (default: 0)")
+STYLE = Option(
+    "style",
+    ("--style",),
+    one_of(*PAINT_STYLES),
+    "painting",
+    ", ".join(PAINT_STYLES),
+    metavar="NAME",
+    default=PAINT_STYLES[0],
+)
 
+# key
 
-def add_view(parser: Parser) -> None:
-    """``--display --view --exposure``."""
-    group = parser.add_argument_group("view")
-    group.add_argument("--display", metavar="NAME", help="OCIO display (default: the config's)")
-    group.add_argument("--view", metavar="NAME", help="OCIO view (default: the display's, if it can be inverted)")
-    group.add_argument(
-        "--exposure", type=float, metavar="STOPS", help="brighten for painting, undone on the way back (default: 0)"
-    )
+DISPLAY = Option("display", ("--display",), TEXT, "view", "OCIO display", metavar="NAME", default="the config's")
+VIEW = Option(
+    "view", ("--view",), TEXT, "view", "OCIO view", metavar="NAME", default="the display's, if it can be inverted"
+)
+EXPOSURE = Option(
+    "exposure",
+    ("--exposure",),
+    values.NUMBER,
+    "view",
+    "brighten for painting, undone on the way back",
+    metavar="STOPS",
+    default="0",
+)
 
+# tune
 
-def add_tuning(parser: Parser, seconds: int) -> None:
-    """``--reference --reference-colorspace --seconds --settings --full-grid --features --seed --no-stmaps``."""
-    group = parser.add_argument_group("the search")
-    group.add_argument(
-        "--reference", metavar="P", help="frames to come close to: ref.%%04d.png; those with a painting do not count"
-    )
-    group.add_argument(
-        "--reference-colorspace", metavar="NAME", help="colorspace of the reference (default: guessed as the plate's)"
-    )
-    group.add_argument(
-        "--seconds",
-        type=counted("--seconds", round(MINIMUM_BUDGET_S), f"{seconds} is a good start"),
-        metavar="N",
-        help=f"training time of each setting (default: {seconds})",
-    )
-    group.add_argument(
-        "--settings",
-        dest="grid",
-        metavar="FILE.toml",
-        help="lists named batch, patch, blocks, learning_rate (default: half and twice of each default)",
-    )
-    group.add_argument(
-        "--full-grid", action="store_true", help="every combination (default: one parameter at a time, 9 settings)"
-    )
-    group.add_argument(
-        "--features",
-        metavar="PATH",
-        help="VGG weights, vgg16 or vgg19: for the losses, and to rank by their distance (default: by mean error)",
-    )
-    add_seed(group, "same for every setting (default: 0)")
-    group.add_argument(*NO_STMAPS, action="store_true", dest="no_guides", help=NO_STMAPS_HELP)
+REFERENCE = Option(
+    "reference",
+    ("--reference",),
+    TEXT,
+    "the search",
+    "frames to come close to: ref.%04d.png; those with a painting do not count",
+    metavar="P",
+)
+REFERENCE_COLORSPACE = Option(
+    "reference_colorspace",
+    ("--reference-colorspace",),
+    TEXT,
+    "the search",
+    "colorspace of the reference",
+    metavar="NAME",
+    default="guessed as the plate's",
+)
+SECONDS_OF_SETTING = Option(
+    "seconds",
+    ("--seconds",),
+    values.counted("--seconds", round(MINIMUM_BUDGET_S), f"{TUNE_SECONDS} is a good start"),
+    "the search",
+    "training time of each setting",
+    metavar="N",
+    default=str(TUNE_SECONDS),
+)
+GRID = Option(
+    "grid",
+    ("--settings",),
+    TEXT,
+    "the search",
+    "lists named batch, patch, blocks, learning_rate",
+    metavar="FILE.toml",
+    default="half and twice of each default",
+)
+FULL_GRID = Option(
+    "full_grid",
+    ("--full-grid",),
+    SWITCH,
+    "the search",
+    "every combination",
+    default="one parameter at a time, 9 settings",
+)
 
+# suggest
 
-def add_suggestion(parser: Parser) -> None:
-    """``--count --out --json``."""
-    group = parser.add_argument_group("the suggestion")
-    group.add_argument(
-        "--count",
-        type=counted("--count", 1, "ask for 1 or more"),
-        metavar="K",
-        help="how many frames to paint at most (default: 3)",
-    )
-    group.add_argument("--out", metavar="PATH", help="the picture (default: suggest.png in the work folder)")
-    group.add_argument("--json", action="store_true", help="print JSON")
+COUNT = Option(
+    "count",
+    ("--count",),
+    values.counted("--count", 1, "ask for 1 or more"),
+    "the suggestion",
+    "how many frames to paint at most",
+    metavar="K",
+    default="3",
+)
 
+# report
 
-def add_report(parser: Parser) -> None:
-    """``--page --json``."""
-    group = parser.add_argument_group("the report")
-    group.add_argument("--page", metavar="PATH", help="the HTML page (default: report.html in the work folder)")
-    group.add_argument("--json", action="store_true", help="print JSON as well")
+PAGE = Option(
+    "page", ("--page",), TEXT, "the report", "the HTML page", metavar="PATH", default="report.html in the work folder"
+)
 
+# clean
 
-def add_inspected(parser: Parser) -> None:
-    """``PATH --json``."""
-    group = parser.add_argument_group("what to inspect")
-    group.add_argument("path", metavar="PATH", help="a look (.onnx) or a rendered frame")
-    group.add_argument("--json", action="store_true", help="print JSON")
+REMOVE = Option(
+    "remove", ("--remove",), SWITCH, "what to clean", "remove it; without this, nothing is touched", destroys=True
+)
+
+# inspect, export, install
+
+INSPECTED = Option("path", (), TEXT, "what to inspect", "a look (.onnx) or a rendered frame", metavar="PATH")
+EXPORTED = Option(
+    "path",
+    (),
+    TEXT,
+    "what and where",
+    "a look (.onnx), a shot file (.toml) or a work folder",
+    metavar="SHOT_OR_LOOK",
+)
+EXPORT_TO = Option(
+    "to",
+    ("--to",),
+    Kind(takes="pair"),
+    "what and where",
+    "nuke or flame, and the folder to write to",
+    metavar=("HOST", "DIR"),
+)
+HOST = Option("path", (), TEXT, "which host, and where", "nuke or resolve", metavar="HOST", may_be_missing=True)
+INSTALL_TO = Option(
+    "place",
+    ("--to",),
+    TEXT,
+    "which host, and where",
+    "where to",
+    metavar="DIR",
+    default="the host's folder for this user",
+)
+
+# worker
+
+SOCKET = Option(
+    "socket",
+    ("--socket",),
+    TEXT,
+    "serving",
+    "listen on 127.0.0.1; port and token go to this new file, for you alone",
+    metavar="FILE",
+    default="stdin and stdout",
+)
+ASK = Option(
+    "ask",
+    ("--ask",),
+    TEXT,
+    "serving",
+    "send one request to the worker at --socket, starting it if need be, and print the answer's JSON",
+    metavar="FILE",
+)
+IDLE = Option(
+    "idle",
+    ("--idle",),
+    values.positive("--idle"),
+    "serving",
+    "end after so many without a request",
+    metavar="SECONDS",
+    default="600",
+)
+MEMORY = Option(
+    "memory",
+    ("--memory",),
+    values.positive("--memory"),
+    "serving",
+    "for the looks kept loaded",
+    metavar="GIB",
+    default="a quarter of what is free",
+)

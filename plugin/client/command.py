@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 CLIENT_FILES = (
+    "address.py",
     "command.py",
     "errors.py",
     "host.py",
@@ -86,8 +87,18 @@ def config_file(environment: Mapping[str, str] | None = None) -> Path:
     return folder / CONFIG_NAME
 
 
-def write_config(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Path:
+def write_config(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    installed: Sequence[Sequence[str]] | None = None,
+) -> Path:
     """Remember how to start ``paintover``, for hosts that do not see the PATH; returns the file.
+
+    Args:
+        command: what starts it.
+        environment: that says where the file is; None for this process's.
+        installed: host and folder of each part that was installed, for whoever takes the last one away; None where
+            that is not known.
 
     Raises:
         OSError: it cannot be written.
@@ -95,7 +106,10 @@ def write_config(command: Sequence[str], environment: Mapping[str, str] | None =
     path = config_file(environment)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps({"command": list(command)}, indent=2) + "\n", encoding="utf-8")
+    facts: dict[str, object] = {"command": list(command)}
+    if installed is not None:
+        facts["installed"] = [list(place) for place in installed]
+    temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, path)  # noqa: PTH105 (one call, whatever the system)
     return path
 

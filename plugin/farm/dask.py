@@ -9,6 +9,7 @@ has no authentication but TLS certificates.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 from engine.base.device import cuda_devices
 from engine.base.errors import InputError, PaintoverError
 from engine.base.machine import cpu_count, free_bytes
-from plugin.arguments.options import Options, Parser, parse_workers
+from plugin.arguments.farm_options import PATH_MAPPING
+from plugin.arguments.options import Options
+from plugin.farm import job_files
 from plugin.farm.dask_run import RunReport, render_plan, run_plan
-from plugin.farm.plan import FarmPlan
+from plugin.farm.plan import FarmPlan, program
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 if TYPE_CHECKING:
     from distributed import Client, Security, SpecCluster
@@ -28,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_CHUNKS",
     "SUMMARY",
-    "add_arguments",
     "check_installed",
+    "commands",
     "connected",
     "local_cluster",
     "local_workers",
@@ -48,27 +51,6 @@ _THREADS_EACH = 8
 _LOOPBACK = "127.0.0.1"
 
 
-def add_arguments(parser: Parser) -> None:
-    """``--address --workers --tls-ca --tls-cert --tls-key --worker-path-mapping``."""
-    group = parser.add_argument_group("dask")
-    where = group.add_mutually_exclusive_group()
-    where.add_argument("--address", metavar="URL", help="a running scheduler, tcp://host:8786 or tls://host:8786")
-    where.add_argument(
-        "--workers",
-        type=parse_workers,
-        metavar="N",
-        help="start that many on this machine, reachable from it alone; auto: one for each GPU (default: auto)",
-    )
-    group.add_argument("--tls-ca", metavar="FILE", help="certificate of the authority that both sides trust (PEM)")
-    group.add_argument("--tls-cert", metavar="FILE", help="this machine's certificate (PEM)")
-    group.add_argument("--tls-key", metavar="FILE", help="and its key, if that lies apart (PEM)")
-    group.add_argument(
-        "--worker-path-mapping",
-        metavar="FILE",
-        help="rules from this machine's paths to the workers'; the file as workers see it",
-    )
-
-
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
     """Run the plan to its end, and stay with it.
 
@@ -79,8 +61,17 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
         Interrupted: a stop was asked for; whole frames stay.
         PaintoverError: training or preparing failed, or the scheduler is gone.
     """
+    file = plan.work / "farm" / "dask" / "commands.sh"
+    if options.dry_run:
+        job_files.show({file: commands(plan)})
+        return 0
+    if options.write_only:
+        job_files.write({file: commands(plan)})
+        progress.note(f"{file}: what the tasks would run, one command a line", {"commands": str(file)})
+        progress.finish()
+        return 0
     check_installed()
-    extra = ("--path-mapping", options.worker_path_mapping) if options.worker_path_mapping else ()
+    extra = tuple(PATH_MAPPING.words(options.worker_path_mapping or None))
     with stop.cooperative():
         if options.address:
             with connected(options.address, security_from(options)) as client:
@@ -113,6 +104,14 @@ def render_here(plan: FarmPlan, options: Options, progress: Progress, stop: Stop
     threads = max(1, (options.threads or cpu_count()) // count)
     with stop.cooperative(), local_cluster(count) as cluster, connected(cluster, None) as client:
         return render_plan(plan, client, options, progress, stop, threads=threads)
+
+
+def commands(plan: FarmPlan) -> str:
+    """The commands of all tasks, in an order in which one machine could run them."""
+    lines = ["#!/bin/sh", f"# Paintover, {plan.name}: the commands of its tasks, in order.", "set -e"]
+    for step in plan.steps:
+        lines += [f"# {step.name}", *(shlex.join((*program(), *step.words(task))) for task in range(step.tasks))]
+    return "\n".join(lines) + "\n"
 
 
 def check_installed() -> None:

@@ -18,8 +18,8 @@ from engine.base.frames import FrameRange
 from plugin.arguments.options import Options
 from plugin.farm.dask_task import Outcome, Task, TaskFailed, stop_job, version, work
 from plugin.farm.plan import DEFAULT_FRAME_S, FarmPlan, FarmStep, chunked, frames_per_chunk
+from plugin.progress.protocol import Phase, Progress, counted_frames, duration
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames, duration
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -1,22 +1,21 @@
 """One task on a Dask worker: a command as a process of its own, so that its crash is not the worker's.
 
-Workers import this module and nothing else of Paintover; the command itself imports what it needs. The process is in
+Workers import this module and what it needs, which is little; the command itself imports the rest. The process is in
 the worker's process group, so that what ends the one ends the other.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from plugin.progress.child import Child, child_environment
 
 __all__ = ["Outcome", "Task", "TaskFailed", "emit_to_worker", "perform", "stop_job", "version", "work"]
 
@@ -24,13 +23,12 @@ _LOG = logging.getLogger(__name__)
 
 _RETRY_HELPS_NOT = (0, 2, 3)
 """Exit codes that are an answer: done, wrong input, and what ``verify`` found."""
-_STDERR_LINES = 20
 _STATUS_INTERVAL_S = 1.0
 _LEAVE_S = 6.0
 """How long a command that was asked to stop may take."""
 
 _lock = threading.Lock()
-_running: dict[str, list[subprocess.Popen[str]]] = {}
+_running: dict[str, list[Child]] = {}
 _stopped: set[str] = set()
 
 
@@ -101,16 +99,13 @@ def stop_job(job: str) -> int:
     """End the commands of a job on this worker; returns how many there were. No more are started."""
     with _lock:
         _stopped.add(job)
-        processes = list(_running.get(job, ()))
-    for process in processes:
-        process.terminate()
+        children = list(_running.get(job, ()))
+    for child in children:
+        child.terminate()
     deadline = time.monotonic() + _LEAVE_S
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-    return len(processes)
+    for child in children:
+        child.end_within(deadline - time.monotonic())
+    return len(children)
 
 
 def emit_to_worker(topic: str) -> Callable[[Mapping[str, Any]], None]:
@@ -128,54 +123,43 @@ def perform(task: Task, emit: Callable[[Mapping[str, Any]], None], *, threads: i
         emit: receives every frame's event, and other progress once a second.
         threads: for the command, where it is not told another number.
     """
+    from plugin.arguments.table import PROGRESS, THREADS
+
     program = task.program or (sys.executable, "-m", "plugin")
-    words = [*program, *task.words, "--progress", "json"]
-    if threads is not None and task.step != "verify" and not any(word.startswith("--threads") for word in task.words):
-        words += ["--threads", str(threads)]
+    words = [*program, *task.words, *PROGRESS.words("json")]
+    if task.step != "verify" and not any(word.startswith(THREADS.flag) for word in task.words):
+        words += THREADS.words(threads)
     started = time.monotonic()
     with _lock:
         if task.job in _stopped:
             return Outcome(task.step, task.number, 143, "stopped on request")
-        process = subprocess.Popen(
+        child = Child(
             words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=_environment(),
+            called="its process",
+            environment=_environment(own=not task.program),
+            own_group=False,
+            timeout_s=task.timeout_s,
+            hear=lambda line: _LOG.info("%s %d: %s", task.step, task.number, line.rstrip()),
         )
-        _running.setdefault(task.job, []).append(process)
-    late = threading.Event()
-    timer = _timer(process, task.timeout_s, late)
-    last_words: deque[str] = deque(maxlen=_STDERR_LINES)
-    reader = threading.Thread(target=_read_stderr, args=(process, task, last_words), daemon=True)
-    reader.start()
+        _running.setdefault(task.job, []).append(child)
     heard = _Heard(task, emit, started)
     try:
-        for line in process.stdout or ():
-            heard.line(line)
-        code = process.wait()
-        reader.join()
+        for event in child.events():
+            heard.hear(event)
+        code = child.wait()
     finally:
-        timer.cancel()
-        if process.poll() is None:
-            process.kill()
+        child.kill()
         with _lock:
-            _running[task.job].remove(process)
-    if late.is_set():
+            _running[task.job].remove(child)
+    if child.late:
         heard.message, code = f"not done within {task.timeout_s:g} s and ended", 1
     elif code and not heard.message:
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        heard.message = last_words[-1] if last_words else f"its process ended with {how}"
-        if code < 0:
-            heard.message += f" ({how}; if that was 9, memory ran out)"
+        heard.message = str(child.crash(code))
     return heard.outcome(code)
 
 
 class _Heard:
-    """Understands what a command says on stdout; see ``plugin.progress.terminals.JsonProgress``."""
+    """Understands what a command says on stdout; see :mod:`engine.base.events`."""
 
     def __init__(self, task: Task, emit: Callable[[Mapping[str, Any]], None], started: float) -> None:
         self._task, self._emit, self._started = task, emit, started
@@ -185,12 +169,8 @@ class _Heard:
         self._frames: dict[int, str] = {}
         self.message = ""
 
-    def line(self, text: str) -> None:
-        try:
-            event = json.loads(text)
-        except ValueError:
-            return
-        kind = event.get("event") if isinstance(event, dict) else None
+    def hear(self, event: Mapping[str, Any]) -> None:
+        kind = event.get("event")
         if kind == "phase" and self._began is None:
             self._began = time.monotonic()
         elif kind == "progress":
@@ -226,26 +206,6 @@ class _Heard:
         )
 
 
-def _timer(process: subprocess.Popen[str], seconds: float | None, late: threading.Event) -> threading.Timer:
-    def end() -> None:
-        late.set()
-        process.kill()
-
-    timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, end)
-    timer.daemon = True
-    if seconds is not None:
-        timer.start()
-    return timer
-
-
-def _read_stderr(process: subprocess.Popen[str], task: Task, last_words: deque[str]) -> None:
-    for line in process.stderr or ():
-        text = line.rstrip()
-        if text:
-            last_words.append(text)
-            _LOG.info("%s %d: %s", task.step, task.number, text)
-
-
 def _threads() -> int | None:
     """What a command may use where the worker runs several at a time; None for all that the machine has."""
     from distributed import get_worker
@@ -256,8 +216,12 @@ def _threads() -> int | None:
     return None if side_by_side == 1 else max(1, cpu_count() // side_by_side)
 
 
-def _environment() -> dict[str, str]:
-    """This environment without what Dask's nanny limits its own Python to: one thread for every library."""
+def _environment(*, own: bool) -> dict[str, str]:
+    """This environment without what Dask's nanny limits its own Python to: one thread for every library.
+
+    Args:
+        own: whether the command is of this installation; another one must not find this engine.
+    """
     import dask
 
     environment = dict(os.environ)
@@ -265,4 +229,4 @@ def _environment() -> dict[str, str]:
         for name, value in dask.config.get(f"distributed.nanny.{group}", {}).items():
             if environment.get(name) == str(value):
                 del environment[name]
-    return environment
+    return child_environment(environment) if own else environment

@@ -19,15 +19,18 @@ from pathlib import Path
 
 from engine.base.errors import InputError, PaintoverError
 from engine.base.frames import FrameRange
-from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_deadline
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.farm_options import SHARD
+from plugin.arguments.options import Options
+from plugin.arguments.table import FRAMES
+from plugin.farm import job_files
+from plugin.farm.plain_text import plain
 from plugin.farm.plan import FarmPlan, FarmStep
-from plugin.farm.program import add_program, program_from
+from plugin.farm.program import program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
-__all__ = ["MAX_CHUNKS", "SUMMARY", "add_arguments", "job_info", "plugin_info", "submit"]
+__all__ = ["MAX_CHUNKS", "SUMMARY", "job_info", "plugin_info", "submit"]
 
 SUMMARY = "Deadline 10: job and plugin files, submitted with deadlinecommand (emitted, not executed)"
 MAX_CHUNKS = 5000
@@ -36,16 +39,6 @@ MAX_CHUNKS = 5000
 _COMMAND = "deadlinecommand"
 _COMMAND_S = 120
 _MARK = re.compile(r"@(\w+)@")
-
-
-def add_arguments(parser: Parser) -> None:
-    """``--program --pool --group --priority --write-only``."""
-    add_program(parser)
-    group = parser.add_argument_group("Deadline 10")
-    group.add_argument("--pool", metavar="NAME", help="pool of every job (default: none)")
-    group.add_argument("--group", metavar="NAME", help="group of every job (default: none)")
-    group.add_argument("--priority", type=int, metavar="N", help="0 to 100 (default: the repository's)")
-    group.add_argument("--write-only", action="store_true", help="write the files, submit nothing")
 
 
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -58,11 +51,15 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
         Interrupted: a stop was asked for; jobs that were submitted stay.
     """
     folder = plan.work / "farm" / "deadline10"
-    folder.mkdir(parents=True, exist_ok=True)
     calls = program_from(options)
+    files: dict[Path, str] = {}
     for step in plan.steps:
-        _write(folder / f"{step.name}.job", job_info(plan, step, options))
-        _write(folder / f"{step.name}.plugin", plugin_info(step, calls))
+        files[folder / f"{step.name}.job"] = job_info(plan, step, options)
+        files[folder / f"{step.name}.plugin"] = plugin_info(step, calls)
+    if options.dry_run:
+        job_files.show(files)
+        return 0
+    job_files.write(files)
     progress.note(f"{folder}: Deadline 10 jobs, emitted, not executed", {"folder": str(folder)})
     if options.write_only:
         progress.note("submit them in the order of their dependencies, with ids in place of @STEP@")
@@ -75,7 +72,7 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     for step in plan.steps:
         stop.check()
         job = folder / f"{step.name}.job"
-        _write(job, _filled(job_info(plan, step, options), ids))
+        job_files.write({job: _filled(job_info(plan, step, options), ids)})
         ids[step.name] = _submitted(command, job, folder / f"{step.name}.plugin", ids)
         progress.note(f"{step.name}: job {ids[step.name]}", {"job": ids[step.name], "step": step.name})
     return 0
@@ -123,17 +120,18 @@ def plugin_info(step: FarmStep, calls: Sequence[str]) -> str:
     """
     words = [*calls[1:], *step.command]
     if step.chunks:
-        words.append("--frames=<STARTFRAME>-<ENDFRAME>")
+        words.append(FRAMES.word("<STARTFRAME>-<ENDFRAME>"))
     else:
-        words.append(f"--frames={step.frames}")
+        words.append(FRAMES.word(step.frames))
         if step.shards > 1:
-            words.append(f"--shard=<STARTFRAME>/{step.shards}")
+            words.append(SHARD.word(f"<STARTFRAME>/{step.shards}"))
     for word in (*calls, *step.command):
-        if '"' in word or re.search(r"<[A-Z]+[%\d]*>", word):
+        # Deadline finds its own words whatever their case.
+        if '"' in word or re.search(r"<\w+(%\d+)?>", word):
             raise InputError(f"Deadline's files cannot hold {word}", remedy="rename the file")
     pairs: dict[str, object | None] = {
         "Executable": calls[0],
-        "Arguments": " ".join(word if re.fullmatch(r"[^\s\\]+", word) else f'"{word}"' for word in words),
+        "Arguments": " ".join(map(_quoted, words)),
         "ShellExecute": "false",
         "SingleFramesOnly": "false",
     }
@@ -145,7 +143,18 @@ def _gapless(frames: FrameRange) -> bool:
 
 
 def _pairs(pairs: Mapping[str, object | None]) -> str:
-    return "".join(f"{name}={value}\n" for name, value in pairs.items() if value is not None)
+    """Every value is one line, so none can begin a key of its own."""
+    given = {name: str(value) for name, value in pairs.items() if value is not None}
+    return "".join(f"{name}={plain(value, 'a Deadline file')}\n" for name, value in given.items())
+
+
+def _quoted(word: str) -> str:
+    """A word of a command line, for Windows as for the shell that Deadline splits it like elsewhere."""
+    if re.fullmatch(r"[\w./:=,+@%<>-]+", word):
+        return word
+    # A backslash before the closing quotation mark would be taken for that mark's.
+    ends = len(word) - len(word.rstrip("\\"))
+    return f'"{word}{ends * chr(92)}"'
 
 
 def _filled(text: str, ids: Mapping[str, str]) -> str:
@@ -167,8 +176,3 @@ def _submitted(command: str, job: Path, plugin: Path, before: Mapping[str, str])
         said = " ".join((done.stderr or done.stdout).split()) or "no reason given"
         raise InputError(f"{_COMMAND} refuses {job.name}: {said}{there}", path=job, remedy="check --pool and --group")
     return match[1]
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode())

@@ -34,17 +34,20 @@ from tempfile import TemporaryDirectory
 from engine import __version__
 from engine.base.errors import PaintoverError
 from engine.base.frames import FrameRange, SequencePath
+from engine.base.machine import cpu_count
 from engine.look.session import Look
 from engine.rendering.render import RenderSettings, render
 from engine.shot.shot import Plate
+from plugin.arguments.command_line import command_line
 from plugin.arguments.options import Options
 from plugin.client.job import Job
 from plugin.client.worker_client import WorkerClient
 from plugin.farm import dask as dask_engine
 from plugin.farm.dask_run import run_plan
-from plugin.farm.plan import FarmPlan, FarmStep, chunked, frames_per_chunk
+from plugin.farm.plan import FarmPlan, FarmStep, chunked, frames_per_chunk, program
+from plugin.progress.child import Child, child_environment
+from plugin.progress.protocol import NoProgress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress
 
 __all__ = [
     "Chunk",
@@ -204,7 +207,7 @@ def measure_engines(
     with TemporaryDirectory(prefix="paintover-measure-") as name:
         folder = Path(name)
         out = SequencePath.parse(folder / "out.%04d.exr")
-        words = ("render", *_words(look, plate, folder), "--progress", "none")
+        words = tuple(_words(look, plate, folder, progress="none"))
         step = FarmStep("render", words, str(frames), (str(frames),))
         plan = FarmPlan("measure", (step,), frames, folder / "work", look, out, ())
         for _ in range(rounds):
@@ -238,13 +241,13 @@ def measure_chunk(look: Path, plate: SequencePath, frames: FrameRange, *, rounds
             out=str(folder / "out.%04d.exr"),
             device="cpu",
         )
-        words = [sys.executable, "-m", "plugin", "render", *_words(look, plate, folder), f"--frames={frames}"]
-        with WorkerClient([sys.executable, "-m", "plugin"], environment=dict(os.environ)) as client:
+        words = [*program(), *_words(look, plate, folder, frames=str(frames), progress="none")]
+        with WorkerClient([sys.executable, "-m", "plugin"], environment=child_environment()) as client:
             # The first one loads the look.
             client.render(job, overwrite=True)
             for _ in range(rounds):
                 started = time.monotonic()
-                subprocess.run([*words, "--progress", "none"], check=True)
+                subprocess.run(words, check=True)
                 process.append(time.monotonic() - started)
                 started = time.monotonic()
                 client.render(job, overwrite=True)
@@ -255,23 +258,28 @@ def measure_chunk(look: Path, plate: SequencePath, frames: FrameRange, *, rounds
     return Chunk(len(frames), tuple(process), tuple(resident), tuple(loading))
 
 
-def _words(look: Path, plate: SequencePath, folder: Path) -> list[str]:
-    words = ["--look", str(look.absolute()), "--plate", os.path.abspath(plate.text)]  # noqa: PTH100
-    words += ["--out", str(folder / "out.%04d.exr"), "--work", str(folder / "work")]
-    return [*words, "--device", "cpu", "--overwrite"]
+def _words(look: Path, plate: SequencePath, folder: Path, **more: object) -> list[str]:
+    values = {
+        "look": str(look.absolute()),
+        "plate": os.path.abspath(plate.text),  # noqa: PTH100
+        "out": str(folder / "out.%04d.exr"),
+        "work": str(folder / "work"),
+        "device": "cpu",
+        "overwrite": True,
+    }
+    return command_line("render", {**values, **more})
 
 
 def _throughput(look: Path, plate: SequencePath, frames: FrameRange, folder: Path, workers: int) -> float:
     """Frames a second between the first finished frame and the last."""
-    command = [sys.executable, "-m", "plugin", "render", *_words(look, plate, folder), f"--frames={frames}"]
-    command += ["--workers", str(workers), "--threads", str(workers)]
-    times: list[float] = []
-    with subprocess.Popen([*command, "--progress", "json"], stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout or ():
-            if json.loads(line).get("state") == "done":
-                times.append(time.monotonic())
-    if process.returncode or len(times) < 2 * workers + 1:
-        raise PaintoverError(f"the measured render ended with {process.returncode} after {len(times)} frames")
+    words = _words(look, plate, folder, frames=str(frames), workers=workers, threads=workers, progress="json")
+    child = Child([*program(), *words], called="the measured render", own_group=False)
+    times = [time.monotonic() for event in child.events() if event.get("state") == "done"]
+    code = child.wait()
+    if code:
+        raise child.crash(code)
+    if len(times) < 2 * workers + 1:
+        raise PaintoverError(f"the measured render ended after {len(times)} frames", remedy="give more --frames")
     # Until every worker has delivered once, they are starting; the last ones find no company.
     first, last = workers, len(times) - workers
     return (last - first) / (times[last] - times[first])
@@ -291,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report: dict[str, object] = {
         "version": __version__,
         "machine": platform.machine(),
-        "cores": os.cpu_count(),
+        "cores": cpu_count(),
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
     }
     if options.look is not None and options.plate is not None:

@@ -18,15 +18,18 @@ from xml.etree import ElementTree
 
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange
-from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_opencue
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.farm_options import FRAMES_DIALECT, SHARD
+from plugin.arguments.options import Options
+from plugin.arguments.table import FRAMES
+from plugin.farm import job_files
+from plugin.farm.plain_text import plain
 from plugin.farm.plan import FarmPlan, FarmStep
-from plugin.farm.program import add_program, program_from
+from plugin.farm.program import program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
-__all__ = ["MAX_CHUNKS", "SUMMARY", "add_arguments", "job_xml", "submit"]
+__all__ = ["MAX_CHUNKS", "SUMMARY", "job_xml", "submit"]
 
 SUMMARY = "OpenCue: the XML of a job (validated, not executed)"
 MAX_CHUNKS = 10_000
@@ -40,27 +43,8 @@ _MAX_RETRIES = 1
 _TOKEN = re.compile(r"#[A-Z_]+#")
 
 
-def add_arguments(parser: Parser) -> None:
-    """``--program --show --cue-shot --user --facility --service --tags --priority --memory``."""
-    add_program(parser)
-    group = parser.add_argument_group("OpenCue")
-    group.add_argument("--show", metavar="NAME", help="the show, which Cuebot must know (default: $SHOW, else testing)")
-    group.add_argument("--cue-shot", metavar="NAME", help="the shot's name there (default: $SHOT, else the plan's)")
-    group.add_argument("--user", metavar="NAME", help="who the frames run as, not root (default: you)")
-    group.add_argument("--facility", metavar="NAME", help="the facility (default: the show's)")
-    group.add_argument("--service", metavar="NAME", help="the service of every layer (default: default)")
-    group.add_argument("--tags", metavar="NAMES", help='hosts to run on: "general | gpu" (default: the service\'s)')
-    group.add_argument("--priority", type=int, metavar="N", help="the job's priority (default: Cuebot's)")
-    group.add_argument(
-        "--memory",
-        metavar="SIZE",
-        dest="task_memory",
-        help="memory of every frame, such as 8g (default: the service's)",
-    )
-
-
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
-    """Write the job's XML to ``farm/opencue`` in the work folder; returns 0.
+    """Write the job's XML, which never submits itself, to ``farm/opencue`` in the work folder; returns 0.
 
     Raises:
         InputError: a name that Cuebot refuses, or a word that it would replace.
@@ -68,9 +52,10 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     """
     text = job_xml(plan, options, program_from(options))
     path = plan.work / "farm" / "opencue" / f"{plan.name}.xml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode())
+    if options.dry_run:
+        job_files.show({path: text})
+        return 0
+    job_files.write({path: text})
     progress.note(f"{path}: OpenCue job, validated, not executed", {"job": str(path)})
     call = "import opencue, sys; opencue.api.launchSpecAndWait(open(sys.argv[1]).read())"
     progress.note(f'launch it where pycue is installed: python -c "{call}" "{path}"')
@@ -127,12 +112,12 @@ def _layer(layers: ElementTree.Element, step: FarmStep, options: Options, calls:
     frames, size = "1", 1
     if step.chunks:
         frames, size = format_opencue(FrameRange.parse(step.frames)), len(FrameRange.parse(step.chunks[0]))
-        command += " --frames=#FRAMESPEC# --frames-dialect opencue"
+        command += " ".join(["", FRAMES.word("#FRAMESPEC#"), *FRAMES_DIALECT.words("opencue")])
     else:
-        command += f" {shlex.quote(f'--frames={step.frames}')}"
+        command += f" {shlex.quote(FRAMES.word(step.frames))}"
         if step.shards > 1:
             frames = f"1-{step.shards}"
-            command += f" --shard=#IFRAME#/{step.shards}"
+            command += f" {SHARD.word(f'#IFRAME#/{step.shards}')}"
     layer = ElementTree.SubElement(layers, "layer", name=step.name, type="Render" if step.name == "render" else "Util")
     _add(layer, "cmd", command)
     _add(layer, "range", frames)
@@ -156,4 +141,4 @@ def _named(kind: str, text: str) -> str:
 
 
 def _add(parent: ElementTree.Element, tag: str, text: str) -> None:
-    ElementTree.SubElement(parent, tag).text = text
+    ElementTree.SubElement(parent, tag).text = plain(text, "OpenCue's XML")

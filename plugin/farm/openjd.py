@@ -20,15 +20,21 @@ from typing import Any
 
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange
-from engine.base.temporaries import replacing
+from plugin.arguments.command_line import command_line
+from plugin.arguments.commands import COMMANDS
 from plugin.arguments.dialects import format_openjd
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.farm_options import FRAMES_DIALECT, RESIDENT, SHARD
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
+from plugin.arguments.table import BACKWARD_VECTORS, FEATURES, FRAMES, OCIO, PROGRESS, SETTINGS, VECTORS
+from plugin.farm import job_files
+from plugin.farm.plain_text import plain
 from plugin.farm.plan import FarmPlan, FarmStep
-from plugin.farm.program import add_program, program_from
+from plugin.farm.program import program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
-__all__ = ["MAX_CHUNKS", "SUMMARY", "Folder", "add_arguments", "asset_references", "folders", "submit", "template"]
+__all__ = ["MAX_CHUNKS", "SUMMARY", "Folder", "asset_references", "folders", "submit", "template"]
 
 SUMMARY = "Open Job Description: a job bundle, for AWS Deadline Cloud and openjd run"
 MAX_CHUNKS = 5000
@@ -44,7 +50,7 @@ _ADDRESS = "{{Session.WorkingDirectory}}/paintover-worker.json"
 """Where the resident worker of a session says how it is reached."""
 _ENVIRONMENT_S = 120
 """For starting and for ending that worker."""
-_PATH_OPTIONS = ("--vectors", "--backward-vectors", "--ocio", "--features", "--settings")
+_PATH_OPTIONS = tuple(option.flag for option in (VECTORS, BACKWARD_VECTORS, OCIO, FEATURES, SETTINGS))
 
 
 @dataclass(frozen=True)
@@ -61,22 +67,8 @@ class Folder:
     """For people."""
 
 
-def add_arguments(parser: Parser) -> None:
-    """``--program --bundle --session``."""
-    add_program(parser)
-    group = parser.add_argument_group("Open Job Description")
-    group.add_argument(
-        "--bundle", metavar="DIR", help="where the job bundle goes (default: farm/openjd in the work folder)"
-    )
-    group.add_argument(
-        "--session",
-        action="store_true",
-        help="a resident worker renders all chunks of a session, with the look loaded once",
-    )
-
-
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
-    """Write the bundle; returns 0.
+    """Write the bundle, which never submits itself; returns 0.
 
     Raises:
         InputError: a path that a template cannot hold, or an option that --session has no way for.
@@ -89,12 +81,18 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     made = template(plan, program_from(options), session=options.session)
     given = {place.parameter: place.path for place in folders(plan)}
     values: dict[str, Any] = {each["name"]: each.get("default") for each in made["parameterDefinitions"]} | given
-    bundle.mkdir(parents=True, exist_ok=True)
-    _write(bundle / "template.json", made)
     pairs = [{"name": name, "value": value} for name, value in values.items()]
-    _write(bundle / "parameter_values.json", {"parameterValues": pairs})
-    _write(bundle / "parameters.json", values)
-    _write(bundle / "asset_references.json", asset_references(plan))
+    written = {
+        "template.json": made,
+        "parameter_values.json": {"parameterValues": pairs},
+        "parameters.json": values,
+        "asset_references.json": asset_references(plan),
+    }
+    files = {bundle / name: json.dumps(value, indent=2) + "\n" for name, value in written.items()}
+    if options.dry_run:
+        job_files.show(files)
+        return 0
+    job_files.write(files)
     facts = {"bundle": str(bundle)}
     progress.note(f"{bundle}: job bundle, {', '.join(step['name'] for step in made['steps'])}", facts)
     run = f'openjd run "{bundle / "template.json"}" --job-param "file://{bundle / "parameters.json"}"'
@@ -110,10 +108,10 @@ def template(plan: FarmPlan, calls: Sequence[str], *, session: bool = False) -> 
         session: whether a resident worker renders the chunks of a session.
 
     Raises:
-        InputError: ``{{`` in a path or a name, which a template takes for its own.
+        InputError: ``{{`` in a path or a name, which a template takes for its own, or a control character.
     """
     for word in (*calls, *(word for step in plan.steps for word in step.command)):
-        if "{{" in word:
+        if "{{" in plain(word, "a job template"):
             raise InputError(f'"{word}" cannot be in a job template: {{{{ is its own', remedy="rename the file")
     places = folders(plan)
     parameters: list[dict[str, Any]] = [
@@ -202,35 +200,34 @@ def _references(plan: FarmPlan, places: Sequence[Folder]) -> Mapping[str, str]:
     return dict(sorted(made.items(), key=lambda item: -len(item[0])))
 
 
-def _referring(word: str, references: Mapping[str, str]) -> str:
-    """A word of a command with its paths as references; a keyframe's word has up to two, behind equals signs."""
-    if word in references:
-        return references[word]
-    number, equals, rest = word.partition("=")
-    if equals and number.lstrip("-").isdigit():
-        painting, matte, mask = rest.partition(",matte=")
-        if not matte:
-            painting, space, name = rest.partition(",colorspace=")
-            return f"{number}={references.get(painting, painting)}{space}{name}"
-        mask, space, name = mask.partition(",colorspace=")
-        return f"{number}={references.get(painting, painting)},matte={references.get(mask, mask)}{space}{name}"
-    return word
+def _referring(step: FarmStep, references: Mapping[str, str]) -> list[str]:
+    """The words of a step's command with its paths as references."""
+
+    def refer(path: str) -> str:
+        # The plan's paths are this system's, a keyframe's have forward slashes.
+        return references.get(path) or references.get(str(Path(path)), path)
+
+    values = vars(Parser(COMMANDS[step.name]).read(step.command[1:]))
+    for option in COMMANDS[step.name].options:
+        if option.kind.moved is not None and values.get(option.field) is not None:
+            values[option.field] = option.kind.moved(values[option.field], refer)
+    return command_line(step.name, values)
 
 
 def _step(
     step: FarmStep, calls: Sequence[str], references: Mapping[str, str], frames: str, session: bool
 ) -> dict[str, Any]:
-    words = [*calls[1:], *(_referring(word, references) for word in step.command), "--progress", "openjd"]
+    words = [*calls[1:], *_referring(step, references), *PROGRESS.words("openjd")]
     made: dict[str, Any] = {"name": step.name.capitalize()}
     if step.needs:
         made["dependencies"] = [{"dependsOn": name.capitalize()} for name in step.needs]
     if step.needs_gpu:
         made["hostRequirements"] = {"amounts": [{"name": "amount.worker.gpu", "min": 1}]}
     if session and step.name == "render":
-        words += ["--resident", _ADDRESS]
+        words += RESIDENT.words(_ADDRESS)
         made["stepEnvironments"] = [_worker_environment(calls)]
     if step.chunks:
-        words += ["--frames={{Task.Param.Frame}}", "--frames-dialect", "openjd"]
+        words += [FRAMES.word("{{Task.Param.Frame}}"), *FRAMES_DIALECT.words("openjd")]
         size = "{{Param.ChunkSize}}" if step.name == "render" else len(FrameRange.parse(step.chunks[0]))
         made["parameterSpace"] = {
             "taskParameterDefinitions": [
@@ -247,12 +244,12 @@ def _step(
             ]
         }
     elif step.name == "verify" and frames.startswith("{{"):
-        words += [f"--frames={frames}", "--frames-dialect", "openjd"]
+        words += [FRAMES.word(frames), *FRAMES_DIALECT.words("openjd")]
     else:
         # Training and preparing see the whole shot, whatever of it is rendered.
-        words += [f"--frames={step.frames}"]
+        words.append(FRAMES.word(step.frames))
     if step.shards > 1:
-        words.append(f"--shard={{{{Task.Param.Shard}}}}/{step.shards}")
+        words.append(SHARD.word(f"{{{{Task.Param.Shard}}}}/{step.shards}"))
         made["parameterSpace"] = {
             "taskParameterDefinitions": [{"name": "Shard", "type": "INT", "range": f"1-{step.shards}"}]
         }
@@ -275,7 +272,7 @@ def _worker_environment(calls: Sequence[str]) -> dict[str, Any]:
     """
 
     def asked(name: str) -> dict[str, Any]:
-        words = ["worker", "--socket", _ADDRESS, "--ask", f"{{{{Env.File.{name}}}}}"]
+        words = command_line("worker", {"socket": _ADDRESS, "ask": f"{{{{Env.File.{name}}}}}"})
         return {"command": calls[0], "args": [*calls[1:], *words], "timeout": _ENVIRONMENT_S}
 
     def request(name: str, op: str) -> dict[str, Any]:
@@ -289,8 +286,3 @@ def _worker_environment(calls: Sequence[str]) -> dict[str, Any]:
             "actions": {"onEnter": asked("Begin"), "onExit": asked("End")},
         },
     }
-
-
-def _write(path: Path, value: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes((json.dumps(value, indent=2) + "\n").encode())

@@ -20,20 +20,32 @@ from engine.color.config import ColorConfig
 from engine.color.paintings import check_painting_space
 from engine.images.provenance import file_sha256
 from engine.rendering.render import read_card
-from engine.shot.shot import Keyframe, Shot
+from engine.shot.shot import Shot
+from plugin.arguments.command_line import command_line
+from plugin.arguments.farm_options import SHARD
 from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
     check_keyframes,
     check_look_output,
     check_out,
+    check_painting_sizes,
     check_plate,
     check_spaces,
     prepare_folder,
 )
-from plugin.arguments.request import carried_from, look_from, out_from, painted_from, shot_from, work_from
+from plugin.arguments.request import (
+    carried_from,
+    encoding_from,
+    look_from,
+    out_from,
+    painted_from,
+    shot_from,
+    work_from,
+)
+from plugin.arguments.table import FRAMES
 from plugin.phases.sidecars import chains
-from plugin.phases.training import check_recipe, job_from
+from plugin.phases.training import check_asked_recipe, job_from
 from plugin.training.record import fingerprint, is_current
 
 __all__ = ["DEFAULT_FRAME_S", "START_S", "FarmPlan", "FarmStep", "chunked", "frames_per_chunk", "plan_from", "program"]
@@ -54,6 +66,8 @@ _SHARING_SHARE = 0.2
 _TRAINING_SLACK_S = 900.0
 """For loading, export and its self-check, beside the budget."""
 _RETRIES = 2
+_PROGRESS = "lines"
+"""An engine that wants another protocol adds --progress once more: the last one counts."""
 _VERIFY_FRAMES = 250
 """Of a task, where there are more than twice as many."""
 _DENOISE_FRAMES, _DENOISE_SHARDS = 10, 32
@@ -106,9 +120,9 @@ class FarmStep:
         if not 0 <= task < self.tasks:
             raise IndexError(f"step {self.name} has {self.tasks} tasks, no task {task}")
         if self.chunks:
-            return (*self.command, f"--frames={self.chunks[task]}")
-        shard = (f"--shard={task + 1}/{self.shards}",) if self.shards > 1 else ()
-        return (*self.command, f"--frames={self.frames}", *shard)
+            return (*self.command, FRAMES.word(self.chunks[task]))
+        shard = (SHARD.word(f"{task + 1}/{self.shards}"),) if self.shards > 1 else ()
+        return (*self.command, FRAMES.word(self.frames), *shard)
 
 
 @dataclass(frozen=True)
@@ -200,9 +214,11 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
             check_painting_space(config, keyframe.colorspace)
     check_plate(shot.plate)
     check_keyframes(shot.keyframes)
+    check_painting_sizes(shot.plate, shot.keyframes, fit=options.fit_paintings)
     prepare_folder(work)
     check_out(out, shot.plate, shot.keyframes)
     carried_from(options, out)
+    encoding_from(options, shot, out)
     inputs = [_absolute(shot.plate.path.text)]
     steps: list[FarmStep] = []
     gpu = bool(options.gpu) or shot.device.startswith("cuda")
@@ -210,7 +226,7 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
         remedy = "add --keyframe FRAME=PAINTING, as the look was trained, or drop --guides"
         raise InputError("guide images follow keyframes, and no keyframe is given", remedy=remedy)
     if painted:
-        check_recipe(shot, options)
+        check_asked_recipe(shot, options)
         inputs += [_absolute(path) for key in shot.keyframes for path in (key.painting, key.matte) if path]
         job = job_from(shot, options)
         if options.fresh or options.resume or not is_current(job, fingerprint(job)):
@@ -227,21 +243,21 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
     chunks = _chunks(shot, options, max_chunks, workers)
     rendered_with = _rendered_with(shot, options, look, work, out)
     seconds = None if options.timeout is None else options.timeout * _longest(chunks) + _TRAINING_SLACK_S
-    render = (
+    render = _command(
         "render",
-        *rendered_with,
-        *_machine(shot, options),
-        *_option("--timeout", options.timeout),
-        *("--expect-look", "trained" if painted else file_sha256(look)),
-        *(("--expect-stmaps",) if painted and shot.stmaps else ()),
-        *(("--expect-prepared",) if any(step.name == "prepare" for step in steps) else ()),
-        *(("--overwrite",) if options.overwrite else ()),
+        **rendered_with,
+        **_machine(shot, options),
+        timeout=options.timeout,
+        expect_look="trained" if painted else file_sha256(look),
+        expect_stmaps=painted and shot.stmaps,
+        expect_prepared=any(step.name == "prepare" for step in steps),
+        overwrite=options.overwrite,
     )
     all_frames = str(shot.plate.frames)
     retries = _RETRIES if options.retries is None else options.retries
     before = tuple(step.name for step in steps)
     steps.append(FarmStep("render", render, all_frames, chunks, needs=before, needs_gpu=gpu, timeout_s=seconds))
-    verify = ("verify", *rendered_with, *_reporting())
+    verify = _command("verify", **rendered_with, progress=_PROGRESS)
     # Verifying reads all that rendering read: one machine would take longer for it than many for the frames.
     parts = chunked(shot.plate.frames, _VERIFY_FRAMES) if len(shot.plate.frames) > 2 * _VERIFY_FRAMES else ()
     steps.append(FarmStep("verify", verify, all_frames, parts, needs=("render",)))
@@ -257,49 +273,53 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
     )
 
 
+def _command(verb: str, **values: object) -> tuple[str, ...]:
+    return tuple(command_line(verb, values))
+
+
 def _train(shot: Shot, options: Options, look: Path, work: Path, gpu: bool) -> FarmStep:
-    words = (
+    words = _command(
         "train",
-        *_plate(shot, options),
-        *(word for keyframe in shot.keyframes for word in ("--keyframe", _keyframe(keyframe))),
-        *("--look", _absolute(look), "--work", _absolute(work)),
-        *_option("--budget", None if shot.budget_s is None else f"{shot.budget_s:.12g}s"),
-        *_option("--steps", shot.steps),
-        *("--seed", str(shot.seed)),
-        *_prepared(shot),
-        *_option("--recipe", options.recipe),
-        *_option("--settings", options.settings and _absolute(options.settings)),
-        *(["--crisp"] if options.crisp else []),
-        *_option("--features", options.features and _file(options.features)),
-        *(("--fit-paintings",) if options.fit_paintings else ()),
-        *(("--resume",) if options.resume else ()),
-        *_machine(shot, options),
+        **_plate(shot, options),
+        keyframes=[keyframe.with_paths(_absolute) for keyframe in shot.keyframes],
+        look=_absolute(look),
+        work=_absolute(work),
+        budget=shot.budget_s,
+        steps=shot.steps,
+        seed=shot.seed,
+        denoise=shot.denoise,
+        guides=shot.guides,
+        recipe=options.recipe,
+        settings=options.settings and _absolute(options.settings),
+        crisp=options.crisp,
+        features=options.features and _file(options.features),
+        fit_paintings=options.fit_paintings,
+        unpainted=shot.unpainted,
+        resume=options.resume,
+        **_machine(shot, options),
     )
     limit_s = None if shot.budget_s is None else shot.budget_s + _TRAINING_SLACK_S
     return FarmStep("train", words, str(shot.plate.frames), needs_gpu=gpu, timeout_s=limit_s)
 
 
 def _prepare(shot: Shot, options: Options, work: Path) -> FarmStep:
-    words = (
+    words = _command(
         "prepare",
-        *_plate(shot, options),
-        *(word for keyframe in shot.keyframes for word in ("--keyframe", str(keyframe.frame))),
-        *("--work", _absolute(work)),
-        *_option("--vectors", options.vectors and _absolute(options.vectors)),
-        *_option("--backward-vectors", options.backward_vectors and _absolute(options.backward_vectors)),
-        *_prepared(shot),
-        *_option("--threads", options.threads),
-        *_reporting(),
+        **_plate(shot, options),
+        keyframe_numbers=[keyframe.frame for keyframe in shot.keyframes],
+        work=_absolute(work),
+        vectors=options.vectors and _absolute(options.vectors),
+        backward_vectors=options.backward_vectors and _absolute(options.backward_vectors),
+        denoise=shot.denoise,
+        guides=shot.guides,
+        threads=options.threads,
+        progress=_PROGRESS,
     )
     frames = shot.plate.frames
     parts = len(chains(frames, [keyframe.frame for keyframe in shot.keyframes]))
     if shot.denoise:
         parts = max(parts, min(_DENOISE_SHARDS, math.ceil(len(frames) / _DENOISE_FRAMES)))
     return FarmStep("prepare", words, str(frames), shards=max(1, parts))
-
-
-def _prepared(shot: Shot) -> tuple[str, ...]:
-    return (*_option("--denoise", shot.denoise), *_option("--guides", shot.guides))
 
 
 def _chunks(shot: Shot, options: Options, most: int | None, workers: int | None) -> tuple[str, ...]:
@@ -319,46 +339,34 @@ def _longest(chunks: Sequence[str]) -> int:
     return max(len(FrameRange.parse(chunk)) for chunk in (chunks[0], chunks[-1]))
 
 
-def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: SequencePath) -> tuple[str, ...]:
-    return (
-        *("--look", _absolute(look)),
-        *_plate(shot, options),
-        *("--out", _absolute(out.text), "--work", _absolute(work)),
-        *_option("--tile", shot.tile),
-        *_option("--out-colorspace", shot.out_colorspace),
-        *(("--tensorrt",) if options.tensorrt else ()),
-        *(() if shot.stmaps else ("--no-stmaps",)),
-        *_option("--denoise", shot.denoise),
-        *(("--carried",) if options.carried else ()),
-    )
+def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: SequencePath) -> dict[str, object]:
+    return {
+        **_plate(shot, options),
+        "look": _absolute(look),
+        "out": _absolute(out.text),
+        "work": _absolute(work),
+        "tile": shot.tile,
+        "out_colorspace": shot.out_colorspace,
+        "depth": shot.depth,
+        "compression": shot.compression,
+        "tensorrt": options.tensorrt,
+        "no_stmaps": not shot.stmaps,
+        "denoise": shot.denoise,
+        "carried": options.carried,
+    }
 
 
-def _plate(shot: Shot, options: Options) -> tuple[str, ...]:
-    return (
-        *("--plate", _absolute(shot.plate.path.text)),
-        *_option("--colorspace", shot.plate.colorspace),
-        *_option("--ocio", active_config(options.ocio)),
-    )
+def _plate(shot: Shot, options: Options) -> dict[str, object]:
+    return {
+        "plate": _absolute(shot.plate.path.text),
+        "colorspace": shot.plate.colorspace,
+        "ocio": active_config(options.ocio),
+    }
 
 
-def _machine(shot: Shot, options: Options) -> tuple[str, ...]:
-    device = () if shot.device == "auto" else ("--device", shot.device)
-    return (*device, *_option("--threads", options.threads), *_reporting())
-
-
-def _reporting() -> tuple[str, ...]:
-    # An engine that wants another protocol adds --progress once more: the last one counts.
-    return ("--progress", "lines")
-
-
-def _keyframe(keyframe: Keyframe) -> str:
-    text = f"{keyframe.frame}={_absolute(keyframe.painting)}"
-    text += "" if keyframe.matte is None else f",matte={_absolute(keyframe.matte)}"
-    return text + ("" if keyframe.colorspace is None else f",colorspace={keyframe.colorspace}")
-
-
-def _option(name: str, value: object | None) -> tuple[str, ...]:
-    return () if value is None else (name, str(value))
+def _machine(shot: Shot, options: Options) -> dict[str, object]:
+    device = None if shot.device == "auto" else shot.device
+    return {"device": device, "threads": options.threads, "progress": _PROGRESS}
 
 
 def _file(text: str) -> str:

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.options import Options
 from plugin.farm.plan import program
 
-__all__ = ["add_program", "program_from"]
-
-
-def add_program(parser: Parser) -> None:
-    """``--program``."""
-    parser.add_argument_group("the farm's machines").add_argument(
-        "--program", metavar="PATH", help="paintover as it is called there (default: this very installation)"
-    )
+__all__ = ["program_from"]
 
 
 def program_from(options: Options) -> tuple[str, ...]:

@@ -28,20 +28,21 @@ from pathlib import Path
 
 from engine.base.errors import InputError, PaintoverError
 from engine.base.frames import FrameRange
-from engine.base.temporaries import replacing
 from plugin.arguments.dialects import format_slurm
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.farm_options import SHARD
+from plugin.arguments.options import Options
+from plugin.arguments.table import FRAMES
+from plugin.farm import job_files
 from plugin.farm.plan import FarmPlan, FarmStep
-from plugin.farm.program import add_program, program_from
+from plugin.farm.program import program_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = [
     "DEFAULT_ARRAY_SIZE",
     "MAX_CHUNKS",
     "SUMMARY",
     "SlurmJob",
-    "add_arguments",
     "jobs_from",
     "max_array_size",
     "script",
@@ -93,32 +94,6 @@ class SlurmJob:
         return ["sbatch", "--parsable", *self.options, *dependency, self.file]
 
 
-def add_arguments(parser: Parser) -> None:
-    """``--partition --account --qos --gres --cpus --memory --at-once --sbatch --dry-run --write-only``."""
-    add_program(parser)
-    group = parser.add_argument_group("SLURM")
-    group.add_argument("--partition", metavar="NAME", help="partition of every job (default: the cluster's)")
-    group.add_argument("--account", metavar="NAME", help="account of every job (default: yours)")
-    group.add_argument("--qos", metavar="NAME", help="quality of service of every job (default: the account's)")
-    group.add_argument(
-        "--gres", metavar="LIST", help="for training and rendering, such as gpu:a40:1 (default: gpu:1 with --gpu)"
-    )
-    group.add_argument("--cpus", type=_count, metavar="N", help="CPUs of every task (default: the cluster's)")
-    group.add_argument(
-        "--memory", dest="task_memory", metavar="SIZE", help="memory of every task, such as 8G (default: the cluster's)"
-    )
-    group.add_argument(
-        "--at-once", type=_count, metavar="N", help="render no more chunks at the same time (default: no limit)"
-    )
-    group.add_argument(
-        "--sbatch", action="append", metavar="OPTION", help="any other option, as --sbatch=--exclude=n7; repeatable"
-    )
-    group.add_argument("--dry-run", action="store_true", help="show the scripts and the sbatch commands, do nothing")
-    group.add_argument(
-        "--write-only", action="store_true", help="write the scripts and submit.sh for another machine, submit nothing"
-    )
-
-
 def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
     """Write the scripts and submit them; returns 0 when every job is queued.
 
@@ -129,15 +104,13 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     """
     jobs = jobs_from(plan, options, max_array_size())
     folder, calls = plan.work / "farm" / "slurm", program_from(options)
+    files = {folder / job.file: script(plan, job, calls) for job in jobs}
+    files[folder / _SUBMIT] = submit_script(jobs)
     if options.dry_run:
-        for job in jobs:
-            print(f"# {folder / job.file}\n{script(plan, job, calls)}")
-        print(f"# {folder / _SUBMIT}\n{submit_script(jobs)}")
+        job_files.show(files)
         return 0
+    job_files.write(files)
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    for job in jobs:
-        _write(folder / job.file, script(plan, job, calls))
-    _write(folder / _SUBMIT, submit_script(jobs))
     by_hand = f"bash {shlex.quote(str(folder / _SUBMIT))}"
     if options.write_only:
         progress.note(f"scripts written; submit them with: {by_hand}", {"submit": str(folder / _SUBMIT)})
@@ -217,11 +190,11 @@ def script(plan: FarmPlan, job: SlurmJob, calls: Sequence[str]) -> str:
     words = [shlex.quote(word) for word in (*calls, *step.command)]
     if step.chunks:
         lines += ["frames=(", *(f"  {shlex.quote(chunk)}" for chunk in step.chunks[job.first :][: job.count]), ")"]
-        words.append(f'"--frames=${{frames[${{{_TASK}:-0}}]}}"')
+        words.append(f'"{FRAMES.word(f"${{frames[${{{_TASK}:-0}}]}}")}"')
     else:
-        words.append(shlex.quote(f"--frames={step.frames}"))
+        words.append(shlex.quote(FRAMES.word(step.frames)))
         if step.shards > 1:
-            words.append(f'"--shard=$((${{{_TASK}:-0}} + {job.first + 1}))/{step.shards}"')
+            words.append(f'"{SHARD.word(f"$((${{{_TASK}:-0}} + {job.first + 1}))/{step.shards}")}"')
     lines += [
         f'echo "paintover: {step.name} on $(hostname), start ${{SLURM_RESTART_COUNT:-0}}"',
         " ".join(words),
@@ -283,18 +256,6 @@ def _options(plan: FarmPlan, step: FarmStep, count: int, options: Options) -> tu
         *(f"{name}={value}" for name, value in given if value is not None),
         *(options.sbatch or ()),
     )
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode())
 
 
 def _sbatch(command: Sequence[str], folder: Path) -> str:

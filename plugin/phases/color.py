@@ -10,12 +10,12 @@ from engine.base.errors import ImageError
 from engine.base.frames import SequencePath
 from engine.color.assignment import Assignment, assign
 from engine.color.config import ColorConfig
-from engine.color.keys import read_plate
 from engine.color.paintings import painting_color
 from engine.images.header import Header
 from engine.images.losses import lost
+from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate
-from plugin.progress.terminals import Progress
+from plugin.progress.protocol import Progress
 
 __all__ = ["say_color", "say_losses"]
 
@@ -72,8 +72,9 @@ def say_losses(progress: Progress, plate: Plate, out: SequencePath, bit_depth: s
 
 
 def _header(plate: Plate, frame: int) -> Header:
-    path = plate.path.path(frame)
-    return read_plate(path, frame).header if plate.path.is_movie else images.read_header(path, frame=frame)
+    if plate.path.is_movie:
+        return plate_image(plate.path, frame).header
+    return images.read_header(plate.path.path(frame), frame=frame)
 
 
 def _other(config: ColorConfig, plate: Plate, first: int, taken: Assignment) -> tuple[int, Assignment] | None:

@@ -6,19 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.preparation.denoise_files import prepare_denoised
-from engine.preparation.guide_files import prepare_guides
-from engine.preparation.hash_records import record
+from engine.preparation.parallel import MadeFiles
+from engine.preparation.prepare import PrepareEvent, prepare
 from engine.preparation.prepared_files import denoised_frames, guide_images
-from engine.shot.plate import Prepared, plate_sha256
+from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate, Shot
 from plugin.arguments.options import Options
 from plugin.arguments.request import denoise_from, guides_from
 from plugin.arguments.shard import Shard
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
-__all__ = ["Extras", "check_prepared", "extra_phases", "prepare_extras", "summary"]
+__all__ = ["Extras", "begun", "check_prepared", "extra_phases", "prepare_extras", "tell"]
 
 _DENOISE, _GUIDES = "denoise", "guides"
 
@@ -50,9 +49,9 @@ def extra_phases(plate: Plate, extras: Extras) -> list[Phase]:
     frames = counted_frames(len(plate.frames))
     phases = []
     if extras.denoise is not None:
-        phases.append(Phase(_DENOISE, f"Denoising {frames}", 4.0))
+        phases.append(Phase(_DENOISE, f"Denoising {frames}", 3.0 * len(plate.frames)))
     if extras.draws_guides:
-        phases.append(Phase(_GUIDES, f"Making guide images for {frames}", 1.0))
+        phases.append(Phase(_GUIDES, f"Making guide images for {frames}", 1.0 * len(plate.frames)))
     return phases
 
 
@@ -72,43 +71,43 @@ def prepare_extras(
     With ``--shard`` the frames to denoise are shared out; guide images, which follow each other, are the first one's.
 
     Raises:
-        PaintoverError: see :func:`engine.preparation.denoise_files.prepare_denoised` and
-            :func:`engine.preparation.guide_files.prepare_guides`.
+        PaintoverError: see :func:`engine.preparation.prepare.prepare`.
         Interrupted: a stop was asked for; finished files stay.
     """
 
-    def count(done: int, total: int, text: str) -> None:
-        progress.update(done / total, f"{done} of {total}: {text}", {"count": done, "total": total})
-
-    def tell(folder: str, what: str, made: Prepared) -> None:
-        facts = {"made": made.made, "kept": made.kept, "foreign": [str(path) for path in made.foreign]}
-        progress.note(f"{work / folder}: {what}, {summary(made.made, made.kept, len(made.foreign))}", facts)
-
-    def run(phase: str, make: Callable[[], Prepared]) -> Prepared:
-        progress.begin(phase)
-        with stop.cooperative():
-            return make()
-
+    shard = None if extras.shard is None else extras.shard.of(plate.frames.frames)
     if extras.denoise is not None:
-        mode, frames = extras.denoise, None if extras.shard is None else extras.shard.of(plate.frames.frames)
-        made = run(
-            _DENOISE,
-            lambda: prepare_denoised(
-                plate, work, mode, frames=frames, threads=threads, overwrite=overwrite, progress=count, stop=stop
-            ),
-        )
-        record(map(denoised_frames(work, plate.path, mode).path, plate.frames if frames is None else frames))
-        tell("denoised", f"denoised frames ({mode})", made)
-    if extras.guides is not None and extras.draws_guides:
-        kind = extras.guides
-        made = run(
-            _GUIDES,
-            lambda: prepare_guides(
-                plate, keys, work, kind, threads=threads, overwrite=overwrite, progress=count, stop=stop
-            ),
-        )
-        record(map(guide_images(work, kind, keys).path, plate.frames))
-        tell("guide", f"guide images ({kind})", made)
+        with stop.cooperative():
+            report = prepare(
+                plate, (), work, stmaps=False, denoise=extras.denoise, frames=shard,
+                threads=threads, overwrite=overwrite, progress=begun(_DENOISE, progress), stop=stop,
+            )  # fmt: skip
+        tell(work / "denoised", f"denoised frames ({extras.denoise})", report.denoised, progress)
+    if extras.draws_guides:
+        with stop.cooperative():
+            report = prepare(
+                plate, keys, work, stmaps=False, guides=extras.guides,
+                threads=threads, overwrite=overwrite, progress=begun(_GUIDES, progress), stop=stop,
+            )  # fmt: skip
+        tell(work / "guide", f"guide images ({extras.guides})", report.guides, progress)
+
+
+def begun(phase: str, progress: Progress) -> Callable[[PrepareEvent], None]:
+    """Begin a phase of the plan, and get what passes on how far it is."""
+    progress.begin(phase)
+
+    def update(event: PrepareEvent) -> None:
+        text = f"{event.done} of {event.total}: {event.text}"
+        progress.update(event.done / event.total, text, {"count": event.done, "total": event.total})
+
+    return update
+
+
+def tell(folder: Path, what: str, files: MadeFiles | None, progress: Progress) -> None:
+    """Note what became of the files of a phase; nothing where there was none."""
+    if files is not None:
+        facts = {"made": files.made, "kept": files.kept, "foreign": [str(path) for path in files.foreign]}
+        progress.note(f"{folder}: {what}, {summary(files.made, files.kept, len(files.foreign))}", facts)
 
 
 def summary(made: int, kept: int, foreign: int) -> str:

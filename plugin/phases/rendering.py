@@ -14,9 +14,9 @@ from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import (
     Options,
 )
-from plugin.arguments.request import carried_from, look_from, out_from, sidecars_from, work_from
+from plugin.arguments.request import carried_from, encoding_from, look_from, out_from, sidecars_from, work_from
+from plugin.progress.protocol import Phase, Progress, counted_frames, duration
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames, duration
 from plugin.worker.resident import render_resident
 
 __all__ = ["render_frames", "render_phase", "settings_of"]
@@ -24,21 +24,26 @@ __all__ = ["render_frames", "render_phase", "settings_of"]
 
 def render_phase(shot: Shot, options: Options) -> Phase:
     """The part that rendering has in a plan."""
-    frames = counted_frames(len(shot.plate.frames))
-    return Phase("render", f"Rendering {frames} through {look_from(options, shot).name}", 3.0)
+    count = len(shot.plate.frames)
+    title = f"Rendering {counted_frames(count)} through {look_from(options, shot).name}"
+    return Phase("render", title, 3.0 + 1.0 * count)
 
 
 def settings_of(shot: Shot, options: Options) -> RenderSettings:
     """How to render.
 
     Raises:
-        InputError: ``--carried`` with frames in a format without layers.
+        InputError: ``--carried``, ``--depth`` or ``--compression`` with frames in a format that has none such.
     """
+    out = out_from(options, shot)
+    depth, compression = encoding_from(options, shot, out)
     return RenderSettings(
         tile=shot.tile,
         device=shot.device,
         out_colorspace=shot.out_colorspace,
-        carried_layer=carried_from(options, out_from(options, shot)),
+        bit_depth=depth,
+        compression=compression,
+        carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
         denoise=shot.denoise,
         threads=options.threads,

@@ -12,15 +12,13 @@ import numpy.typing as npt
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.images.provenance import file_sha256
-from engine.motion.chains import Prepared, prepare_sidecars
 from engine.motion.flow_files import FlowFiles
-from engine.motion.stmap import sidecar_path
-from engine.preparation.hash_records import record
+from engine.preparation.prepare import prepare
 from engine.shot.shot import Plate
 from plugin.arguments.options import Options
-from plugin.phases.prepared_files import summary
+from plugin.phases.prepared_files import begun, tell
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["FileVectors", "chains", "prepare_frames", "prepare_phase", "vectors_from"]
 
@@ -40,8 +38,9 @@ def chains(frames: FrameRange, keys: Sequence[int]) -> tuple[tuple[int, FrameRan
 
 def prepare_phase(plate: Plate, keys: Sequence[int], name: str = "prepare") -> Phase:
     """The part that preparing has in a plan."""
+    frames = len(plate.frames)
     followed = f"{len(keys)} keyframe{'' if len(keys) == 1 else 's'}"
-    return Phase(name, f"Following {followed} through {counted_frames(len(plate.frames))}", 2.0)
+    return Phase(name, f"Following {followed} through {counted_frames(frames)}", 4.0 + 1.5 * len(keys) * frames)
 
 
 def prepare_frames(
@@ -55,27 +54,19 @@ def prepare_frames(
     threads: int | None,
     overwrite: bool = False,
     phase: str = "prepare",
-) -> Prepared:
-    """Make sidecars in a phase of the plan, and record what they are.
+) -> None:
+    """Make sidecars in a phase of the plan.
 
     Raises:
-        PaintoverError: see :func:`engine.motion.chains.prepare_sidecars` and
-            :func:`engine.preparation.hash_records.record`.
+        PaintoverError: see :func:`engine.preparation.prepare.prepare`.
         Interrupted: a stop was asked for; finished sidecars stay.
     """
-    progress.begin(phase)
-
-    def count(done: int, total: int, text: str) -> None:
-        progress.update(done / total, f"{done} of {total}: {text}", {"count": done, "total": total})
-
     with stop.cooperative():
-        prepared = prepare_sidecars(
-            plate, keys, work, vectors=vectors, threads=threads, overwrite=overwrite, progress=count, stop=stop
-        )
-    record(sidecar_path(work, key, frame) for key in keys for frame in plate.frames)
-    facts = {"made": prepared.made, "kept": prepared.kept, "foreign": [str(path) for path in prepared.foreign]}
-    progress.note(_summary(work, prepared), facts)
-    return prepared
+        report = prepare(
+            plate, keys, work,
+            vectors=vectors, threads=threads, overwrite=overwrite, progress=begun(phase, progress), stop=stop,
+        )  # fmt: skip
+    tell(work / "stmap", "STMaps", report.stmaps, progress)
 
 
 def vectors_from(options: Options, frames: FrameRange) -> FileVectors | None:
@@ -126,7 +117,3 @@ class FileVectors:
     def backward(self, frame: int) -> npt.NDArray[np.float32]:
         """(H, W, 2) flow from a frame to the one before, pixels; raises as :class:`FlowFiles`."""
         return self._files.backward(frame)
-
-
-def _summary(work: Path, prepared: Prepared) -> str:
-    return f"{work / 'stmap'}: STMaps, {summary(prepared.made, prepared.kept, len(prepared.foreign))}"

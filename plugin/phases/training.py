@@ -9,27 +9,31 @@ from engine.base.errors import InputError
 from engine.color.config import ColorConfig
 from engine.color.paintings import check_painting_space
 from engine.shot.shot import Shot
+from engine.training.job.job import PaintedFrame, TrainingJob
+from engine.training.job.limits import OWN_RECIPE, check_recipe
 from engine.training.job.recipe_settings import read_settings
 from plugin.arguments.ocio_variable import active_config
-from plugin.arguments.options import (
-    Options,
-)
+from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
     check_device,
     check_keyframes,
     check_look_output,
+    check_painting_sizes,
     check_plate,
     check_spaces,
     prepare_folder,
 )
 from plugin.arguments.request import look_from, work_from
+from plugin.progress.protocol import Phase, Progress, duration
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, duration
 from plugin.training import process as training_process
-from plugin.training.process import TrainedLook, TrainingJob, TrainingKeyframe
+from plugin.training.process import EXPORT, TrainedLook
 from plugin.training.record import fingerprint, forget, remember
 
-__all__ = ["check_recipe", "check_training", "job_from", "make_look", "training_phase"]
+__all__ = ["check_asked_recipe", "check_training", "job_from", "make_look", "training_phases"]
+
+_START_S, _STEP_S, _EXPORT_S = 5.0, 0.3, 4.0
+"""What loading, a step and the export take on a few cores: no more than the shares of a bar."""
 
 
 def check_training(shot: Shot, options: Options) -> ColorConfig:
@@ -39,13 +43,14 @@ def check_training(shot: Shot, options: Options) -> ColorConfig:
         PaintoverError: see :mod:`plugin.arguments.preflight`; each case has its own message.
     """
     config = ColorConfig.active(options.ocio)
-    check_recipe(shot, options)
+    check_asked_recipe(shot, options)
     check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
     for keyframe in shot.keyframes:
         if keyframe.colorspace is not None:
             check_painting_space(config, keyframe.colorspace)
     check_keyframes(shot.keyframes)
     check_plate(shot.plate)
+    check_painting_sizes(shot.plate, shot.keyframes, fit=options.fit_paintings)
     check_look_output(look_from(options, shot))
     prepare_folder(work_from(options, shot))
     check_device(shot.device)
@@ -53,56 +58,52 @@ def check_training(shot: Shot, options: Options) -> ColorConfig:
     return config
 
 
-def check_recipe(shot: Shot, options: Options) -> None:
+def check_asked_recipe(shot: Shot, options: Options) -> None:
     """The recipe takes what is asked of it.
 
     Raises:
-        InputError: guide images, settings or crisp strokes for a recipe that is not ours.
+        InputError: see :func:`engine.training.job.limits.check_recipe`.
     """
-    if options.recipe in (None, "paintover"):
-        return
-    ours = {
-        "guides": (shot.guides, "guide"),
-        "settings": (options.settings, "settings"),
-        "crisp": (options.crisp or None, "crisp strokes"),
-    }
-    for option, (value, what) in ours.items():
-        if value is not None:
-            raise InputError(f"the recipe {options.recipe} takes no {what}", remedy=f"drop --{option} or --recipe")
+    check_recipe(options.recipe or OWN_RECIPE, guides=shot.guides, settings=options.settings, crisp=options.crisp)
 
 
-def training_phase(job: TrainingJob) -> Phase:
-    """The part that training has in a plan."""
+def training_phases(job: TrainingJob) -> list[Phase]:
+    """The parts that training has in a plan: its steps, and writing the look."""
     length = f"{job.steps} steps" if job.budget_s is None else duration(job.budget_s)
-    return Phase("train", f"Training {Path(job.look).name}, {length}", 6.0)
+    seconds = job.budget_s or _START_S + _STEP_S * (job.steps or 0)
+    return [
+        Phase("train", f"Training {job.look.name}, {length}", seconds),
+        Phase(EXPORT, f"Exporting {job.look.name} and checking it", _EXPORT_S),
+    ]
 
 
 def job_from(shot: Shot, options: Options) -> TrainingJob:
     """The job of the training process, with absolute paths.
 
     Raises:
-        InputError: the features or the settings file is missing, or names what cannot be trained with.
+        InputError: the features or the settings file is missing, or names what cannot be trained with; or see
+            :class:`engine.training.job.job.TrainingJob`.
     """
     return TrainingJob(
         plate=_absolute(shot.plate.path.text),
         frames=str(shot.plate.frames),
         plate_colorspace=shot.plate.colorspace,
         keyframes=tuple(
-            TrainingKeyframe(
+            PaintedFrame(
                 keyframe.frame,
-                _absolute(keyframe.painting),
-                None if keyframe.matte is None else _absolute(keyframe.matte),
+                Path(_absolute(keyframe.painting)),
+                None if keyframe.matte is None else Path(_absolute(keyframe.matte)),
                 keyframe.colorspace,
             )
             for keyframe in shot.keyframes
         ),
-        work=_absolute(work_from(options, shot)),
-        look=_absolute(look_from(options, shot)),
+        work=Path(_absolute(work_from(options, shot))),
+        look=Path(_absolute(look_from(options, shot))),
         budget_s=shot.budget_s,
         steps=shot.steps,
         seed=shot.seed,
         device=shot.device,
-        recipe=options.recipe or "paintover",
+        recipe=options.recipe or OWN_RECIPE,
         features=_features(options.features),
         resume=options.resume,
         ocio=active_config(options.ocio),
@@ -111,6 +112,7 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         fit_paintings=options.fit_paintings,
         guides=shot.guides,
         denoise=shot.denoise,
+        unpainted=shot.unpainted,
         crisp=options.crisp,
         settings=_settings(options),
     )

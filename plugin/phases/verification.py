@@ -7,13 +7,15 @@ from pathlib import Path
 from engine.base.frames import FrameRange, SequencePath
 from engine.rendering.render import RenderSettings, verify
 from engine.shot.shot import Plate
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
-__all__ = ["VERIFY_PHASE", "verify_frames"]
+__all__ = ["verify_frames", "verify_phase"]
 
 
-VERIFY_PHASE = Phase("verify", "Verifying", 0.3)
+def verify_phase(frames: FrameRange) -> Phase:
+    """The part that verifying has in a plan."""
+    return Phase("verify", "Verifying", 0.5 + 0.05 * len(frames))
 
 
 def verify_frames(

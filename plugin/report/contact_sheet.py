@@ -6,22 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from engine import images
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
-from engine.images import movies
 from engine.review.sheets import Cell, Row, contact_sheet
 from engine.shot.shot import Keyframe, Plate
+from plugin.report.stills import Stills
 
 __all__ = ["chosen_frames", "write_sheet"]
 
 _COLUMNS = 5
-_WIDEST_PX = 1600
-
-Pixels8 = npt.NDArray[np.uint8]
+_WIDEST_PX = 800
 
 
 def chosen_frames(plate: Plate, keyframes: Sequence[Keyframe], count: int = _COLUMNS) -> list[int]:
@@ -63,23 +59,11 @@ def write_sheet(
         OutputError: the sheet cannot be written.
     """
     painted = {keyframe.frame for keyframe in keyframes}
-    showing = showing or Showing.default(config)
+    plates = Stills(plate.path, plate.colorspace, config, _WIDEST_PX, showing)
+    results = Stills(out, out_colorspace, config, _WIDEST_PX, showing)
     above, below = [], []
     for frame in chosen_frames(plate, keyframes):
-        source = plate.path.path(frame)
-        movie = plate.path.is_movie
-        image = movies.read_frame(source, frame, frame=frame) if movie else images.read(source, frame=frame)
-        before = _shown(image, source, plate.colorspace, config, showing)
-        result = out.path(frame)
-        after = _shown(images.read(result, frame=frame), result, out_colorspace, config, showing)
         marked = frame in painted
-        above.append(Cell(before, str(frame), marked=marked))
-        below.append(Cell(after, str(frame), "painted" if marked else "", marked=marked))
+        above.append(Cell(plates(frame).rgb, f"frame {frame}", "painted" if marked else "", marked=marked))
+        below.append(Cell(results(frame).rgb, f"frame {frame}", marked=marked))
     contact_sheet([Row("Plate", above), Row("Result", below)], path, title=title)
-
-
-def _shown(image: images.Image, path: Path, colorspace: str | None, config: ColorConfig, showing: Showing) -> Pixels8:
-    """For eyes only: scaled down by dropping pixels, and clipped."""
-    step = max(1, image.rgb.shape[1] // _WIDEST_PX)
-    rgb = np.ascontiguousarray(image.rgb[::step, ::step])
-    return (showing.picture(rgb, image.header, path, config, colorspace) * 255.0 + 0.5).astype(np.uint8)

@@ -1,57 +1,29 @@
-"""What a report knows of every frame: whether it is right, how much rides on a painting, and how steady it is."""
+"""Frames of a report: what is known of each, whether it is right, and how far paintings carry it."""
 
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from engine.base.arrays import Floats
-from engine.base.errors import ImageError
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
 from engine.look.card import open_look
 from engine.motion.stmap import find_sidecars, read_sidecars
-from engine.rendering.expected_facts import ExpectedFacts
+from engine.rendering.expected_provenance import ExpectedProvenance
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import state_of
-from engine.review.steadiness import Step, TemporalError, plate_step, temporal_error
+from engine.review.painted import painted_confidence
 from engine.shot.shot import Plate
 from plugin.report.stills import Still, Stills
 
-__all__ = [
-    "FrameChecker",
-    "FrameReader",
-    "FrameRow",
-    "Measured",
-    "counts",
-    "errors_between",
-    "fit",
-    "measure",
-    "median",
-    "prepared_keys",
-]
-
-Pixels8 = npt.NDArray[np.uint8]
-
-STILL_PX = 400
-"""Width at which motion and steadiness are measured."""
-_UNSTEADY = 2.0
-"""A step is remarkable from this multiple of the shot's median on."""
-_UNSTEADY_CODES = 2.0
-"""And only where it exceeds the plate's own by so many display codes."""
-_FEW = 0.5
-"""Share of a frame under which it hardly rides on paintings."""
-_READERS = 2
+__all__ = ["FrameChecker", "FrameReader", "FrameRow", "counts", "prepared_keys"]
 
 
 @dataclass(frozen=True)
@@ -70,17 +42,6 @@ class FrameRow:
     """The plate's own."""
     warnings: tuple[str, ...] = ()
     """What is remarkable, a line each."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Every frame of the range."""
-
-    rows: tuple[FrameRow, ...]
-    retention: tuple[float, ...]
-    """Share of the picture that is still there after the step that follows each frame; one fewer than frames."""
-    source: str
-    """Where the carried shares come from: layer, sidecars, or none."""
 
 
 class FrameChecker:
@@ -110,7 +71,7 @@ class FrameChecker:
         file = None if look is None else open_look(look)
         # A frame with the layer of carried shares has the same pixels.
         self._expected = [
-            ExpectedFacts.of(file, replace(settings, carried_layer=layer), plate, work, prepared, config)
+            ExpectedProvenance.of(file, replace(settings, carried_layer=layer), plate, work, prepared, config)
             for layer in (False, True)
             if file is not None
         ]
@@ -138,16 +99,28 @@ class FrameReader:
         plate: Plate,
         out: SequencePath,
         out_colorspace: str | None,
-        keys: Sequence[int],
+        coverage: Mapping[int, Floats | None],
         work: Path | None,
         config: ColorConfig,
-        width_px: int = STILL_PX,
+        width_px: int,
         showing: Showing | None = None,
     ) -> None:
+        """Pictures are at most ``width_px`` wide.
+
+        Args:
+            coverage: what is painted: for each keyframe (H, W) in 0..1, or None where it is painted wholly.
+            work: folder with STMap sidecars; None for frames that were rendered without.
+            showing: how scene-linear frames are shown; None for the config's default view.
+        """
         self.plate = Stills(plate.path, plate.colorspace, config, width_px, showing)
         self.result = Stills(out, out_colorspace, config, width_px, showing)
-        self.keys = tuple(keys)
+        self.keys = tuple(coverage)
+        self._coverage = coverage
         self._work = work
+        self.prepared = any(self.has_sidecars(frame) for frame in plate.frames)
+        """Whether any frame of the range has a sidecar."""
+        self.most = max((1.0 if part is None else float(part.mean()) for part in coverage.values()), default=1.0)
+        """Share of its frame that the fullest painting covers, 0..1."""
 
     def has_sidecars(self, frame: int) -> bool:
         """Whether any keyframe has an STMap sidecar for the frame."""
@@ -156,7 +129,8 @@ class FrameReader:
     def carried(self, frame: int, result: Still | None, size: tuple[int, int] | None) -> tuple[Floats | None, str]:
         """How far each pixel rides on a painting, (H, W) in 0..1, and where that is from: layer, sidecars or none.
 
-        Strokes borrowed from another surface do not count: more painting would serve there.
+        Strokes borrowed from another surface do not count, nor does what a painting leaves out: more painting would
+        serve there.
 
         Raises:
             ImageError: a sidecar is damaged or of another size than the plate.
@@ -164,45 +138,18 @@ class FrameReader:
         tracked: Floats | None = None
         if size is not None:
             planes = read_sidecars(find_sidecars(self._work, self.keys, frame), *size, frame=frame, tracked=True)
-            tracked = None if planes is None else np.clip(planes[..., 2::3].max(axis=2), 0.0, 1.0)
+            if planes is not None:
+                tracked = painted_confidence(planes, list(self._coverage.values())).max(axis=2)
+            elif frame in self._coverage and self.prepared:
+                # The look shows a keyframe's own painting.
+                painted = self._coverage[frame]
+                tracked = np.ones(size, np.float32) if painted is None else painted
         if result is not None and result.carried is not None:
             layer = result.carried
             if tracked is not None:
                 layer = layer * (cv2.resize(tracked, layer.shape[::-1], interpolation=cv2.INTER_AREA) > 0)
             return np.asarray(layer, np.float32), "layer"
         return tracked, "none" if tracked is None else "sidecars"
-
-
-def measure(
-    frames: Sequence[int],
-    reader: FrameReader,
-    state: Callable[[int], str],
-    tick: Callable[[int, int], None],
-) -> Measured:
-    """Read every frame once; holds a few frames at a time.
-
-    Args:
-        frames: frame numbers, ascending.
-        state: of a rendered frame, as :class:`FrameRow` has it.
-        tick: called with how many frames are measured and of how many; may raise to stop.
-    """
-    rows: list[FrameRow] = []
-    retention: list[float] = []
-    sources: set[str] = set()
-    prepared = any(reader.has_sidecars(frame) for frame in frames)
-    before: _Frame | None = None
-    read = partial(_read, reader=reader, state=state, prepared=prepared)
-    for number, now in enumerate(_ahead(frames, read), 1):
-        sources.add(now.source)
-        if before is not None:
-            step = _step(before, now)
-            retention.append(0.0 if step is None else step.retention)
-            rows[-1] = _with_errors(rows[-1], before, now, step)
-        rows.append(now.row)
-        before = now
-        tick(number, len(frames))
-    source = next((name for name in ("layer", "sidecars") if name in sources), "none")
-    return Measured(_remarked(rows), tuple(retention), source)
 
 
 def prepared_keys(work: Path | None) -> list[int]:
@@ -212,125 +159,6 @@ def prepared_keys(work: Path | None) -> list[int]:
         return []
     found = (re.fullmatch(r"key_(-?\d+)", one.name, re.ASCII) for one in folder.iterdir())
     return sorted(int(match[1]) for match in found if match)
-
-
-def median(values: Sequence[float | None]) -> float | None:
-    """Of the values that are known; None without any."""
-    known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
-
-
-def fit(picture: Pixels8, like: Pixels8) -> Pixels8:
-    """``picture`` at the size of ``like``."""
-    if picture.shape == like.shape:
-        return picture
-    size = (like.shape[1], like.shape[0])
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def errors_between(
-    plate: Pixels8, result: Pixels8, plate_after: Pixels8, result_after: Pixels8
-) -> TemporalError | None:
-    """The result's temporal error along the plate's motion; pictures are brought to the plate's size."""
-    step = plate_step(plate, fit(plate_after, plate))
-    return temporal_error(fit(result, plate), fit(result_after, plate), step)
-
-
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    row: FrameRow
-    plate: Pixels8 | None
-    result: Pixels8 | None
-    source: str
-
-
-def _ahead(frames: Sequence[int], read: Callable[[int], _Frame]) -> Iterator[_Frame]:
-    """Every frame in order, the next ones being read while one is looked at."""
-    pool = ThreadPoolExecutor(_READERS, thread_name_prefix="report")
-    waiting: deque[Future[_Frame]] = deque()
-    try:
-        for frame in frames:
-            waiting.append(pool.submit(read, frame))
-            if len(waiting) > _READERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _read(frame: int, *, reader: FrameReader, state: Callable[[int], str], prepared: bool) -> _Frame:
-    warnings: list[str] = []
-    found = state(frame)
-
-    def attempt(stills: Stills) -> Still | None:
-        try:
-            return stills(frame)
-        except ImageError as error:
-            warnings.append(str(error))
-            return None
-
-    plate = attempt(reader.plate)
-    result = attempt(reader.result) if found not in ("missing", "damaged") else None
-    size = plate.size if plate is not None else None if result is None else result.size
-    if plate is not None and result is not None and plate.size != result.size:
-        sizes = " and the plate ".join(f"{width}x{height}" for height, width in (result.size, plate.size))
-        warnings.append(f"the frame is {sizes}")
-    if plate is not None and plate.bad_pixels:
-        warnings.append(f"{plate.bad_pixels} pixels of the plate are NaN or Inf")
-    share: float | None = None
-    source = "none"
-    try:
-        carried, source = reader.carried(frame, result, size)
-        if carried is not None:
-            share = float(carried.mean())
-        elif frame in reader.keys and prepared:
-            share = 1.0
-        elif prepared and size is not None:
-            share = 0.0
-            warnings.append("no STMap sidecar: nothing is carried here")
-    except ImageError as error:
-        warnings.append(str(error))
-    row = FrameRow(frame, found, share, warnings=tuple(warnings))
-    return _Frame(row, None if plate is None else plate.rgb, None if result is None else result.rgb, source)
-
-
-def _step(before: _Frame, now: _Frame) -> Step | None:
-    if before.plate is None or now.plate is None:
-        return None
-    return plate_step(before.plate, fit(now.plate, before.plate))
-
-
-def _with_errors(row: FrameRow, before: _Frame, now: _Frame, step: Step | None) -> FrameRow:
-    if step is None or before.plate is None or now.plate is None:
-        return row
-    own = temporal_error(before.plate, fit(now.plate, before.plate), step)
-    error = None
-    if before.result is not None and now.result is not None:
-        error = temporal_error(fit(before.result, before.plate), fit(now.result, before.plate), step)
-    return replace(
-        row,
-        error=None if error is None else error.mean,
-        plate_error=None if own is None else own.mean,
-    )
-
-
-def _remarked(rows: Sequence[FrameRow]) -> tuple[FrameRow, ...]:
-    """The rows with warnings that need the whole shot to be told."""
-    usual = median([row.error for row in rows])
-    done = []
-    for row in rows:
-        warnings = list(row.warnings)
-        if row.carried is not None and 0.0 < row.carried < _FEW:
-            warnings.append(f"only {100 * row.carried:.0f} % rides on a painting")
-        if row.error is not None and usual and row.plate_error is not None:
-            excess = row.error - row.plate_error
-            if row.error >= _UNSTEADY * usual and excess >= _UNSTEADY_CODES:
-                warnings.append(
-                    f"changes {row.error / usual:.1f} times as much towards the next frame as is usual here"
-                )
-        done.append(replace(row, warnings=tuple(warnings)))
-    return tuple(done)
 
 
 def counts(rows: Sequence[FrameRow]) -> Mapping[str, int]:

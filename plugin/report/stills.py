@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine import images
 from engine.base.arrays import Floats
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
-from engine.images import movies
+from engine.shot.plate import PlateReader
 
-__all__ = ["Still", "Stills"]
+__all__ = ["STILL_PX", "Still", "Stills", "fit", "reduced"]
 
 Pixels8 = npt.NDArray[np.uint8]
 
+STILL_PX = 400
+"""Width at which plates and results are measured and compared."""
 _CARRIED = "paintover.carried"
 
 
@@ -34,6 +36,23 @@ class Still:
     """(H, W) in 0..1, the layer ``paintover.carried`` of a rendered frame that has it."""
     bad_pixels: int
     """How many pixels had NaN or Inf."""
+
+
+def reduced(rgb: npt.NDArray[Any], width_px: int) -> npt.NDArray[Any]:
+    """A picture (h, w, C) at no more than this width."""
+    height, width = rgb.shape[:2]
+    if width <= width_px:
+        return rgb
+    size = (width_px, max(1, round(height * width_px / width)))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), rgb.dtype)
+
+
+def fit(picture: Pixels8, like: Pixels8) -> Pixels8:
+    """``picture`` at the size of ``like``."""
+    if picture.shape == like.shape:
+        return picture
+    size = (like.shape[1], like.shape[0])
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class Stills:
@@ -53,9 +72,8 @@ class Stills:
             width_px: pictures are at most so wide.
             showing: how scene-linear frames are shown; None for the config's default view.
         """
+        self._reader = PlateReader(path, colorspace, config)
         self._showing = showing or Showing.default(config)
-        self._path = path
-        self._colorspace = colorspace
         self._config = config
         self._width_px = width_px
 
@@ -66,16 +84,12 @@ class Stills:
             ImageError: missing or damaged.
             ColorError: its colorspace cannot be converted.
         """
-        source = self._path.path(frame)
-        movie = self._path.is_movie
-        image = movies.read_frame(source, frame, frame=frame) if movie else images.read(source, frame=frame)
+        read = self._reader.read(frame)
+        image = read.image
         height, width = image.rgb.shape[:2]
-        rgb = image.rgb
-        if width > self._width_px:
-            size = (self._width_px, max(1, round(height * self._width_px / width)))
-            rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32)
-        picture = self._showing.picture(rgb, image.header, source, self._config, self._colorspace)
-        shown = (picture * 255.0 + 0.5).astype(np.uint8)
+        rgb = reduced(image.rgb, self._width_px)
+        picture = self._showing.picture(rgb, image.header, read.path, self._config, read.space)
+        codes = np.asarray(picture * 255.0 + 0.5, np.uint8)
         layer = image.header.parts[image.header.index].layers.get(_CARRIED)
         carried = None if layer is None else np.clip(np.nan_to_num(layer.astype(np.float32)), 0.0, 1.0)
-        return Still(shown, (height, width), carried, image.bad_pixels)
+        return Still(codes, (height, width), carried, image.bad_pixels)

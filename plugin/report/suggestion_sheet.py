@@ -12,8 +12,9 @@ import OpenImageIO as oiio
 from engine.base.arrays import Bytes
 from engine.review.coverage import Plan, Suggestion
 from engine.review.sheets import Cell, Row, compose
+from plugin.report.advice import percent
 
-__all__ = ["draw_plan", "percent"]
+__all__ = ["draw_plan"]
 
 Pixels8 = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -33,13 +34,6 @@ _LEAST_COLUMNS = 3
 _CHART_PX = 420
 _DRAWN = 2
 """Lines are drawn at this multiple of their size."""
-
-
-def percent(share: float) -> str:
-    """``41 %``; a share above 0 that rounds to nothing is ``<1 %``."""
-    if 0.0 < share < 0.005:
-        return "<1 %"
-    return f"{100 * share:.0f} %"
 
 
 def draw_plan(plan: Plan, still: Callable[[int], Pixels8], *, title: str) -> Pixels8:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from engine import __version__
+from engine.base.foreign_json import parse_json
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import replacing
+from engine.base.whole_file import check_regular, read_text
 from engine.color.config import ColorConfig
 from engine.images.provenance import file_sha256
+from engine.training.job.job import TrainingJob
 from engine.training.job.recipe_settings import REVISION
-from plugin.training.process import TrainingJob
 
 __all__ = ["fingerprint", "forget", "is_current", "remember", "trained_look"]
 
 _NAME = "trained.json"
-# What changes the way there but not the look.
-_INDIFFERENT = ("work", "look", "resume", "preview", "threads")
 
 
 def fingerprint(job: TrainingJob) -> str:
@@ -29,7 +28,7 @@ def fingerprint(job: TrainingJob) -> str:
     because reading a shot of them would take longer than a training.
     """
     digest = hashlib.sha256(f"{__version__} {REVISION}".encode())
-    facts = {name: value for name, value in asdict(job).items() if name not in _INDIFFERENT}
+    facts = job.facts_of_look()
     facts["ocio"] = None if job.ocio is None else ColorConfig.active(job.ocio).name
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for keyframe in job.keyframes:
@@ -45,8 +44,8 @@ def fingerprint(job: TrainingJob) -> str:
 def is_current(job: TrainingJob, inputs: str) -> bool:
     """Whether the look on disk is the one that a finished training of these inputs wrote."""
     try:
-        record = json.loads((Path(job.work) / _NAME).read_text(encoding="utf-8"))
-        look = file_sha256(Path(job.look))
+        record = parse_json(read_text(job.work / _NAME))
+        look = file_sha256(job.look)
     except (OSError, ValueError):
         return False
     return isinstance(record, dict) and record.get("inputs") == inputs and record.get("look_sha256") == look
@@ -55,7 +54,7 @@ def is_current(job: TrainingJob, inputs: str) -> bool:
 def trained_look(work: Path) -> str | None:
     """SHA-256 of the look that the last finished training in this work folder wrote; None where none is on record."""
     try:
-        record = json.loads((work / _NAME).read_text(encoding="utf-8"))
+        record = parse_json(read_text(work / _NAME))
     except (OSError, ValueError):
         return None
     found = record.get("look_sha256") if isinstance(record, dict) else None
@@ -64,19 +63,20 @@ def trained_look(work: Path) -> str | None:
 
 def remember(job: TrainingJob, inputs: str) -> None:
     """Record that the look on disk came from these inputs."""
-    record = {"inputs": inputs, "look_sha256": file_sha256(Path(job.look))}
-    with replacing(Path(job.work) / _NAME) as temporary:
+    record = {"inputs": inputs, "look_sha256": file_sha256(job.look)}
+    with replacing(job.work / _NAME) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def forget(job: TrainingJob) -> None:
     """Drop the record: what is being trained now is not what it speaks of."""
-    (Path(job.work) / _NAME).unlink(missing_ok=True)
+    (job.work / _NAME).unlink(missing_ok=True)
 
 
-def _content(path: str | None) -> bytes:
+def _content(path: Path | str | None) -> bytes:
     if path is None:
         return b"none"
+    check_regular(Path(path))
     digest = hashlib.sha256()
     with Path(path).open("rb") as handle:
         while block := handle.read(1 << 20):

@@ -17,15 +17,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from engine import __version__
 from engine.base.errors import PaintoverError
-from plugin.arguments.options import Options, Parser, add_color_config, add_reporting
+from engine.base.machine import (
+    cpu_count,
+    cpu_name,
+    free_bytes,
+    memory_limit_bytes,
+    physical_cores,
+    total_bytes,
+    usable_threads,
+)
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
+from plugin.progress.protocol import Progress, quiet_errors, visible
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress, quiet_errors
 
-__all__ = ["Finding", "examine", "memory_limit_bytes", "parser", "run"]
+__all__ = ["Finding", "examine", "parser", "run"]
 
 _GIB = 1024**3
 _LOW_MEMORY_GIB = 4.0
@@ -63,18 +72,8 @@ class Finding:
 
 
 def parser() -> Parser:
-    """``paintover doctor``."""
-    made = Parser(
-        "doctor",
-        "Checks this machine: versions, CPU, memory, GPU, color configuration, codecs and paths.\n"
-        "Send its output with every bug report. Exit code 1 if something needed is broken.",
-        examples=["paintover doctor", "paintover doctor --json > doctor.json"],
-    )
-    add_color_config(made)
-    group = made.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="print JSON")
-    add_reporting(made, progress=False)
-    return made
+    """The options of ``paintover doctor``."""
+    return Parser(COMMANDS["doctor"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -100,9 +99,9 @@ def _print(findings: list[Finding], *, healthy: bool) -> None:
             section = finding.section
             print(f"\n{section}" if finding is not findings[0] else section)
         lines = textwrap.wrap(finding.value, _VALUE_WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
-        print(f"  {marks[finding.state]} {finding.name:<14} {lines[0]}".rstrip())
+        print(f"  {marks[finding.state]} {finding.name:<14} {visible(lines[0])}".rstrip())
         for line in lines[1:]:
-            print(f"{'':19}{line}")
+            print(f"{'':19}{visible(line)}")
     print(f"\n{'Everything needed is here.' if healthy else 'Something needed is broken; see the lines marked above.'}")
 
 
@@ -164,26 +163,16 @@ def _packages() -> Iterator[Finding]:
 
 def _machine() -> Iterator[Finding]:
     section = "Machine"
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    physical = psutil.cpu_count(logical=False) or usable
-    yield Finding(section, "CPU", "fact", f"{_cpu_name()}, {physical} cores, {usable} usable threads")
+    cores = f"{physical_cores()} cores, {usable_threads()} usable threads"
+    yield Finding(section, "CPU", "fact", f"{cpu_name()}, {cores}, {cpu_count()} taken")
     features = _cpu_features()
     yield Finding(section, "CPU features", "fact", " ".join(features) or "none that matter")
-    memory = psutil.virtual_memory()
-    limit = memory_limit_bytes()
-    text = f"{memory.total / _GIB:.1f} GiB, {memory.available / _GIB:.1f} GiB free"
-    if limit is not None and limit < memory.total:
+    total, limit = total_bytes(), memory_limit_bytes()
+    text = f"{total / _GIB:.1f} GiB, {free_bytes() / _GIB:.1f} GiB free"
+    if limit is not None and limit < total:
         text += f", limited to {limit / _GIB:.1f} GiB for this process"
-    enough = min(memory.total, limit or memory.total) >= _LOW_MEMORY_GIB * _GIB
+    enough = min(total, limit or total) >= _LOW_MEMORY_GIB * _GIB
     yield Finding(section, "memory", "ok" if enough else "missing", text if enough else f"{text}; 8K needs 4 GiB")
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _cpu_features() -> list[str]:
@@ -200,42 +189,31 @@ def _cpu_features() -> list[str]:
     return [*extensions.get("baseline", []), *extensions.get("found", [])]
 
 
-def memory_limit_bytes() -> int | None:
-    """The memory limit of this process's control group, or None where there is none."""
-    limits = []
-    for place in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):
-            limits.append(int(Path(place).read_text(encoding="ascii")))
-    # An absent limit reads as a number near 2**63 in the first version of control groups.
-    limits = [limit for limit in limits if limit < 1 << 60]
-    return min(limits) if limits else None
-
-
 def _rendering() -> Iterator[Finding]:
     section = "Rendering"
     import onnx
-    import onnxruntime
     from onnx import TensorProto, helper
 
     from engine.base.device import cuda_devices, load_cuda_libraries
+    from engine.base.runtime import TELEMETRY_SWITCH, ort
 
     def value(name: str) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
 
     graph = helper.make_graph([helper.make_node("Identity", ["a"], ["b"])], "doctor", [value("a")], [value("b")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    available = onnxruntime.get_available_providers()
+    available = ort.get_available_providers()
 
     def works(provider: str) -> bool:
-        quiet = onnxruntime.SessionOptions()
+        quiet = ort.SessionOptions()
         quiet.log_severity_level = 4
         # Where a provider does not load, the runtime says so on stdout and goes on with the CPU.
         with contextlib.redirect_stdout(io.StringIO()):
-            session = onnxruntime.InferenceSession(model, quiet, providers=[provider])
+            session = ort.InferenceSession(model, quiet, providers=[provider])
         return provider in session.get_providers()
 
     yield Finding(section, "CPU", "ok" if works("CPUExecutionProvider") else "bad", "inference works")
-    onnxruntime.set_default_logger_severity(4)
+    ort.set_default_logger_severity(4)
     devices, reason = cuda_devices()
     for device in devices:
         yield Finding(section, f"cuda:{device.index}", "ok", f"{device.name}, {device.total_bytes / _GIB:.0f} GiB")
@@ -254,6 +232,8 @@ def _rendering() -> Iterator[Finding]:
         else:
             yield Finding(section, name, "missing", f"its libraries do not load ({lacking})")
     yield Finding(section, "providers", "fact", ", ".join(available))
+    off = os.environ.get(TELEMETRY_SWITCH) == "1"
+    yield Finding(section, "telemetry", "ok" if off else "bad", "switched off; nothing leaves this machine")
 
 
 def _training() -> Iterator[Finding]:

@@ -14,13 +14,16 @@ from engine.base.errors import InputError
 from engine.base.temporaries import replacing
 from engine.look.card import LookFile, open_look
 from engine.shot.shot import Shot
-from plugin.arguments.options import Options, Parser, add_reporting
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import prepare_folder
 from plugin.hosts.flame_model import flame_json, flame_model
 from plugin.hosts.nuke_script import MAPS, NukePlate, cat_json, nuke_script
+from plugin.progress.child import follow
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
-from plugin.training.process import follow, require_training
+from plugin.training.process import require_training
 
 __all__ = ["parser", "run"]
 
@@ -40,22 +43,7 @@ class _Source:
 
 def parser() -> Parser:
     """The options of ``paintover export``."""
-    made = Parser(
-        "export",
-        "Writes a look for hosts that run models themselves. For Nuke: TorchScript (.pt), a script (.nk) whose\n"
-        "CatFileCreator makes the .cat, and cat.json; this needs what training needs. For Flame: .onnx and .json.",
-        usage="paintover export SHOT_OR_LOOK --to nuke|flame DIR [options]",
-        examples=[
-            "paintover export hero.onnx --to nuke nuke/",
-            "paintover export shot.toml --to nuke nuke/",
-            "paintover export work --to flame flame/",
-        ],
-    )
-    group = made.add_argument_group("what and where")
-    group.add_argument("path", metavar="SHOT_OR_LOOK", help="a look (.onnx), a shot file (.toml) or a work folder")
-    group.add_argument("--to", nargs=2, metavar=("HOST", "DIR"), help="nuke or flame, and the folder to write to")
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["export"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:

@@ -10,26 +10,18 @@ from engine import images
 from engine.base.errors import ImageError, InputError, LookError
 from engine.images.provenance import read_provenance
 from engine.look.session import Card, read_card
-from plugin.arguments.options import Options, Parser, add_reporting
-from plugin.arguments.verb_options import add_inspected
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
+from plugin.progress.protocol import Progress, duration, visible
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress, duration
 
 __all__ = ["parser", "run"]
 
 
 def parser() -> Parser:
     """The options of ``paintover inspect``."""
-    made = Parser(
-        "inspect",
-        "Prints the card of a look (keyframes, training, colorspaces, versions) or the provenance of a rendered\n"
-        "frame (which look, which settings, which plate frame).",
-        examples=["paintover inspect hero.onnx", "paintover inspect out.1001.exr --json"],
-        usage="paintover inspect PATH [options]",
-    )
-    add_inspected(made)
-    add_reporting(made, progress=False)
-    return made
+    return Parser(COMMANDS["inspect"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -37,7 +29,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     path = Path(options.path or "")
     if path.suffix.lower() == ".onnx":
         card = read_card(path)
-        print(json.dumps(asdict(card), indent=2) if options.json else _card_text(path, card))
+        print(json.dumps(asdict(card), indent=2) if options.json else "\n".join(map(visible, _card_lines(path, card))))
         return 0
     if not path.is_file():
         raise InputError("there is no such file", path=path, remedy="name a look (.onnx) or a rendered frame")
@@ -50,19 +42,21 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     if options.json:
         print(json.dumps({"path": str(path), **size, "provenance": facts}, indent=2))
         return 0
-    print(f"{path}: {size['width']}x{size['height']} {size['bit_depth']}")
+    print(visible(f"{path}: {size['width']}x{size['height']} {size['bit_depth']}"))
     for name, value in sorted(facts.items()):
-        print(f"  {name:<12} {value}")
+        print(visible(f"  {name:<12} {value}"))
     if not facts:
         print("  was not rendered by Paintover, or its format keeps no such facts")
     return 0
 
 
-def _card_text(path: Path, card: Card) -> str:
+def _card_lines(path: Path, card: Card) -> list[str]:
     trained = card.trained
+    # A look of so many steps keeps no time, so that the same steps are the same bytes.
+    length = f"in {duration(trained.seconds)}" if trained.seconds else "(seconds not recorded: trained by steps)"
     lines = [
         f"{path}: a look named {card.name}, format {card.format}",
-        f"  trained      {trained.steps} steps in {duration(trained.seconds)}, recipe {trained.recipe}, "
+        f"  trained      {trained.steps} steps {length}, recipe {trained.recipe}, "
         f"seed {trained.seed}, loss {trained.loss:.4f}",
         f"  color        works in {card.working_colorspace} of {card.ocio_config}; plate {card.plate_colorspace}, "
         f"paintings {card.paint_colorspace}",
@@ -78,4 +72,4 @@ def _card_text(path: Path, card: Card) -> str:
     if card.denoise is not None:
         lines.append(f"  plate        denoised ({card.denoise}): prepare --denoise makes it")
     lines.append("  versions     " + ", ".join(f"{name} {number}" for name, number in card.versions.items()))
-    return "\n".join(lines)
+    return lines

@@ -13,18 +13,24 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.base.errors import InputError, NoPermissionError
-from plugin.arguments.options import Options, Parser, add_reporting
-from plugin.client.command import config_file, write_config
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
+from plugin.client.command import config_file
+from plugin.hosts.host_config import remember_place
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
 
-__all__ = ["HOSTS", "Installer", "add_host", "chosen", "load_installer", "own_command", "parser", "run"]
+__all__ = ["HOSTS", "Installer", "chosen", "load_installer", "own_command", "parser", "run"]
 
 HOSTS = ("nuke", "resolve")
 
 
 class Installer(Protocol):
-    """What a module ``plugin.hosts.install_NAME`` offers. Both are idempotent and leave what is not ours alone."""
+    """What a module ``plugin.hosts.install_NAME`` offers. All is idempotent and leaves what is not ours alone."""
+
+    def default_folder(self) -> Path:
+        """Where the host looks for it."""
 
     def install(self, to: Path | None) -> list[Path]:
         """Put the host's part into ``to``, or where the host looks for it; returns every file that is ours or was
@@ -41,15 +47,7 @@ class Installer(Protocol):
 
 def parser() -> Parser:
     """The options of ``paintover install``."""
-    made = Parser(
-        "install",
-        "Puts Paintover's part of a host where the host looks for it, and remembers where this paintover is, for\n"
-        "hosts that do not see the PATH. Doing it again updates it.",
-        usage="paintover install nuke|resolve [--to DIR] [options]",
-        examples=["paintover install nuke", "paintover install nuke --to /studio/nuke", "paintover install resolve"],
-    )
-    add_host(made, "where to (default: the host's folder for this user)")
-    return made
+    return Parser(COMMANDS["install"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -61,7 +59,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     for path in installer.install(place):
         progress.note(str(path), {"path": str(path)})
     try:
-        config = write_config(own_command())
+        config = remember_place(own_command(), name, place or installer.default_folder())
     except OSError as error:
         raise NoPermissionError(
             f"everything is installed, but where this paintover is cannot be written down: {error.strerror or error}",
@@ -71,14 +69,6 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     progress.note(f"{config}: how {name} finds this paintover", {"path": str(config)})
     progress.finish()
     return 0
-
-
-def add_host(parser: Parser, to_help: str) -> None:
-    """The options that installing and removing share."""
-    group = parser.add_argument_group("which host, and where")
-    group.add_argument("path", metavar="HOST", nargs="?", help="nuke or resolve")
-    group.add_argument("--to", dest="place", metavar="DIR", help=to_help)
-    add_reporting(parser)
 
 
 def chosen(options: Options) -> tuple[str, Path | None]:

@@ -4,35 +4,21 @@ from __future__ import annotations
 
 from engine.color.config import ColorConfig
 from engine.color.keys import check_key_output, export_key, is_untouched_export
-from plugin.arguments.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces, check_view
 from plugin.arguments.request import out_from, plate_from
-from plugin.arguments.verb_options import add_view
 from plugin.phases.color import say_color
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["parser", "run"]
 
 
 def parser() -> Parser:
     """The options of ``paintover key``."""
-    made = Parser(
-        "key",
-        "Exports frames of the plate as they look on a display, for painting in any program. Images and movies\n"
-        "that are made for a display go out as they are. The way back is remembered in each image and beside it:\n"
-        "a pixel that you leave alone keeps the plate's own value.",
-        examples=[
-            "paintover key --plate plate.%04d.exr --frames 1001,1080 --out p%04d.png",
-            "paintover key --plate night.%04d.exr --frame 7 --out p%04d.png --exposure 2",
-        ],
-    )
-    add_plate(made)
-    add_painting_out(made, "exported images: key.%%04d.png (16 bits), .tif (16 bits) or .jpg (8 bits)")
-    add_color(made)
-    add_view(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["key"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
+from engine.base.choices import PAINT_STYLES
 from engine.color.config import ColorConfig
-from engine.paint.painter import PRESETS, paint_file
-from plugin.arguments.options import Options, Parser, add_color, add_painting_out, add_plate, add_reporting
+from engine.paint.painter import paint_frame
+from engine.shot.keyframes import Keyframe
+from engine.shot.plate import PlateReader
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.arguments.request import out_from, plate_from
-from plugin.arguments.verb_options import add_paint_style
 from plugin.phases.color import say_color
+from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames
 
 __all__ = ["parser", "run"]
 
 
 def parser() -> Parser:
     """The options of ``paintover paint``."""
-    made = Parser(
-        "paint",
-        "Paints frames of the plate with layered brush strokes: a keyframe to try Paintover with before an artist has\n"
-        "painted one, or an underpainting to start from. Writes 8 bits, seen as key shows frames.",
-        examples=[
-            "paintover paint --plate plate.%04d.jpg --frame 0 --out painted.%04d.png",
-            f"paintover paint --plate plate.%04d.exr --frame 1001 --style {next(iter(PRESETS))} --out painted.%04d.png",
-        ],
-    )
-    add_plate(made)
-    add_painting_out(made, "painted images: painted.%%04d.png or .jpg")
-    add_paint_style(made, tuple(PRESETS))
-    add_color(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["paint"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -44,15 +34,16 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_out(out, plate)
     if not options.overwrite:
         check_paintings_kept([out.path(frame) for frame in plate.frames])
-    style = options.style or next(iter(PRESETS))
+    style = options.style or PAINT_STYLES[0]
+    reader = PlateReader(plate.path, options.colorspace, config)
     progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, style {style}")])
     progress.begin("paint")
     say_color(progress, config, plate)
     for count, frame in enumerate(plate.frames, 1):
         stop.check()
         path = out.path(frame)
-        paint_file(plate.path.path(frame), path, style, options.seed or 0, frame, options.colorspace)
+        paint_frame(reader, frame, path, style, options.seed or 0)
         progress.update(count / len(plate.frames), f"frame {frame}", {"frame": frame, "path": str(path)})
-        progress.note(f"{path}: frame {frame} painted; train on it with --keyframe {frame}={path}")
+        progress.note(f"{path}: frame {frame} painted; train on it with --keyframe {Keyframe(frame, path).text}")
     progress.finish()
     return 0

@@ -9,49 +9,24 @@ from dataclasses import replace
 
 from engine.base.errors import InputError
 from engine.color.config import ColorConfig
-from engine.shot.shot import Keyframe, Shot
-from plugin.arguments.farm_options import add_task
-from plugin.arguments.options import Options, Parser, add_color, add_plate, add_reporting, add_threads, add_work
+from engine.shot.shot import Shot
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_plate, check_spaces, prepare_folder
-from plugin.arguments.prepare_options import add_denoise, add_guides, add_preparation, add_vectors
 from plugin.arguments.request import plate_from, work_from
 from plugin.phases.color import say_color
 from plugin.phases.prepared_files import Extras, extra_phases, prepare_extras
 from plugin.phases.sidecars import chains, prepare_frames, prepare_phase, vectors_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["parser", "run"]
 
 
 def parser() -> Parser:
     """The options of ``paintover prepare``."""
-    made = Parser(
-        "prepare",
-        "Follows keyframes through a shot and writes, for every frame, where each pixel was in the keyframe: STMaps\n"
-        "as in Nuke, with a confidence. A look trained from these keyframes then carries their strokes along. The\n"
-        "paintings need not exist yet. What is done stays done, and STMaps of your own are never touched.\n"
-        "--denoise also averages grain away along the motion, and needs no keyframe where that is all; --guides also\n"
-        "writes images that tell places apart. Training and rendering take them where they are asked to.",
-        examples=[
-            "paintover prepare --plate plate.%04d.exr --frames 1001-1100 --keyframe 1001 --keyframe 1080 --work work",
-            "paintover prepare --plate plate.%04d.exr --keyframe 1001 --vectors motion.%04d.exr",
-            "paintover prepare shot.toml --overwrite",
-            "paintover prepare shot.toml --denoise --guides points",
-        ],
-        shot_file=True,
-    )
-    add_plate(made)
-    add_preparation(made)
-    add_vectors(made)
-    add_denoise(made, "also write the plate with its grain averaged away, into work/denoised")
-    add_guides(made, "also write guide images, into work/guide")
-    add_work(made)
-    add_color(made)
-    add_threads(made)
-    add_task(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["prepare"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -109,18 +84,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
 
 
 def _keys(options: Options, shot: Shot | None, *, needed: bool) -> tuple[int, ...]:
-    if options.keyframes:
-        keys = [_key(text) for text in options.keyframes]
-    else:
-        keys = [] if shot is None else [keyframe.frame for keyframe in shot.keyframes]
+    keys = options.keyframe_numbers or [keyframe.frame for keyframe in (shot.keyframes if shot else ())]
     if needed and not keys:
         raise InputError("no keyframe given", remedy="say which frames are painted, such as --keyframe 1001")
     return tuple(sorted(set(keys)))
-
-
-def _key(text: str) -> int:
-    """``1001``, or ``1001=painting.png`` as the other verbs take it."""
-    try:
-        return int(text)
-    except ValueError:
-        return Keyframe.parse(text).frame

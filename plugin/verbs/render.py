@@ -12,26 +12,15 @@ from engine.images.provenance import file_sha256
 from engine.motion.stmap import find_sidecars, sidecar_path
 from engine.rendering.render import read_card
 from engine.shot.shot import Plate, Shot
-from plugin.arguments.farm_options import add_expectations, add_resident, add_task
-from plugin.arguments.options import (
-    Options,
-    Parser,
-    add_color,
-    add_frames_out,
-    add_look,
-    add_machine,
-    add_plate,
-    add_rendering,
-    add_reporting,
-    add_work,
-)
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_device, check_out, check_spaces
-from plugin.arguments.prepare_options import add_denoise
 from plugin.arguments.request import look_from, out_from, shot_from, sidecars_from, work_from
 from plugin.phases.color import say_color, say_losses
 from plugin.phases.rendering import render_frames, render_phase, settings_of
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 from plugin.training.record import trained_look
 
 __all__ = ["parser", "run"]
@@ -39,32 +28,7 @@ __all__ = ["parser", "run"]
 
 def parser() -> Parser:
     """The options of ``paintover render``."""
-    made = Parser(
-        "render",
-        "Renders any frames of a plate through a look, in any order, on any machine. Frames that are on disk, whole\n"
-        "and made by the same look, settings and plate are skipped, so running it again completes a job.",
-        examples=[
-            "paintover render --look hero.onnx --plate plate.%04d.exr --frames 1001-1100x2 --work work \\",
-            "    --out out.%04d.exr",
-            "paintover render shot.toml --frames 1040-1060 --device cuda:1",
-            "paintover render --look hero.onnx --plate plate.mov --out out.%04d.png --progress json",
-            "paintover render shot.toml --shard 3/8 --timeout 120 --progress lines",
-        ],
-        shot_file=True,
-    )
-    add_look(made, "look.onnx in the work folder")
-    add_plate(made)
-    add_frames_out(made, "rendered frames: out.%%04d.exr, .png, .tif, .jpg or .dpx")
-    add_work(made)
-    add_rendering(made)
-    add_denoise(made, "render the frames that prepare --denoise made; a look that was trained so does it by itself")
-    add_color(made)
-    add_machine(made)
-    add_task(made, timeout=True)
-    add_expectations(made)
-    add_resident(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["render"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:

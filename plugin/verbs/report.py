@@ -6,59 +6,41 @@ import json
 from pathlib import Path
 
 from engine.base.errors import InputError
+from engine.base.frames import FrameRange
 from engine.color.config import ColorConfig
 from engine.rendering.settings import RenderSettings
 from engine.shot.shot import refuse_overwriting
-from plugin.arguments.options import (
-    Options,
-    Parser,
-    add_color,
-    add_frames_out,
-    add_keyframes,
-    add_look,
-    add_plate,
-    add_reporting,
-    add_verification,
-    add_work,
-)
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_spaces, prepare_folder
-from plugin.arguments.prepare_options import add_denoise
-from plugin.arguments.request import denoise_from, look_from, out_from, painted_so_far, sidecars_from, work_from
-from plugin.arguments.verb_options import add_report
+from plugin.arguments.request import (
+    denoise_from,
+    encoding_from,
+    look_from,
+    out_from,
+    painted_so_far,
+    sidecars_from,
+    work_from,
+)
 from plugin.phases.color import say_color
+from plugin.progress.protocol import NoProgress, Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Phase, Progress
 from plugin.report.page import write_report
 
-__all__ = ["REPORT_PHASE", "parser", "run"]
+__all__ = ["parser", "report_phase", "run"]
 
-REPORT_PHASE = Phase("report", "Measuring frames", 0.4)
 _PAGE = "report.html"
 
 
 def parser() -> Parser:
     """The options of ``paintover report``."""
-    made = Parser(
-        "report",
-        "Writes one HTML page about a rendered shot: plate and result, how much of every frame rides on a painting,\n"
-        "how steady it is, which frames are missing, and which frame to paint next. Opens on any machine.",
-        examples=[
-            "paintover report --plate plate.%04d.exr --frames 1001-1100 --work work --out out.%04d.exr",
-            "paintover report shot.toml --page review/hero.html",
-        ],
-        shot_file=True,
-    )
-    add_plate(made)
-    add_frames_out(made, "the rendered frames: out.%%04d.exr")
-    add_look(made, "look.onnx in the work folder, where there is one")
-    add_keyframes(made)
-    add_work(made)
-    add_report(made)
-    add_verification(made)
-    add_denoise(made, "the frames were rendered with --denoise")
-    add_color(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["report"])
+
+
+def report_phase(frames: FrameRange) -> Phase:
+    """The part that the report has in a plan."""
+    return Phase("report", "Measuring frames", 2.0 + 0.5 * len(frames))
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -67,9 +49,12 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     out = out_from(options, file)
     refuse_overwriting(out, plate)
     config = ColorConfig.active(options.ocio)
+    depth, compression = encoding_from(options, file, out)
     settings = RenderSettings(
         tile=file.tile if file and options.tile is None else options.tile,
         out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
+        bit_depth=depth,
+        compression=compression,
         tensorrt=options.tensorrt,
         denoise=denoise_from(options, file),
     )
@@ -84,8 +69,9 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         raise InputError("a folder stands where the page should go", path=page, remedy="choose another --page")
     prepare_folder(page.parent)
     shown = NoProgress() if options.json else progress
-    shown.plan([REPORT_PHASE])
-    shown.begin(REPORT_PHASE.name)
+    phase = report_phase(plate.frames)
+    shown.plan([phase])
+    shown.begin(phase.name)
     say_color(shown, config, plate, keyframes)
     work = sidecars_from(options, file)
     prepared = work_from(options, file)

@@ -4,60 +4,44 @@ from __future__ import annotations
 
 from copy import copy
 
+from engine import __version__
+from engine.color.config import ColorConfig
 from engine.color.showing import Showing
+from engine.images.provenance import file_sha256
+from engine.motion.stmap import sidecar_path
 from engine.rendering.render import read_card
 from engine.shot.shot import Shot
-from plugin.arguments.farm_options import add_workers_engine
-from plugin.arguments.options import Options, Parser, add_color, add_machine, add_rendering, add_reporting
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out
 from plugin.arguments.request import look_from, out_from, shot_from, sidecars_from, work_from
-from plugin.arguments.shot_options import add_whole_shot
 from plugin.farm import dask
 from plugin.farm.plan import plan_from
 from plugin.phases.color import say_color, say_losses
 from plugin.phases.prepared_files import Extras, check_prepared, extra_phases, prepare_extras
 from plugin.phases.rendering import render_frames, render_phase, settings_of
 from plugin.phases.sidecars import prepare_frames, prepare_phase, vectors_from
-from plugin.phases.training import check_training, job_from, make_look, training_phase
-from plugin.phases.verification import VERIFY_PHASE, verify_frames
+from plugin.phases.training import check_training, job_from, make_look, training_phases
+from plugin.phases.verification import verify_frames, verify_phase
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
+from plugin.report import current
 from plugin.report.contact_sheet import write_sheet
 from plugin.report.page import write_report
 from plugin.training.record import fingerprint, is_current
-from plugin.verbs.report import REPORT_PHASE
+from plugin.verbs.report import report_phase
 
 __all__ = ["parser", "run"]
 
-WORKERS_ENGINES = ("crew", "dask")
-"""What starts the processes of ``--workers``; the first one unless said otherwise."""
-_SHEET_PHASE = Phase("sheet", "Making the contact sheet", 0.1)
+_SHEET_PHASE = Phase("sheet", "Making the contact sheet", 2.5)
 _SHEET = "sheet.png"
 _PAGE = "report.html"
 
 
 def parser() -> Parser:
     """The options of ``paintover run``."""
-    made = Parser(
-        "run",
-        "The whole job on one machine: follows the painted keyframes through the shot, trains a look from them,\n"
-        "renders every frame, verifies them, and ends with a contact sheet and a report in the work folder. Run it\n"
-        "again after a stop: what is done stays done.",
-        examples=[
-            "paintover run --plate plate.%04d.jpg --frames 0-10 --keyframe 0=painted.0000.jpg \\",
-            "    --budget 60s --work work --out out.%04d.png",
-            "paintover run shot.toml",
-            "paintover run shot.toml --budget 10m --fresh",
-        ],
-        shot_file=True,
-    )
-    add_whole_shot(made)
-    add_rendering(made)
-    add_workers_engine(made, WORKERS_ENGINES)
-    add_color(made, paintings=True)
-    add_machine(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["run"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -75,8 +59,9 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     work, folder = sidecars_from(options, shot), work_from(options, shot)
     keys = [keyframe.frame for keyframe in shot.keyframes]
     vectors = None if work is None else vectors_from(options, shot.plate.frames)
-    phases = [render_phase(shot, options), VERIFY_PHASE, _SHEET_PHASE, REPORT_PHASE]
-    phases = phases if trained else [training_phase(job), *phases]
+    frames = shot.plate.frames
+    phases = [render_phase(shot, options), verify_phase(frames), _SHEET_PHASE, report_phase(frames)]
+    phases = phases if trained else [*training_phases(job), *phases]
     extras = Extras.of(options, shot)
     phases = [*extra_phases(shot.plate, extras), *phases]
     progress.plan(phases if work is None else [prepare_phase(shot.plate, keys), *phases])
@@ -97,8 +82,33 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     else:
         render_frames(shot, options, progress, stop)
     verify_frames(look, shot.plate.frames, out, settings, shot.plate, work, progress, stop, prepared=folder)
+    _show(shot, options, fingerprint(job), progress, stop)
+    progress.finish()
+    return 0
+
+
+def _show(shot: Shot, options: Options, inputs: str, progress: Progress, stop: StopRequest) -> None:
+    """Contact sheet and report of frames that were just verified, unless nothing has changed since they were made.
+
+    Args:
+        inputs: of the look, as :func:`plugin.training.record.fingerprint` has them.
+
+    Raises:
+        PaintoverError: a frame cannot be read, or they cannot be written.
+        Interrupted: a stop was asked for.
+    """
+    out, look, folder = out_from(options, shot), look_from(options, shot), work_from(options, shot)
+    settings, work, frames = settings_of(shot, options), sidecars_from(options, shot), shot.plate.frames
+    config = ColorConfig.active(options.ocio)
+    sheet, page = folder / _SHEET, folder / _PAGE
+    carried = [] if work is None else [sidecar_path(work, k.frame, frame) for k in shot.keyframes for frame in frames]
+    facts = (__version__, inputs, file_sha256(look), settings, shot, config.name)
+    shown = current.made_from(facts, [*(out.path(frame) for frame in frames), *carried])
     progress.begin("sheet")
-    sheet = folder / _SHEET
+    if not options.fresh and current.are_current(folder, (sheet, page), shown):
+        progress.note(f"{sheet}, {page}: nothing has changed since they were made", {"sheet": str(sheet)})
+        progress.begin("report")
+        return
     showing = Showing.of(read_card(look).paint_colorspace, config)
     write_sheet(
         sheet,
@@ -111,10 +121,9 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         title=look.stem,
     )
     progress.note(f"{sheet}: plate and result side by side", {"sheet": str(sheet)})
-    progress.begin(REPORT_PHASE.name)
-    page = folder / _PAGE
+    progress.begin("report")
     # Every frame was verified right before.
-    states = dict.fromkeys(shot.plate.frames, "whole")
+    states = dict.fromkeys(frames, "whole")
     write_report(
         page,
         shot.plate,
@@ -129,9 +138,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         prepared=folder,
         stop=stop,
     )
+    current.remember(folder, (sheet, page), shown)
     progress.note(f"{page}: what rides on a painting, what flickers, what to paint next", {"page": str(page)})
-    progress.finish()
-    return 0
 
 
 def _render_through_dask(shot: Shot, options: Options, progress: Progress, stop: StopRequest) -> None:

@@ -8,26 +8,25 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from engine.base.errors import InputError
-from plugin.arguments.farm_options import add_planning
-from plugin.arguments.options import Options, Parser, add_color, add_machine, add_reporting, add_submission
-from plugin.arguments.shot_options import add_whole_shot
+from plugin.arguments.commands import COMMANDS, submit_through
+from plugin.arguments.engine_options import ENGINES
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.farm.plan import FarmPlan, plan_from
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["ENGINES", "Engine", "load_engine", "parser", "run"]
 
-ENGINES = ("dask", "slurm", "openjd", "opencue", "deadline10")
-
 
 class Engine(Protocol):
-    """What a module of :mod:`plugin.farm` named like an engine offers."""
+    """What a module of :mod:`plugin.farm` named like an engine offers.
+
+    Its options are in :mod:`plugin.arguments.engine_options`.
+    """
 
     SUMMARY: str
     MAX_CHUNKS: int
-
-    def add_arguments(self, parser: Parser) -> None:
-        """Add the engine's own options."""
 
     def submit(self, plan: FarmPlan, options: Options, progress: Progress, stop: StopRequest) -> int:
         """Hand the plan over; returns the exit code."""
@@ -44,36 +43,15 @@ class _SubmitParser(Parser):
         """
         name = _named(arguments)
         if name is not None:
-            load_engine(name).add_arguments(self)
-        add_reporting(self)
-        options = super().read(arguments)
-        if name is None:
-            raise InputError("--engine is missing", remedy=f"name one of {', '.join(ENGINES)}")
-        return options
+            load_engine(name)
+            return Parser(submit_through(name)).read(arguments)
+        super().read(arguments)
+        raise InputError("--engine is missing", remedy=f"name one of {', '.join(ENGINES)}")
 
 
 def parser() -> Parser:
     """The options of ``paintover submit``; those of an engine are added when it is named."""
-    made = _SubmitParser(
-        "submit",
-        "Hands a shot to a farm engine: training, preparing and rendering in chunks, verifying, each as a task of its\n"
-        "own, in the right order. Submit it again after a failure: what is done stays done. Without keyframes the\n"
-        "look must be there, and is rendered with. --engine NAME --help also shows that engine's options.",
-        examples=[
-            "paintover submit shot.toml --engine dask --workers 4",
-            "paintover submit shot.toml --engine dask --address tcp://scheduler:8786",
-            "paintover submit shot.toml --engine slurm --chunk 20",
-        ],
-        shot_file=True,
-    )
-    group = made.add_argument_group("the engine")
-    group.add_argument("--engine", choices=ENGINES, metavar="NAME", help=", ".join(ENGINES))
-    add_whole_shot(made)
-    add_submission(made)
-    add_color(made, paintings=True)
-    add_machine(made)
-    add_planning(made)
-    return made
+    return _SubmitParser(COMMANDS["submit"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:

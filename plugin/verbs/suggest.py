@@ -3,57 +3,40 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from engine import images
 from engine.base.arrays import Bytes
 from engine.base.errors import InputError
 from engine.color.config import ColorConfig
-from engine.review.coverage import LEAST_GAIN, WORKING_WIDTH_PX, Plan, Suggestion, sidecar_maps, suggest
+from engine.review.coverage import LEAST_GAIN, Plan, Suggestion
+from engine.shot.paintings import painted_coverage
 from engine.shot.shot import Keyframe, Plate
-from plugin.arguments.options import Options, Parser, add_color, add_keyframes, add_plate, add_reporting, add_work
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_keyframes, check_plate, check_spaces, prepare_folder
 from plugin.arguments.request import painted_so_far, work_from
-from plugin.arguments.verb_options import add_suggestion
 from plugin.phases.color import say_color
+from plugin.progress.protocol import NoProgress, Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress, Phase, Progress, counted_frames
-from plugin.report.stills import Stills
-from plugin.report.suggestion_sheet import draw_plan, percent
+from plugin.report.advice import key_command, luma_of, percent, plan_paintings
+from plugin.report.stills import STILL_PX, Stills
+from plugin.report.suggestion_sheet import draw_plan
 
 __all__ = ["parser", "run"]
 
 _PICTURE = "suggest.png"
 _COUNT = 3
-_STILL_PX = 400
 _FOR_PEOPLE = ("auto", "bar", "lines", "none")
 """Progress modes beside which a table may stand on stdout; the others are read by machines, which take ``--json``."""
 
 
 def parser() -> Parser:
     """The options of ``paintover suggest``."""
-    made = Parser(
-        "suggest",
-        "Says which frames to paint: the few that together would carry most of the shot, by the plate's motion.\n"
-        "Frames that are painted already count. Ends with a picture and the command that exports the frames.",
-        examples=[
-            "paintover suggest --plate plate.%04d.exr --frames 1001-1100",
-            "paintover suggest --plate plate.%04d.jpg --keyframe 0=painted.0000.jpg --count 1",
-            "paintover suggest shot.toml --json",
-        ],
-        shot_file=True,
-    )
-    add_plate(made)
-    add_keyframes(made)
-    add_suggestion(made)
-    add_work(made)
-    add_color(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["suggest"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -76,10 +59,10 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     shown.plan([Phase("read", f"Reading {counted_frames(len(plate.frames))}"), Phase("suggest", "Following motion")])
     say_color(shown, config, plate, keyframes)
     plan, measured = _plan(plate, keyframes, work, options.count or _COUNT, config, shown, stop)
-    stills = Stills(plate.path, plate.colorspace, config, _STILL_PX)
+    stills = Stills(plate.path, plate.colorspace, config, STILL_PX)
     drawn = draw_plan(plan, lambda frame: stills(frame).rgb, title=f"Frames to paint of {_name(plate)}")
     images.write(picture, drawn.astype(np.float32) / np.float32(255), bit_depth="uint8")
-    command = _command(plate, plan)
+    command = key_command(plate, [one.frame for one in plan.chosen]) if plan.chosen else ""
     if options.json:
         print(json.dumps(_facts(plan, measured, picture, command), indent=2))
         return 0
@@ -102,8 +85,8 @@ def _plan(
 ) -> tuple[Plan, frozenset[int]]:
     """The plan, and the keyframes whose share comes from their sidecars."""
     progress.begin("read")
-    stills = Stills(plate.path, plate.colorspace, config, WORKING_WIDTH_PX)
-    luma: list[Bytes] = []
+    stills = Stills(plate.path, plate.colorspace, config, STILL_PX)
+    luma: dict[int, Bytes] = {}
     size = (0, 0)
     for number, frame in enumerate(plate.frames, 1):
         stop.check()
@@ -117,17 +100,16 @@ def _plan(
                 remedy="give frames of one size",
             )
         size = still.size
-        luma.append(np.asarray(cv2.cvtColor(still.rgb, cv2.COLOR_RGB2GRAY), np.uint8))
+        luma[frame] = luma_of(still.rgb)
         progress.update(number / len(plate.frames), f"frame {frame}", {"frame": frame})
-    painted = {k.frame: sidecar_maps(work, k.frame, plate.frames.frames, size) for k in keyframes}
+    coverage = {keyframe.frame: painted_coverage(keyframe, plate) for keyframe in keyframes}
     progress.begin("suggest")
 
     def tick(fraction: float) -> None:
         stop.check()
         progress.update(fraction)
 
-    plan = suggest(plate.frames.frames, luma, count=count, painted=painted, tick=tick)
-    return plan, frozenset(frame for frame, maps in painted.items() if maps is not None)
+    return plan_paintings(luma, size, coverage, work, count, tick)
 
 
 def _table(plan: Plan, measured: frozenset[int]) -> list[str]:
@@ -151,18 +133,6 @@ def _ending(plan: Plan) -> str:
     if plan.next_gain < LEAST_GAIN:
         return f"{left} of the shot rides on none of them, and no other frame would carry {percent(LEAST_GAIN)} more"
     return f"{left} of the shot rides on none of them; one painting more would carry {percent(plan.next_gain)}"
-
-
-def _command(plate: Plate, plan: Plan) -> str:
-    """What to type next; nothing where no frame is worth painting."""
-    if not plan.chosen:
-        return ""
-    frames = ",".join(str(frame) for frame in sorted(one.frame for one in plan.chosen))
-    width = plate.path.width or 4
-    # A negative first frame would be taken for an option.
-    chosen = f"--frames={frames}" if frames.startswith("-") else f"--frames {frames}"
-    space = f" --colorspace {shlex.quote(plate.colorspace)}" if plate.colorspace else ""
-    return f"paintover key --plate {shlex.quote(plate.path.text)} {chosen}{space} --out paint.%0{width}d.png"
 
 
 def _facts(plan: Plan, measured: frozenset[int], picture: Path, command: str) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -11,63 +10,40 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.base.errors import InputError, Interrupted
 from engine.base.frames import SequencePath
-from engine.base.temporaries import replacing
-from plugin.arguments.options import (
-    Options,
-    Parser,
-    add_color,
-    add_keyframes,
-    add_machine,
-    add_plate,
-    add_reporting,
-    add_work,
-)
+from engine.training.job.job import TrainingJob
+from engine.training.job.search import Search
+from plugin.arguments.command_line import command_line
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import prepare_folder
 from plugin.arguments.request import shot_from, work_from
-from plugin.arguments.verb_options import add_tuning
+from plugin.arguments.verb_options import TUNE_SECONDS
 from plugin.phases.color import say_color
 from plugin.phases.training import check_training, job_from
+from plugin.progress.child import follow
+from plugin.progress.protocol import Phase, Progress, counted_frames, duration
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress, counted_frames, duration
-from plugin.training.process import TrainingJob, follow
 
-__all__ = ["COMMAND", "DEFAULT_SECONDS", "parser", "run"]
+__all__ = ["COMMAND", "parser", "run"]
 
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.training.tune.search")
 """What is started, before ``--job FILE --search FILE``."""
 
-DEFAULT_SECONDS = 30
-
 _FOR_PEOPLE = ("auto", "bar", "lines")
 """Progress modes beside which a table stands on stdout; the others are read by machines."""
+_LONGER_S = 300.0
+"""What the best settings are then trained for, as the last line proposes."""
 _COLUMNS = ("batch", "patch", "blocks", "learning_rate")
 
 
 def parser() -> Parser:
     """The options of ``paintover tune``."""
-    made = Parser(
-        "tune",
-        "Trains a small grid of settings for the same time each, and scores every one on the frames of a reference\n"
-        "sequence, such as EbSynth's output, that have no painting. Ends with a table, a picture and the best look.\n"
-        "Run it again after a stop: finished settings stay.",
-        examples=[
-            "paintover tune --plate plate.%04d.png --frames 0-99 --keyframe 0=painted.0000.png \\",
-            "    --reference ebsynth.%04d.png --work work",
-            "paintover tune shot.toml --reference ref.%04d.exr --seconds 60 --full-grid",
-            "paintover tune shot.toml --reference ref.%04d.exr --settings grid.toml --seconds 300",
-        ],
-        shot_file=True,
-    )
-    add_plate(made)
-    add_keyframes(made)
-    add_work(made)
-    add_tuning(made, DEFAULT_SECONDS)
-    add_color(made, paintings=True)
-    add_machine(made)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["tune"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -82,17 +58,17 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         raise InputError("the settings file is missing", path=options.grid, remedy="check --settings")
     shot = shot_from(options, paintings=True, frames_out=False)
     config = check_training(shot, options)
-    seconds = float(options.seconds or DEFAULT_SECONDS)
+    seconds = float(options.seconds or TUNE_SECONDS)
     # Settings are compared on the plate alone, whatever the shot file says of denoising and guides.
     plain = replace(shot, denoise=None, guides=None)
-    job = replace(job_from(plain, options), budget_s=seconds, steps=None, preview=False, resume=False)
-    search = {
-        "reference": os.path.abspath(reference.text),  # noqa: PTH100
-        "reference_colorspace": options.reference_colorspace,
-        "grid": None if options.grid is None else os.path.abspath(options.grid),  # noqa: PTH100
-        "full": options.full_grid,
-        "guides": shot.stmaps,
-    }
+    job = msgspec.structs.replace(job_from(plain, options), budget_s=seconds, steps=None, preview=False, resume=False)
+    search = Search(
+        reference=os.path.abspath(reference.text),  # noqa: PTH100
+        reference_colorspace=options.reference_colorspace,
+        grid=None if options.grid is None else os.path.abspath(options.grid),  # noqa: PTH100
+        full=options.full_grid,
+        guides=shot.stmaps,
+    )
     progress.plan([Phase("tune", f"Searching, {duration(seconds)} a setting")])
     say_color(progress, config, shot.plate, shot.keyframes)
     done = _search(job, search, progress, stop, debug=options.debug)
@@ -115,58 +91,57 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
 
 def _training(options: Options, settings: str) -> list[str]:
     """The command that trains a look of this shot with settings, as the search was called."""
-    named = {
-        "--plate": options.plate,
-        "--frames": options.frames,
-        "--work": options.work,
-        "--colorspace": options.colorspace,
-        "--paint-colorspace": options.paint_colorspace,
-        "--ocio": options.ocio,
-        "--features": options.features,
+    values = {
+        "shot": options.shot,
+        "plate": options.plate,
+        "frames": options.frames,
+        "keyframes": options.keyframes,
+        "fit_paintings": options.fit_paintings,
+        "work": options.work,
+        "colorspace": options.colorspace,
+        "paint_colorspace": options.paint_colorspace,
+        "ocio": options.ocio,
+        "features": options.features,
+        "settings": settings,
+        "budget": _LONGER_S,
     }
-    words = ["paintover", "train", *([options.shot] if options.shot else [])]
-    words += [word for keyframe in options.keyframes or () for word in ("--keyframe", keyframe)]
-    words += [word for name, value in named.items() if value is not None for word in (name, value)]
-    words += ["--fit-paintings"] if options.fit_paintings else []
-    return [*words, "--settings", settings, "--budget", "5m"]
+    return ["paintover", *command_line("train", values)]
 
 
 def _search(
-    job: TrainingJob, search: Mapping[str, object], progress: Progress, stop: StopRequest, *, debug: bool
+    job: TrainingJob, search: Search, progress: Progress, stop: StopRequest, *, debug: bool
 ) -> Mapping[str, Any]:
     """Run the search's process to its end; returns its last event.
 
     Raises:
-        TrainingFailed: it reported an error, crashed, or could not be started.
+        ChildFailed: it reported an error, crashed, or could not be started.
         Interrupted: it was stopped; finished settings are kept.
     """
-    folder = Path(job.work) / "tune"
+    folder = job.work / "tune"
     prepare_folder(folder)
     job_path, search_path = folder / "job.json", folder / "search.json"
-    for path, text in ((job_path, job.to_json()), (search_path, json.dumps(search, indent=2) + "\n")):
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    job.save(job_path)
+    search.save(search_path)
     progress.begin("tune")
     finished, total, name = 0, 0, ""
 
     def on_event(event: Mapping[str, Any]) -> None:
         nonlocal finished, total, name
-        kind = event.get("event")
-        if kind == "start":
+        if event["event"] == "phase":
             total = int(event["settings"])
             progress.note(f"{total} settings, scored on {counted_frames(len(event['frames']))} of the reference")
-        elif kind == "setting":
-            finished, name = int(event["index"]), str(event["name"])
+        elif "state" in event:
+            finished, name = int(event["index"]), str(event["setting"])
             if event["state"] != "started":
                 finished += 1
                 known = ", kept from before" if event["state"] == "kept" else ""
                 progress.note(f"{finished} of {total}: {name}, loss {event['loss']:.4f}{known}", event)
                 progress.update(finished / total, f"{finished} of {total}")
-        elif kind == "progress":
-            progress.update(float(event["progress"]), f"{finished + 1} of {total}, {name}", {"setting": name})
+        elif event["event"] == "progress":
+            progress.update(float(event["fraction"]), f"{finished + 1} of {total}, {name}", {"setting": name})
 
     command = [*COMMAND, "--job", str(job_path), "--search", str(search_path)]
-    done = follow(command, progress, stop, on_event, debug=debug)
+    done = follow(command, progress, stop, on_event, called="the search", debug=debug)
     if stop():
         kept = f"{finished} of {total} settings are done and kept" if total else "nothing was trained yet"
         remedy = "run the same command again to continue"

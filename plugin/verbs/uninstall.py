@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from plugin.arguments.options import Options, Parser
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
+from plugin.hosts.host_config import forget_place
+from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Phase, Progress
-from plugin.verbs.install import add_host, chosen, load_installer
+from plugin.verbs.install import chosen, load_installer
 
 __all__ = ["parser", "run"]
 
 
 def parser() -> Parser:
     """The options of ``paintover uninstall``."""
-    made = Parser(
-        "uninstall",
-        "Takes away what `paintover install` put there, and nothing else: your own files and lines stay.",
-        usage="paintover uninstall nuke|resolve [--to DIR] [options]",
-        examples=["paintover uninstall nuke", "paintover uninstall nuke --to /studio/nuke"],
-    )
-    add_host(made, "where from (default: the host's folder for this user)")
-    return made
+    return Parser(COMMANDS["uninstall"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -34,5 +30,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         progress.note(f"{'changed' if path.exists() else 'removed'} {path}", {"path": str(path)})
     if not removed:
         progress.note(f"nothing of Paintover was installed for {name}")
+    config = forget_place(name, place or installer.default_folder())
+    if config is not None:
+        progress.note(f"removed {config}: no host needs to find this paintover any more", {"path": str(config)})
     progress.finish()
     return 0

@@ -5,22 +5,13 @@ from __future__ import annotations
 from engine.base.errors import InputError
 from engine.rendering.render import RenderSettings
 from engine.shot.shot import Shot
-from plugin.arguments.farm_options import add_task
-from plugin.arguments.options import (
-    Options,
-    Parser,
-    add_color,
-    add_frames_out,
-    add_look,
-    add_plate,
-    add_reporting,
-    add_verification,
-    add_work,
-)
-from plugin.arguments.prepare_options import add_denoise
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.options import Options
+from plugin.arguments.parser import Parser
 from plugin.arguments.request import (
     carried_from,
     denoise_from,
+    encoding_from,
     frames_from,
     look_from,
     out_from,
@@ -28,35 +19,16 @@ from plugin.arguments.request import (
     sidecars_from,
     work_from,
 )
-from plugin.phases.verification import VERIFY_PHASE, verify_frames
+from plugin.phases.verification import verify_frames, verify_phase
+from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import Progress
 
 __all__ = ["parser", "run"]
 
 
 def parser() -> Parser:
     """The options of ``paintover verify``."""
-    made = Parser(
-        "verify",
-        "Checks that every frame of the range exists, decodes in full, and carries the hashes of this look and these\n"
-        "settings; with --plate also of the plate as it is now. Exit code 3 names the frames that do not.",
-        examples=[
-            "paintover verify --look hero.onnx --frames 1001-1100 --out out.%04d.exr",
-            "paintover verify shot.toml",
-        ],
-        shot_file=True,
-    )
-    add_look(made, "look.onnx in the work folder")
-    add_frames_out(made, "the frames to check: out.%%04d.exr")
-    add_plate(made)
-    add_work(made)
-    add_verification(made)
-    add_denoise(made, "they were rendered with --denoise")
-    add_color(made)
-    add_task(made, shard=False)
-    add_reporting(made)
-    return made
+    return Parser(COMMANDS["verify"])
 
 
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
@@ -69,14 +41,17 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     plate = plate_from(options, file) if options.plate is not None or file is not None else None
     if options.colorspace is not None and plate is None:
         raise InputError("--colorspace is the plate's", remedy="give --plate as well")
+    depth, compression = encoding_from(options, file, out)
     settings = RenderSettings(
         tile=file.tile if file and options.tile is None else options.tile,
         out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
+        bit_depth=depth,
+        compression=compression,
         carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
         denoise=denoise_from(options, file),
     )
-    progress.plan([VERIFY_PHASE])
+    progress.plan([verify_phase(frames)])
     look, work = look_from(options, file), sidecars_from(options, file)
     prepared = work_from(options, file)
     verify_frames(look, frames, out, settings, plate, work, progress, stop, prepared=prepared)

@@ -23,7 +23,7 @@ from engine.shot.shot import Plate
 from plugin.client.errors import HostError, RequestCancelled, RequestFailed
 from plugin.client.job import Job
 from plugin.client.worker_request import ask
-from plugin.training.process import training_environment
+from plugin.progress.child import child_environment
 
 __all__ = ["render_resident"]
 
@@ -57,7 +57,8 @@ def render_resident(
         Interrupted: the worker was asked to stop.
         PaintoverError: what else the worker failed of, or there is none to be had.
     """
-    if settings.tensorrt or settings.threads is not None or settings.beside(card.denoise).denoise is not None:
+    other_denoise = settings.without_own_denoise(card.denoise).denoise is not None
+    if settings.tensorrt or settings.threads is not None or other_denoise:
         what = "a resident worker takes no --tensorrt, no --threads, and no --denoise but the look's own"
         raise InputError(what, remedy="leave them out, or render without --resident")
     started = time.monotonic()
@@ -85,6 +86,8 @@ def render_resident(
             look=_absolute(str(look)),
             out_colorspace=settings.out_colorspace,
             ocio=ocio if ocio is None or "://" in ocio else _absolute(ocio),
+            depth=settings.bit_depth,
+            compression=settings.compression,
             device=settings.device,
             tile=settings.tile,
             carried=settings.carried_layer,
@@ -108,7 +111,7 @@ def _asked(
     """The frames that failed, and why, with the exit code; the report is filled in."""
     command = [sys.executable, "-m", "plugin"]
     try:
-        answer = ask(address, request, on_event=hear, command=command, environment=training_environment(debug=False))
+        answer = ask(address, request, on_event=hear, command=command, environment=child_environment())
     except RequestFailed as error:
         if error.frames:
             return {frame: (why, error.exit_code) for frame, why in error.frames.items()}

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.base.compression import read_compression
 from engine.base.errors import InputError, Interrupted, LookError
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
+from engine.images.encoding import check_encoding
 from engine.look.session import Look
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.render import RenderEvent, RenderSettings, render
@@ -82,7 +84,7 @@ def render_frames(
 
         try:
             report = render(
-                look.path,
+                look,
                 plate,
                 out,
                 settings,
@@ -91,7 +93,6 @@ def render_frames(
                 overwrite=overwrite,
                 progress=progress,
                 stop=stop,
-                loaded=look,
             )
         finally:
             # What ends a job early cancels the look, and by now nothing runs in it any more.
@@ -125,7 +126,7 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
             look = _look(job, looks)
             inputs = FrameInputs.of(look.card, plate.path, work_of(job), Path(job.work), settings.denoise)
             facts = LookFacts(look.sha256, inputs)
-            settings = settings.beside(look.card.denoise)
+            settings = settings.without_own_denoise(look.card.denoise)
         except LookError as error:
             facts = error
         settings_hash = settings.hash(plate_colorspace=plate.colorspace, config=config.name)
@@ -166,14 +167,19 @@ def settings_of(job: Job, out: SequencePath, threads: int | None) -> RenderSetti
     """The settings that ``paintover render`` would have for this job.
 
     Raises:
-        InputError: the layer of carried shares in a format without layers, or a tile that is too small.
+        InputError: the layer of carried shares in a format without layers, a depth or compression that the format does
+            not have, or a tile that is too small.
     """
     if job.carried and Path(out.text).suffix.lower() != ".exr":
         raise InputError(f'"{out}" cannot hold the layer of carried shares', remedy="write .exr frames")
+    compression = None if job.compression is None else read_compression(job.compression)
+    check_encoding(out.text, job.depth, compression)
     return RenderSettings(
         tile=job.tile,
         device=job.device,
         out_colorspace=job.out_colorspace,
+        bit_depth=job.depth,
+        compression=compression,
         carried_layer=job.carried,
         threads=threads,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .client.errors import HostError
-from .timeline import Clip, twin
+from .timeline import Clip, duration_of, first_number, twin
 
 if TYPE_CHECKING:
     from fusionscript import Folder, MediaPoolItem, Project, Timeline
@@ -55,7 +55,7 @@ def bring(project: Project, timeline: Timeline, results: list[Result], how: str)
         for result in results:
             media = _imported(project, result)
             if track:
-                _append(project, result, media, track)
+                _append(project, duplicated, result, media, track)
             else:
                 _take(duplicated, result, media)
     except BaseException:
@@ -101,25 +101,32 @@ def _imported(project: Project, result: Result) -> MediaPoolItem:
 def _take(timeline: Timeline, result: Result, media: MediaPoolItem) -> None:
     clip = result.clip
     item = twin(timeline, clip)
-    start = result.handle
+    start = first_number(media) + result.handle
     if not item.AddTake(media, start, start + clip.duration - 1):
         raise HostError(f'Resolve adds no take to "{clip.name}"', 'set "bring" to track in the settings')
     item.SelectTakeByIndex(item.GetTakesCount())
 
 
-def _append(project: Project, result: Result, media: MediaPoolItem, track: int) -> None:
+def _append(project: Project, timeline: Any, result: Result, media: MediaPoolItem, track: int) -> None:
     clip = result.clip
-    info: Any = {
-        "mediaPoolItem": media,
-        "startFrame": result.handle,
-        "endFrame": result.handle + clip.duration - 1,
-        "mediaType": 1,
-        "trackIndex": track,
-        "recordFrame": clip.start,
-    }
     pool: Any = project.GetMediaPool()
-    if not pool.AppendToTimeline([info]):
-        raise HostError(f'Resolve puts no clip over "{clip.name}"', 'set "bring" to take in the settings')
+    start = first_number(media) + result.handle
+    # The last frame is left out in 21, and versions may differ: what comes of it tells.
+    for end in (start + clip.duration, start + clip.duration - 1):
+        info: Any = {
+            "mediaPoolItem": media,
+            "startFrame": start,
+            "endFrame": end,
+            "mediaType": 1,
+            "trackIndex": track,
+            "recordFrame": clip.start,
+        }
+        made = pool.AppendToTimeline([info])
+        if made and duration_of(made[0]) == clip.duration:
+            return
+        if made:
+            timeline.DeleteClips(made)
+    raise HostError(f'Resolve puts no clip over "{clip.name}"', 'set "bring" to take in the settings')
 
 
 def _bin(project: Project) -> Folder | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .client.errors import HostError, JobError, RequestCancelled
-from .timeline import Clip, has
+from .timeline import Clip, duration_of, first_number, has
 
 if TYPE_CHECKING:
     from fusionscript import Project, Timeline
@@ -69,14 +69,14 @@ def source_of(
         progress: told how far a render job is, 0 to 1; returns whether to stop it.
 
     Raises:
-        JobError: the clip is a still, offline, or a compound clip.
+        JobError: the clip is a still, offline, or a compound clip; or a subclip whose place in its files is uncertain.
         HostError: Resolve refuses or fails the render job.
         RequestCancelled: ``progress`` said stop.
     """
     path = str(clip.media.GetClipProperty("File Path") or "")
     found = re.fullmatch(r"(.*)\[(\d+)-(\d+)\](\.\w+)", path)
     if found:
-        first, last = int(found[2]), int(found[3])
+        first, last = _shown_files(clip, int(found[2]), int(found[3]))
         return Source(f"{found[1]}%0{len(found[2])}d{found[4]}", first, 0, last - first + 1)
     if not path:
         raise JobError(f'"{clip.name}" has no file', "render compound and multicam clips to a sequence first")
@@ -85,7 +85,9 @@ def source_of(
     frames = int(str(clip.media.GetClipProperty("Frames") or "0"))
     start = max(0, clip.offset - handles)
     end = min(max(frames, clip.offset + clip.duration) - 1, clip.offset + clip.duration - 1 + handles)
-    target = folder / f"source_{start}-{end}"
+    # By Resolve's own numbers: a subclip of the same movie shows other frames.
+    number = first_number(clip.media)
+    target = folder / f"source_{number + start}-{number + end}"
     done = _rendered(target, start, end)
     if done is None:
         _render(project, timeline, clip, start, end, target, progress)
@@ -93,6 +95,32 @@ def source_of(
     if done is None:
         raise HostError(f'the render job of "{clip.name}" left not {end - start + 1} frames in {target}', "try again")
     return done
+
+
+def _shown_files(clip: Clip, first: int, last: int) -> tuple[int, int]:
+    """The first and last file of a sequence that the media pool's clip shows: of a subclip, a part of them.
+
+    ``Start`` counts a subclip's place from 0 or by the files' numbers, as the table in docs/resolve.md has it; where
+    both could be meant, nobody can tell.
+
+    Raises:
+        JobError: it could be either, or fits neither.
+    """
+    media: Any = clip.media
+    text = str(media.GetClipProperty("Frames") or "")
+    frames, files = int(text) if text.isdigit() else 0, last - first + 1
+    if not 0 < frames < files:
+        return first, last
+    start = first_number(media)
+    places = {begin for begin in (start, start - first) if 0 <= begin and begin + frames <= files}
+    item: Any = clip.item
+    if has(item, "GetSourceStartFrame") and int(item.GetSourceStartFrame()) != start + clip.offset:
+        places = set()
+    if len(places) != 1:
+        fault = f'"{clip.name}" is a subclip of {frames} frames, and Resolve does not say clearly where it begins'
+        raise JobError(fault, "use the whole clip of the media pool on the timeline, trimmed")
+    (begin,) = places
+    return first + begin, first + begin + frames - 1
 
 
 def _rendered(folder: Path, start: int, end: int) -> Source | None:
@@ -127,10 +155,7 @@ def _render(
     except OSError as error:
         raise HostError(f"cannot write {target}: {error.strerror or error}", "choose another root") from error
     name = f"Paintover source {clip.name} {time.time_ns()}"
-    part: Any = {"mediaPoolItem": clip.media, "startFrame": start, "endFrame": end}
-    made = pool.CreateTimelineFromClips(name, [part])
-    if not made:
-        raise HostError(f'Resolve makes no timeline of "{clip.name}"', "relink the clip")
+    made = _timeline_of(pool, clip, name, start, end)
     # A preset that could not be deleted again would pile up: 18.6 keeps our render settings instead.
     presets: Any = project
     saved = has(presets, "DeleteRenderPreset") and bool(project.SaveAsNewRenderPreset(_PRESET))
@@ -160,6 +185,22 @@ def _render(
             presets.DeleteRenderPreset(_PRESET)
         project.SetCurrentTimeline(timeline)
         pool.DeleteTimelines([made])
+
+
+def _timeline_of(pool: Any, clip: Clip, name: str, start: int, end: int) -> Timeline:
+    """A timeline of the frames ``start`` to ``end`` of a media pool clip, both included, counted from its first."""
+    number = first_number(clip.media)
+    # The last frame is left out in 21, and versions may differ: what comes of it tells.
+    for last in (end + 1, end):
+        part: Any = {"mediaPoolItem": clip.media, "startFrame": number + start, "endFrame": number + last}
+        made: Timeline | None = pool.CreateTimelineFromClips(name, [part])
+        if not made:
+            continue
+        items = made.GetItemListInTrack("video", 1) or []
+        if len(items) == 1 and duration_of(items[0]) == end - start + 1:
+            return made
+        pool.DeleteTimelines([made])
+    raise HostError(f'Resolve makes no timeline of "{clip.name}"', "relink the clip")
 
 
 def _wait(project: Project, job: str, clip: Clip, progress: Callable[[float], bool]) -> None:

@@ -15,7 +15,7 @@ from .client.errors import JobError
 if TYPE_CHECKING:
     from fusionscript import MediaPoolItem, Project, Timeline, TimelineItem
 
-__all__ = ["Clip", "chosen_clips", "current_clip", "has", "playhead", "twin"]
+__all__ = ["Clip", "chosen_clips", "current_clip", "duration_of", "first_number", "has", "playhead", "twin"]
 
 _DROP_FRAME = {30: 2, 60: 4}
 """Frame numbers that drop-frame timecode skips in a minute, by its nominal rate."""
@@ -33,7 +33,7 @@ class Clip:
     duration: int
     """Frames on the timeline."""
     offset: int
-    """Of its first frame in the source, whose first frame is 0."""
+    """Of its first frame in the media pool's clip, whose first frame is 0. A subclip is a part of its file."""
     media: MediaPoolItem
     item: TimelineItem
 
@@ -142,7 +142,7 @@ def _clip(item: TimelineItem, track: int) -> Clip:
     name, media = item.GetName(), item.GetMediaPoolItem()
     if not media:
         raise JobError(f'"{name}" has no source in the media pool', "choose clips of footage")
-    duration = _duration(item)
+    duration = duration_of(item)
     _refuse_retimed(item, name, duration)
     return Clip(name, track, _start(item), duration, _left_offset(item), media, item)
 
@@ -155,6 +155,16 @@ def _refuse_retimed(item: Any, name: str, duration: int) -> None:
         if abs(shown - duration) > 1:
             fault = f'"{name}" shows {shown} source frames in {duration}'
             raise JobError(fault, "remove its retime, and retime the result")
+
+
+def first_number(media: Any) -> int:
+    """The number that Resolve gives to a media pool clip's first frame; 0 where it gives none.
+
+    Ranges for timelines count in these numbers: that of a subclip is where it begins in its file, and that of an image
+    sequence may be its first file's.
+    """
+    text = str(media.GetClipProperty("Start") or "")
+    return int(text) if re.fullmatch(r"\d+", text) else 0
 
 
 def has(thing: Any, method: str) -> bool:
@@ -170,7 +180,8 @@ def _start(item: Any) -> int:
     return _whole(item.GetStart)
 
 
-def _duration(item: Any) -> int:
+def duration_of(item: Any) -> int:
+    """Frames of a clip on the timeline."""
     return _whole(item.GetDuration)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def test_the_picture_is_that_of_the_text(text: str) -> None:
     from tests.support.nuke_knobs_picture import PICTURE, draw
 
     drawn = draw(text)
-    assert PICTURE.read_text(encoding="utf-8") == drawn, "run python tests/nuke_knobs_picture.py"
+    assert PICTURE.read_text(encoding="utf-8") == drawn, "run python -m tests.support.nuke_knobs_picture"
     (group,) = nuke_stub.load_text(text)
     for name in ("Add keyframe", "Build .cat", "keyframes", "if a frame is missing"):
         assert f">{name}<" in drawn
@@ -224,9 +225,29 @@ def test_the_verb_installs_for_this_user_and_remembers_the_command(
     assert config_file().is_file() and str(config_file()).startswith(str(home))
     assert str(home / ".nuke" / "init.py") in capsys.readouterr().out
     assert main(["uninstall", "nuke"]) == 0
-    assert not (home / ".nuke" / "init.py").exists()
+    assert not (home / ".nuke" / "init.py").exists() and not config_file().parent.exists()
     assert main(["uninstall", "nuke"]) == 0
     assert "nothing of Paintover was installed for nuke" in capsys.readouterr().out
+
+
+def test_the_command_is_remembered_until_the_last_part_is_gone(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = [("nuke", tmp_path / "studio"), ("nuke", tmp_path / "desk"), ("resolve", tmp_path / "Fusion")]
+    for host, place in (*places, places[0]):
+        assert main(["install", host, "--to", str(place)]) == 0
+    command = json.loads(config_file().read_text())["command"]
+    (config_file().parent / "mine.txt").write_text("")
+    for host, place in places:
+        assert json.loads(config_file().read_text())["command"] == command
+        assert main(["uninstall", host, "--to", str(place)]) == 0
+    assert not config_file().exists() and (config_file().parent / "mine.txt").is_file()
+    assert f"removed {config_file()}" in capsys.readouterr().out
+    # An earlier version did not write down where parts were installed: others may need it.
+    config_file().write_text('{"command": ["paintover"]}')
+    assert main(["install", "nuke", "--to", str(tmp_path / "desk")]) == 0
+    assert main(["uninstall", "nuke", "--to", str(tmp_path / "desk")]) == 0
+    assert list(json.loads(config_file().read_text())) == ["command"]
 
 
 @pytest.mark.parametrize(

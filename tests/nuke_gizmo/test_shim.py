@@ -19,16 +19,18 @@ from engine import images
 from plugin.client import errors as host_errors
 from plugin.client.errors import HostError, RequestCancelled, RequestFailed
 from plugin.hosts.install_nuke import install
-from tests.plugin.client.test_job import VERSIONS, interpreter
-from tests.plugin.test_cli import FAKE
 from tests.support import ROOT, SUPPORT
+from tests.support.command_line import FAKE
 from tests.support.host_contract import FRAMES, HostContract, Stage, Subject, training_length
+from tests.support.interpreters import VERSIONS, interpreter
 
 pytest.importorskip("tkinter", reason="the stand-in for Nuke reads node text with the Tcl of tkinter")
 from tests.support.nuke import stub as nuke_stub
 from tests.support.nuke_stage import Nuke, at, nuke_at, opened
 from tests.support.nuke_stage import nuke as nuke
 from tests.support.nuke_stage import shot as shot
+
+pytestmark = pytest.mark.host
 
 FAKE_TRAINING = f"training_process.COMMAND = (sys.executable, {str(FAKE)!r})"
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from plugin.hosts.nuke_script import nuke_script
-from tests.plugin.test_cli import FAKE, picture
+from tests.support.command_line import FAKE
 from tests.support.host_contract import Stage
+from tests.support.pictures import picture
 
 pytest.importorskip("tkinter", reason="the stand-in for Nuke reads node text with the Tcl of tkinter")
 from tests.support.nuke import stub as nuke_stub

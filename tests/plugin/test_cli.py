@@ -9,82 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from engine import images
-from plugin.cli import VERBS, main
-from plugin.training import process as training_process
-from tests.support import ROOT, SUPPORT, lookfactory
-
-FAKE = SUPPORT / "fake_training.py"
-HEIGHT, WIDTH = 24, 32
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
-
-
-@dataclass
-class Said:
-    """What one command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Cli:
-    """Runs commands in a folder with a small shot: eleven plate frames, a painting, a look."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self._capsys = capsys
-        monkeypatch.chdir(folder)
-        # Training is the fake, which copies the look that stands beside it.
-        monkeypatch.setattr(training_process, "COMMAND", (sys.executable, str(FAKE)))
-        monkeypatch.setenv("FAKE_TRAINING_LOOK", str(folder / "hero.onnx"))
-        for frame in range(11):
-            picture(folder / f"plate.{frame:04d}.png", seed=frame)
-        picture(folder / "painted.0000.png", seed=100)
-        lookfactory.gain(folder / "hero.onnx", 0.5)
-
-    def __call__(self, *words: str) -> Said:
-        try:
-            code = main(words)
-        except SystemExit as left:
-            code = int(left.code or 0)
-        captured = self._capsys.readouterr()
-        return Said(code, captured.out, captured.err)
-
-    def refused(self, *words: str, code: int = 2) -> str:
-        """The one line on stderr of a command that must fail with this exit code."""
-        said = self(*words, "--progress", "none") if words[0] not in ("inspect", "doctor") else self(*words)
-        lines = [line for line in said.err.splitlines() if not line.startswith("paintover: warning: ")]
-        assert (said.code, len(lines)) == (code, 1), said
-        assert lines[0].startswith("paintover: ") and "Traceback" not in said.err
-        return lines[0].removeprefix("paintover: ")
-
-
-def picture(path: Path, seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> Path:
-    rgb = np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
-    images.write(path, rgb, bit_depth=None if path.suffix == ".exr" else "uint8")
-    return path
-
-
-@pytest.fixture
-def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.delenv("OCIO", raising=False)
-    return Cli(tmp_path, capsys, monkeypatch)
-
-
-PLATE = ("--plate", "plate.%04d.png")
-KEY = ("--keyframe", "0=painted.0000.png")
-RUN = ("run", *PLATE, "--frames", "0-10", *KEY, "--work", "work", "--out", "out.%04d.png")
-TRAIN = ("train", *PLATE, "--frames", "0-10", *KEY, "--work", "work", "--look", "new.onnx")
-RENDER = ("render", "--look", "hero.onnx", *PLATE, "--frames", "0-10", "--out", "out.%04d.png", "--device", "cpu")
-
+from plugin.cli import VERBS
+from tests.support import ROOT, lookfactory
+from tests.support.command_line import KEY, PLATE, RENDER, RUN, Cli
+from tests.support.pictures import HEIGHT, WIDTH, picture
+from tests.support.signals import posix
 
 # Getting along
 
@@ -146,7 +80,9 @@ def test_run_trains_renders_verifies_and_shows(cli: Cli) -> None:
     said = cli(*RUN, "--budget", "60s")
     assert said.code == 0, said
     lines = said.out.splitlines()
-    assert lines[:2] == ["Following 1 keyframe through 11 frames", "Progress: 0%"]
+    # What is known from the start is said first: the colors of the plate and of the painting.
+    assert [line.split(" taken as ")[0] for line in lines[:2]] == ["plate", "painting of keyframe 0"]
+    assert lines[2:4] == ["Following 1 keyframe through 11 frames", "Progress: 0%"]
     assert "work/stmap: STMaps, 11 made" in lines and "Training look.onnx, 1 min 00 s" in lines
     assert lines[-1] == "Progress: 100%"
     assert "out.%04d.png: 11 frames verified" in lines
@@ -161,6 +97,14 @@ def test_a_second_run_trains_only_when_something_changed(cli: Cli) -> None:
     second = cli(*RUN)
     assert "already trained from these inputs; --fresh trains again" in second.out
     assert "Training" not in second.out and "0 rendered" in second.out and "11 were already right" in second.out
+    pages = [cli.folder / "work" / name for name in ("sheet.png", "report.html", "shown.json")]
+    made = [(path.stat().st_mtime_ns, path.read_bytes()) for path in pages]
+    third = cli(*RUN)
+    assert "work/sheet.png, work/report.html: nothing has changed since they were made" in third.out
+    assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in pages] == made
+    # What somebody took away, or changed, is made anew.
+    pages[1].write_text("mine", encoding="utf-8")
+    assert "nothing has changed" not in cli(*RUN).out and len(pages[1].read_bytes()) > 1000
     assert "Training look.onnx" in cli(*RUN, "--fresh").out
     assert "Training look.onnx" in cli(*RUN, "--seed", "4").out
     picture(cli.folder / "painted.0000.png", seed=101)
@@ -238,6 +182,7 @@ painting = "../painted.0000.png"
 def test_inspect_a_look_and_a_frame(cli: Cli) -> None:
     assert cli(*RENDER).code == 0
     said = cli("inspect", "hero.onnx")
+    assert "  trained      0 steps (seconds not recorded: trained by steps), recipe test, seed 0" in said.out
     assert said.code == 0 and said.out.startswith("hero.onnx: a look named ")
     card = json.loads(cli("inspect", "hero.onnx", "--json").out)
     assert card["format"] == 1 and card["keyframes"][0]["width"] > 0
@@ -276,6 +221,7 @@ def test_progress_for_machines(cli: Cli) -> None:
 # Stopping
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_render_leaves_whole_frames_and_goes_on(tmp_path: Path, signum: int, code: int) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from engine import images
 from plugin.training import process as training_process
-from tests.plugin.test_cli import HEIGHT, PLATE, RENDER, RUN, TRAIN, WIDTH, Cli, picture, posix
-from tests.plugin.test_cli import cli as cli
 from tests.support import lookfactory
+from tests.support.command_line import PLATE, RENDER, RUN, TRAIN, Cli
+from tests.support.pictures import HEIGHT, WIDTH, picture
+from tests.support.signals import posix
 
 # Wrong usage
 
@@ -188,6 +189,18 @@ def test_training_that_finds_an_error_keeps_its_exit_code(cli: Cli, monkeypatch:
     monkeypatch.setenv("FAKE_TRAINING", "crash")
     assert "RuntimeError: out of luck" in cli.refused(*RUN, code=1)
     assert not list(cli.folder.glob("out.*"))
+
+
+@pytest.mark.parametrize("what", ["painting", "matte"])
+def test_a_wrong_size_is_refused_before_motion_is_followed(cli: Cli, what: str) -> None:
+    picture(cli.folder / "painted.0000.png", width=40 if what == "painting" else 32)
+    picture(cli.folder / "m.png", width=40 if what == "matte" else 32)
+    words = [*RUN[:5], "--keyframe", "0=painted.0000.png,matte=m.png", *RUN[7:]]
+    line = cli.refused(*words)
+    assert f"frame 0: the {what} is 40x24, its plate frame 32x24" in line
+    assert "resize it to 32x24, or pass --fit-paintings" in line
+    assert not (cli.folder / "work" / "stmap").exists()
+    assert cli(*words, "--fit-paintings").code == 0
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,12 @@ from engine.images.provenance import read_provenance
 from plugin.cli import main
 from plugin.client.command import child_environment, write_config
 from plugin.client.job import Job
-from tests.plugin.test_cli import picture, posix
 from tests.support import ROOT, SUPPORT, lookfactory
 from tests.support.fusion_model import Fuse, FuseError
+from tests.support.pictures import picture
+from tests.support.signals import posix
+
+pytestmark = pytest.mark.host
 
 pytest.importorskip("lupa.luajit21", reason="lupa, which brings LuaJIT, is not installed (pip install lupa)")
 
@@ -476,4 +479,4 @@ def test_luacheck_finds_nothing() -> None:
 def test_the_picture_of_the_knobs_is_of_this_fuse() -> None:
     from tests.support.fuse_knobs import PICTURE, draw
 
-    assert PICTURE.read_text(encoding="utf-8") == draw(), "run python tests/fuse_knobs.py"
+    assert PICTURE.read_text(encoding="utf-8") == draw(), "run python -m tests.support.fuse_knobs"

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import shutil
-import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -17,15 +14,13 @@ import numpy as np
 import pytest
 
 from engine import images
-from engine.base.errors import InputError
 from plugin.client.command import CLIENT_FILES, child_environment
 from plugin.client.errors import HostError, JobError
 from plugin.client.host import Session
 from plugin.client.worker_client import WorkerClient
-from plugin.hosts.install_resolve import default_folder, install, uninstall
-from tests.plugin.test_cli import picture
 from tests.support import ROOT, lookfactory
 from tests.support.host_contract import HostContract, SessionSubject, Stage, Subject
+from tests.support.pictures import picture
 from tests.support.resolve_stub import Media, Resolve, Timeline
 
 # In the repository the client is the application's own; installation puts a copy beside the scripts.
@@ -40,6 +35,8 @@ from paintover_resolve import buttons, settings  # type: ignore[import-not-found
 from paintover_resolve.resolve_host import ResolveHost, stop_file  # type: ignore[import-not-found]
 from paintover_resolve.sources import source_of  # type: ignore[import-not-found]
 from paintover_resolve.timeline import chosen_clips, current_clip, playhead  # type: ignore[import-not-found]
+
+pytestmark = pytest.mark.host
 
 VERSIONS = ("18.6.6", "19.1.4", "21.0.0")
 HOUR = 86400
@@ -204,6 +201,41 @@ def test_what_a_clip_shows_of_its_source(room: Room) -> None:
         room.media.path = path
         with pytest.raises(JobError, match=said):
             source_of(room.project, room.timeline, clip, 0, room.folder, lambda fraction: False)
+
+
+@pytest.mark.parametrize("start", [4, 1005], ids=["from 0", "files' numbers"])
+def test_a_subclip_shows_a_part_of_its_files(room: Room, start: int) -> None:
+    """Files 1005 to 1010 of twelve, of which the timeline shows the third to the sixth."""
+    room.media.start, room.media.frames = start, 6
+    clip = current_clip(room.timeline)
+    source = source_of(room.project, room.timeline, clip, 0, room.folder, lambda fraction: False)
+    assert (source.first, source.count, source.frame(clip.offset)) == (1005, 6, 1007)
+    # Handles end where the subclip does.
+    assert [source.frame(index) for index in source.window(clip, 4)] == [1005, 1010]
+
+
+def test_a_subclip_whose_place_is_uncertain_is_refused(newest: Room) -> None:
+    """Start 3 of files numbered from 1 is the third file by their numbers, and the fourth from 0."""
+    newest.media.path = str(newest.folder / "shots" / "plate.[0001-0012].exr")
+    for start, frames in ((3, 6), (9, 6)):
+        newest.media.start, newest.media.frames = start, frames
+        clip = current_clip(newest.timeline)
+        with pytest.raises(JobError, match='"plate" is a subclip of 6 frames, and Resolve does not say clearly'):
+            source_of(newest.project, newest.timeline, clip, 0, newest.folder, lambda fraction: False)
+    # All of the files are all of them, whatever number Resolve begins with.
+    newest.media.start, newest.media.frames = 1, 12
+    clip = current_clip(newest.timeline)
+    whole = source_of(newest.project, newest.timeline, clip, 0, newest.folder, lambda fraction: False)
+    assert (whole.first, whole.count, whole.frame(clip.offset)) == (1, 12, 3)
+
+
+@pytest.mark.parametrize("included", [False, True], ids=["last left out", "last included"])
+def test_ranges_come_out_as_long_as_the_clip(newest: Room, included: bool) -> None:
+    newest.project.pool.last_included = included
+    newest.choose(bring="track", handles=1)
+    assert newest.press(buttons.stylize) == 0, newest.said
+    placed = [(item.GetStart(), item.GetDuration(), item.GetLeftOffset()) for item in newest.duplicate().tracks[1]]
+    assert placed == [(HOUR, 4, 1)]
 
 
 def test_a_retimed_clip_is_refused_where_resolve_tells(newest: Room) -> None:
@@ -433,59 +465,6 @@ def test_errors_are_one_line(newest: Room, monkeypatch: pytest.MonkeyPatch) -> N
     newest.project.current = None
     assert newest.press(buttons.stylize) == 2
     assert newest.said[-1] == "Paintover: no timeline is open; open the one to work on"
-
-
-# Installation
-
-
-def test_installing_twice_and_taking_away(tmp_path: Path) -> None:
-    fusion = tmp_path / "Fus'ion"
-    foreign = fusion / "Scripts" / "Utility" / "mine.py"
-    foreign.parent.mkdir(parents=True)
-    foreign.write_text("mine")
-    first = install(fusion)
-    assert first == install(fusion) and all(path.is_file() for path in first)
-    assert (fusion / "Fuses" / "Paintover.fuse").read_bytes() == (ROOT / "resolve_fuse" / "Paintover.fuse").read_bytes()
-    menu = sorted(path.name for path in foreign.parent.iterdir())
-    assert menu == ["Paintover Export keyframe.py", "Paintover Refresh.py", "Paintover Stylize clips.py",
-                    "Paintover Train from clip.py", "mine.py"]  # fmt: skip
-    assert {path.name for path in (fusion / "Paintover/paintover_resolve/client").iterdir()} > set(CLIENT_FILES)
-    assert sorted(uninstall(fusion)) == sorted(first) and uninstall(fusion) == []
-    assert foreign.read_text() == "mine" and not (fusion / "Paintover").exists()
-    with pytest.raises(InputError, match="this is a file"):
-        install(foreign)
-
-
-def test_the_documented_folders(monkeypatch: pytest.MonkeyPatch) -> None:
-    if sys.platform.startswith("linux") and not Path("/opt/resolve/Fusion").is_dir():
-        assert default_folder({"HOME": "/h"}) == Path("/h/.local/share/DaVinciResolve/Fusion")
-    monkeypatch.setattr("plugin.hosts.install_resolve.sys", types.SimpleNamespace(platform="darwin"))
-    mac = "/Library/Application Support/Blackmagic Design/DaVinci Resolve/Fusion"
-    assert os.name != "posix" or default_folder() == Path(mac)
-
-
-def python_of(version: str) -> str:
-    """A Python of this version, on the PATH or where pyenv keeps them."""
-    kept = sorted(Path.home().glob(f".pyenv/versions/{version}*/bin/python{version}"))
-    for found in (shutil.which(f"python{version}"), *map(str, kept)):
-        if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
-            return found
-    pytest.skip(f"there is no Python {version} on this machine")
-
-
-@pytest.mark.parametrize("version", ["3.9", "3.10", "3.11", "3.12", "3.13"])
-def test_an_installed_script_runs_in_a_host_s_python(tmp_path: Path, version: str) -> None:
-    """As Resolve runs it: its globals given, no __file__, nothing of the application on the path."""
-    python = python_of(version)
-    install(tmp_path)
-    for script in sorted((tmp_path / "Scripts" / "Utility").glob("*.py")):
-        code = (
-            "import sys\nclass Bmd:\n    def scriptapp(self, name): return None\n"
-            f"exec(compile(open({str(script)!r}).read(), 's', 'exec'), {{'__name__': '__main__', 'bmd': Bmd()}})\n"
-            "assert 'plugin' not in sys.modules and 'numpy' not in sys.modules\n"
-        )
-        done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, env=child_environment())
-        assert done.stderr == "" and done.stdout.startswith("Paintover: Resolve does not answer; "), script
 
 
 def test_only_host_errors_are_caught(newest: Room) -> None:

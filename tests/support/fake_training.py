@@ -37,16 +37,17 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN if behavior == "deaf" and signum == signal.SIGTERM else on_signal)
     steps = 40 if behavior in ("ok", "noisy") else 100_000
-    say("start", steps=steps, budget_s=job["budget_s"], look=job["look"])
+    say("phase", phase="train", steps=steps, budget_s=job["budget_s"], look=job["look"])
     if behavior == "error":
-        say("error", message="frame 0: empty matte (m.png); paint some of it", exit_code=2)
+        say("failed", message="frame 0: empty matte (m.png); paint some of it", exit_code=2, frame=0, path="m.png",
+            kind="ImageError")  # fmt: skip
         return 2
     if behavior == "noisy":
         print("a library talks on stdout", flush=True)
-        say("warning", message="features are missing\nRuntimeError: losses work without them")
+        say("warning", text="features are missing\nRuntimeError: losses work without them")
     for step in range(1, steps + 1):
-        say("step", step=step, steps=steps, loss=1 / step, steps_per_s=100.0, elapsed_s=step / 100, left_s=1.0,
-            progress=min(1.0, step / 40))  # fmt: skip
+        say("progress", fraction=min(1.0, step / 40), step=step, steps=steps, loss=1 / step, steps_per_s=100.0,
+            elapsed_s=step / 100, left_s=1.0)  # fmt: skip
         time.sleep(0.01)
         if behavior == "crash" and step == 5:
             print("Traceback (most recent call last):\n  ...\nRuntimeError: out of luck", file=sys.stderr, flush=True)
@@ -55,13 +56,14 @@ def main() -> int:
             os.kill(os.getpid(), signal.SIGKILL)
         if asked:
             break
+    say("phase", phase="export")
     time.sleep(float(os.environ.get("FAKE_TRAINING_EXPORT_S", "0")))
     source = os.environ.get("FAKE_TRAINING_LOOK")
     if source:
         shutil.copyfile(source, job["look"])
-    say("preview", path="preview.png")
+    say("progress", fraction=min(1.0, step / 40), preview="preview.png")
     facts = {"look": job["look"], "steps": step, "seconds": step / 100, "loss": 1 / step, "check_error": 1e-5}
-    say("done", **facts, **({"interrupted": True} if asked else {}))
+    say("finished", **facts, **({"interrupted": True} if asked else {}))
     return 128 + asked[0] if asked else 0
 
 

@@ -13,8 +13,8 @@ from engine import images
 from engine.base.frames import FrameRange, SequencePath
 from engine.shot.shot import Plate
 from plugin.arguments.options import Options
-from tests.plugin.test_cli import Cli
-from tests.support import ROOT, lookfactory
+from tests.support import lookfactory
+from tests.support.command_line import Cli
 
 SLOW = (sys.executable, str(Path(__file__).with_name("slow_paintover.py")))
 """Calls ``paintover`` with frames that take their time; see slow_paintover.py."""
@@ -78,7 +78,7 @@ def make_cli(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 
 def make_program(path: Path) -> str:
     """``paintover`` with a stand-in for training, as a shell script."""
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests" / "farm_paintover.py"}" "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("farm_paintover.py")}" "$@"\n')
     path.chmod(0o755)
     return str(path)
 

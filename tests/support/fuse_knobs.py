@@ -1,4 +1,4 @@
-"""``python tests/fuse_knobs.py``: draws the Fuse's knobs, in both modes, from its own text, for docs/resolve.md."""
+"""The Fuse's knobs in both modes, from its own text, for docs/resolve.md: ``python -m tests.support.fuse_knobs``."""
 
 from __future__ import annotations
 

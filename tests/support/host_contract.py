@@ -23,8 +23,9 @@ from plugin.client.command import child_environment
 from plugin.client.errors import HostError, RequestCancelled
 from plugin.client.host import Host, Session
 from plugin.client.job import Job
-from tests.plugin.test_cli import FAKE, picture
 from tests.support import ROOT, lookfactory
+from tests.support.command_line import FAKE
+from tests.support.pictures import picture
 
 __all__ = ["FRAMES", "HostContract", "SessionSubject", "Stage", "Subject", "training_length"]
 
@@ -34,7 +35,7 @@ FRAMES = range(4)
 def training_length() -> dict[str, Any]:
     """How long a session with real training trains: few steps, or PAINTOVER_SESSION_S seconds as an artist would."""
     seconds = os.environ.get("PAINTOVER_SESSION_S")
-    return {"budget_s": float(seconds)} if seconds else {"steps": 12}
+    return {"budget_s": float(seconds)} if seconds else {"steps": 3}
 
 
 class Stage:

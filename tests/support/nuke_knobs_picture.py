@@ -1,4 +1,4 @@
-"""Draws the Paintover node's panel from the node's own text: ``python tests/nuke_knobs_picture.py`` writes the picture.
+"""The Paintover node's panel, drawn from the node's own text: ``python -m tests.support.nuke_knobs_picture``.
 
 Nuke's panel looks different in detail; knobs, their order, labels and values are those of the text.
 """

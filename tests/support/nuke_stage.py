@@ -16,10 +16,10 @@ import pytest
 
 from plugin.client.command import child_environment
 from plugin.hosts.install_nuke import install
-from tests.plugin.test_cli import picture
 from tests.support import ROOT, lookfactory
 from tests.support.host_contract import FRAMES
 from tests.support.nuke import stub as nuke_stub
+from tests.support.pictures import picture
 
 __all__ = ["Nuke", "at", "nuke", "nuke_at", "on_plate", "opened", "shot"]
 

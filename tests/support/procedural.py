@@ -7,7 +7,7 @@ float32 (H, W, 3) of the ``scene_linear`` role unless a name says otherwise.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from engine import images
 from engine.color import shaper
-from engine.training.job.job import KeyframeJob, Settings, TrainingJob
+from engine.training.job.job import PaintedFrame, Settings, TrainingJob
 from tests.support import ROOT, SHARED
 
 __all__ = ["ROOT", "SHARED", "TINY", "ProceduralShot", "hdr_plate", "noise", "painting_of", "plate"]
@@ -102,8 +102,8 @@ class ProceduralShot:
     def plate(self, frame: int = 0) -> Path:
         return self.folder / f"plate.{frame:04d}.exr"
 
-    def keyframe(self, frame: int = 0, painting: Path | None = None, matte: Path | None = None) -> KeyframeJob:
-        return KeyframeJob(frame, painting or self.painting(frame), matte, LINEAR)
+    def keyframe(self, frame: int = 0, painting: Path | None = None, matte: Path | None = None) -> PaintedFrame:
+        return PaintedFrame(frame, painting or self.painting(frame), matte, LINEAR)
 
     def job(self, *, work: str = "work", **changes: Any) -> TrainingJob:
         """A job of 3 steps on the CPU; ``changes`` replace fields."""
@@ -128,4 +128,4 @@ class ProceduralShot:
 
 def job_text(job: TrainingJob) -> str:
     """The job as the JSON file that the training process reads."""
-    return json.dumps(asdict(job), default=str)
+    return json.dumps(job.facts())

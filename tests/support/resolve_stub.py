@@ -31,9 +31,12 @@ class Media(Remote):
 
     path: str
     frames: int = 0
+    start: int | None = None
+    """The number of its first frame, where this Resolve gives one."""
 
     def GetClipProperty(self, name: str) -> str:
-        return {"File Path": self.path, "Frames": str(self.frames)}.get(name, "")
+        start = "" if self.start is None else str(self.start)
+        return {"File Path": self.path, "Frames": str(self.frames), "Start": start}.get(name, "")
 
     def GetUniqueId(self) -> str:
         return f"id of {self.path}"
@@ -102,10 +105,10 @@ class NewItem(Item):
         return float(self._offset)
 
     def GetSourceStartFrame(self) -> int:
-        return self._offset
+        return self._offset + ((self.media.start if self.media else None) or 0)
 
     def GetSourceEndFrame(self) -> int:
-        return self._offset + int(self._duration * self.speed) - 1
+        return self.GetSourceStartFrame() + int(self._duration * self.speed) - 1
 
 
 @dataclass(eq=False)
@@ -156,6 +159,11 @@ class Timeline(Remote):
         self.names[index] = name
         return True
 
+    def DeleteClips(self, items: Sequence[Item]) -> bool:
+        assert not self.frozen
+        self.tracks = [[item for item in track if item not in items] for track in self.tracks]
+        return True
+
     def DuplicateTimeline(self, name: str) -> Timeline:
         copies = [[item.copy() for item in track] for track in self.tracks]
         made = Timeline(self.project, name, copies, self.timecode, self.rate)
@@ -191,6 +199,8 @@ class Pool(Remote):
         self.folder = self.root
         self.relinked: list[str] = []
         self.refuse_append = False
+        self.last_included = True
+        """Whether the last frame of a range is in it."""
 
     def GetRootFolder(self) -> Folder:
         return self.root
@@ -225,18 +235,18 @@ class Pool(Remote):
         made = []
         for info in infos:
             assert info["mediaType"] == 1
-            item = Item(
-                info["mediaPoolItem"].GetName(), info["mediaPoolItem"], info["recordFrame"],
-                info["endFrame"] - info["startFrame"] + 1, info["startFrame"],
-            )  # fmt: skip
+            media = info["mediaPoolItem"]
+            length = info["endFrame"] - info["startFrame"] + self.last_included
+            item = Item(media.GetName(), media, info["recordFrame"], length, info["startFrame"] - (media.start or 0))
             timeline.tracks[info["trackIndex"] - 1].append(item)
             made.append(item)
         return made
 
     def CreateTimelineFromClips(self, name: str, infos: Sequence[dict[str, Any]]) -> Timeline:
         (info,) = infos
-        length = info["endFrame"] - info["startFrame"] + 1
-        item = Item("source", info["mediaPoolItem"], 86400, length, info["startFrame"])
+        media = info["mediaPoolItem"]
+        length = info["endFrame"] - info["startFrame"] + self.last_included
+        item = Item("source", media, 86400, length, info["startFrame"] - (media.start or 0))
         made = Timeline(self.project, name, [[item]])
         self.project.timelines.append(made)
         self.project.current = made
@@ -257,6 +267,10 @@ class NewPool(Pool):
     """In the shape of 19 and later."""
 
     selected: Sequence[Media] = ()
+
+    def __init__(self, project: Project) -> None:
+        super().__init__(project)
+        self.last_included = False
 
     def GetSelectedClips(self) -> list[Media]:
         return list(self.selected)

@@ -1,4 +1,4 @@
-"""``python tests/resolve_types.py``: mypy on the installed Resolve scripts, against the published stubs of versions.
+"""``python tests/support/resolve_types.py``: mypy on the installed Resolve scripts, against published stubs.
 
 It fetches ``fusionscript-stubs`` from the package index into a temporary folder; exit code 1 where mypy finds anything
 in our files, 3 where the stubs cannot be fetched. The stubs themselves are not strict, and what mypy says of them does

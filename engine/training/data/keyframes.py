@@ -16,30 +16,28 @@ from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.color import shaper
-from engine.color.assignment import Assignment, assign
+from engine.color.assignment import Assignment
 from engine.color.config import ColorConfig
 from engine.color.keys import fit_to_data_window
 from engine.color.paintings import painting_color
-from engine.images.header import Header, place
+from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
-from engine.shot.plate import plate_sha256
-from engine.shot.windows import PlateFrame, read_frame
-from engine.training.data.patches import MARGIN, Pair
-from engine.training.job.job import KeyframeJob, TrainingJob
-from engine.training.model.carry_graph import StoredExemplar
+from engine.shot.paintings import PAINTED, painted_alpha
+from engine.shot.plate import PlateFrame, PlateReader, plate_sha256
+from engine.shot.windows import has_windows, place_by_windows
+from engine.training.data.patches import Pair
+from engine.training.job.job import PaintedFrame, TrainingJob
+from engine.training.model.carry import StoredExemplar
+from engine.training.model.edges import margins
 
-__all__ = ["Keyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
+__all__ = ["LoadedKeyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
 
 log = logging.getLogger(__name__)
 
 
-PAINTED = 0.5 / 255
-"""Coverage under half an 8-bit code counts as unpainted."""
-
-
 @dataclass(frozen=True)
-class Keyframe:
+class LoadedKeyframe:
     """A keyframe in the working colorspace."""
 
     frame: int
@@ -80,9 +78,7 @@ class Keyframe:
 
 def pad_to_multiple(x: torch.Tensor, multiple: int, mode: str) -> torch.Tensor:
     """Pad (C, H, W) by ``MARGIN`` all around, and on the right and below so that H and W are multiples."""
-    height, width = x.shape[-2:]
-    sides = (MARGIN, MARGIN + -width % multiple, MARGIN, MARGIN + -height % multiple)
-    return torch.nn.functional.pad(x[None], sides, mode=mode)[0]
+    return torch.nn.functional.pad(x[None], margins(x, multiple), mode=mode)[0]
 
 
 def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Floats, str, PlateFrame]:
@@ -94,8 +90,8 @@ def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Float
         ImageError: a frame is missing, damaged, or its denoised one is not of this plate.
     """
     sequence = SequencePath.parse(job.plate)
-    read = read_frame(sequence, frame)
-    space = assign(config, read.image.header, sequence.path(frame), job.plate_colorspace).colorspace
+    read = PlateReader(sequence, job.plate_colorspace, config).read(frame)
+    space = read.space
     if job.denoise is not None:
         files = denoised_frames(job.work, sequence, job.denoise)
         files.sha256(frame, plate_sha256(sequence, frame))
@@ -116,7 +112,7 @@ def load_guide(job: TrainingJob, frame: int, size: tuple[int, ...]) -> Floats | 
     return files.read(frame, size[0], size[1])
 
 
-def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[Keyframe]:
+def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[LoadedKeyframe]:
     """Read and check every keyframe of a job.
 
     Raises:
@@ -141,7 +137,7 @@ def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[Keyframe]:
     return loaded
 
 
-def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyframe:
+def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> LoadedKeyframe:
     frame = keyframe.frame
     plate, plate_space, read = load_plate(job, frame, config)
     plate_image = read.image
@@ -159,10 +155,9 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
     painting, covered = _fit(painting, painted.header, plate_image.header, job.fit_paintings, size, keyframe.painting)
     weight = covered.astype(np.float32)
-    # An alpha that is the same everywhere says nothing (some applications write 0), but an empty layer is no painting.
-    empty = painted.alpha is not None and not painted.alpha.any() and not painted.rgb.any()
-    if painted.alpha is not None and (empty or float(np.ptp(painted.alpha)) > 0):
-        weight *= _fit_coverage(painted.alpha, painted.header, plate_image.header, job.fit_paintings)
+    alpha = painted_alpha(painted)
+    if alpha is not None:
+        weight *= _fit_coverage(alpha, painted.header, plate_image.header, job.fit_paintings)
     if keyframe.matte is not None:
         matte = images.read_matte(keyframe.matte, frame=frame)
         own = images.read_header(keyframe.matte, frame=frame, coverage=True)
@@ -172,11 +167,13 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
         weight *= shaped[..., 0] * inside
     weight = np.clip(weight, 0, 1)
     weight[weight < PAINTED] = 0
+    if weight.any() and (job.unpainted or ("translate" if alpha is None else "plate")) == "plate":
+        painting, weight = _over_plate(painting, read.own(plate), weight)
     for image, what in ((plate_image, "plate"), (painted, "painting")):
         if image.bad_mask is not None and image.bad_pixels:
             log.warning("frame %d: %d pixels of the %s are not finite and are left out", frame, image.bad_pixels, what)
             bad = image.bad_mask
-            if bad.shape != weight.shape:
+            if bad.shape != weight.shape or has_windows(image.header, plate_image.header):
                 own = image.header
                 bad = _fit_coverage(bad.astype(np.float32), own, plate_image.header, job.fit_paintings) > PAINTED
             weight[bad] = 0
@@ -190,7 +187,19 @@ def _load(job: TrainingJob, keyframe: KeyframeJob, config: ColorConfig) -> Keyfr
     weight = read.placed(weight)
     digest = file_sha256(keyframe.painting)
     guide = load_guide(job, frame, plate.shape[:2])
-    return Keyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
+    return LoadedKeyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
+
+
+def _over_plate(painting: Floats, plate: Floats, coverage: Floats) -> tuple[Floats, Floats]:
+    """The painting composited over its own plate frame, and full coverage: so a look learns to leave the rest alone.
+
+    In the working encoding, in which a soft stroke's edge looks as it does in a painting program.
+    """
+    share = coverage[..., None]
+    below, above = shaper.encode(plate), shaper.encode(np.where(share > 0, painting, np.float32(0)))
+    mixed = shaper.decode(below + share * (above - below))
+    # Untouched pixels are the plate's to the last bit.
+    return np.where(share > 0, np.where(share < 1, mixed, painting), plate), np.ones_like(coverage)
 
 
 def _fit(
@@ -201,8 +210,8 @@ def _fit(
     One with windows of its own, on the plate's format, lies where they say; any other is of the plate's display or
     data window, by its size.
     """
-    if _has_windows(own, header):
-        return _placed(pixels, own, header)
+    if has_windows(own, header):
+        return place_by_windows(pixels, own, header)
     if _known_size(pixels, header):
         return fit_to_data_window(pixels, header)
     width, height = header.display[2:]
@@ -215,22 +224,10 @@ def _fit(
     return fit_to_data_window(_resized(pixels, width, height), header)
 
 
-def _has_windows(own: Header, header: Header) -> bool:
-    return own.data != own.display and own.display[2:] == header.display[2:]
-
-
-def _placed(pixels: Floats, own: Header, header: Header) -> tuple[Floats, NDArray[np.bool_]]:
-    left = own.data[0] - own.display[0] + header.display[0]
-    top = own.data[1] - own.display[1] + header.display[1]
-    box = (left, top, own.width, own.height)
-    covered = place(np.ones(pixels.shape[:2], np.float32), box, header.data) > 0
-    return place(pixels, box, header.data), covered
-
-
 def _fit_coverage(alpha: Floats, own: Header, header: Header, resample: bool) -> Floats:
     pixels = np.repeat(alpha[..., None], 3, 2)
-    if _has_windows(own, header):
-        return _placed(pixels, own, header)[0][..., 0]
+    if has_windows(own, header):
+        return place_by_windows(pixels, own, header)[0][..., 0]
     if not _known_size(pixels, header) and resample:
         pixels = _resized(pixels, *header.display[2:])
     shaped, inside = fit_to_data_window(pixels, header)

@@ -15,10 +15,7 @@ from torch import Tensor
 
 from engine.training.model.carry import Exemplar, Spoiler, brightened
 
-__all__ = ["MARGIN", "Batch", "Pair", "PatchSampler"]
-
-MARGIN = 8
-"""Edge pixels around a plate before the network, in training as in a look: they keep zero padding off the picture."""
+__all__ = ["Batch", "Pair", "PatchSampler"]
 
 SOLID = 0.98
 """Coverage under which a painting that was sampled anew is too thin to be judged."""

@@ -1,7 +1,6 @@
-"""A small writer of ONNX graphs.
+"""The writer of ONNX graphs: symbols become nodes, constants are stored once, names are numbered.
 
-Networks here emit their own nodes beside their ``forward``; the self-check in :mod:`engine.training.export.look` holds
-the two together. See docs/decisions/001-onnx-written-by-hand.md for why the framework's exporter is not used.
+See docs/decisions/016-network-written-once.md for why the framework's exporter is not used, and for the opset.
 """
 
 from __future__ import annotations
@@ -14,9 +13,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from engine.training.export.trace import Symbol, ordered
+
 __all__ = ["IR_VERSION", "OPSET", "GraphWriter"]
 
-OPSET = 20
+OPSET = 18
+"""Of 19, 20 and 21 no CUDA kernel of onnxruntime 1.19 to 1.23 knows Pad, Resize, AveragePool or a cubic GridSample."""
 IR_VERSION = 9
 
 
@@ -27,6 +29,7 @@ class GraphWriter:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self._counts: dict[str, int] = {}
+        self._known: dict[tuple[Any, ...], str] = {}
 
     def _name(self, stem: str) -> str:
         number = self._counts.get(stem, 0)
@@ -34,36 +37,40 @@ class GraphWriter:
         return f"{stem}_{number}"
 
     def constant(self, values: NDArray[Any] | Sequence[float] | float, dtype: Any = np.float32) -> str:
-        """Add an initializer of any shape and return its name."""
-        name = self._name("const")
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(np.asarray(values, dtype)), name))
-        return name
+        """The name of an initializer of any shape, the same for the same values."""
+        array = np.ascontiguousarray(np.asarray(values, dtype)).reshape(np.shape(values))
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._known:
+            self._known[key] = self._name("const")
+            self.initializers.append(numpy_helper.from_array(array, self._known[key]))
+        return self._known[key]
 
     def op(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """Add one node with one output and return the output's name; ``attributes`` are the operator's own."""
+        """The name of the one output of a node, the same for the same inputs; ``attributes`` are the operator's own."""
+        key = (kind, inputs, repr(sorted(attributes.items())))
+        if output is None and key in self._known:
+            return self._known[key]
         name = output or self._name(kind.lower())
+        self._known.setdefault(key, name)
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
 
-    def conv(
-        self,
-        x: str,
-        weight: NDArray[np.float32],
-        bias: NDArray[np.float32] | None = None,
-        *,
-        stride: int = 1,
-        padding: int | None = None,
-    ) -> str:
-        """Convolve ``x`` with ``weight`` (O, I, k, k); zero padding keeps the size unless ``padding`` is given."""
-        pad = weight.shape[-1] // 2 if padding is None else padding
-        inputs = [x, self.constant(weight)] + ([] if bias is None else [self.constant(bias)])
-        kernel = list(weight.shape[2:])
-        return self.op("Conv", *inputs, kernel_shape=kernel, strides=[stride] * 2, pads=[pad] * 4)
-
-    def slice(self, x: str, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int]) -> str:
-        """Take ``x[starts:ends]`` along ``axes``."""
-        bounds = [self.constant(list(v), np.int64) for v in (starts, ends, axes)]
-        return self.op("Slice", x, *bounds)
+    def write(self, outputs: Mapping[str, Symbol]) -> None:
+        """Add all nodes of ``outputs``, whose names they get."""
+        names: dict[Symbol, str] = {}
+        wanted = {symbol: name for name, symbol in outputs.items()}
+        for symbol in ordered(outputs.values()):
+            if symbol.kind == "Input":
+                names[symbol] = symbol.attributes["name"]
+            elif symbol.array is not None:
+                is_double = symbol.array.dtype == np.float64
+                names[symbol] = self.constant(symbol.array, np.float32 if is_double else symbol.array.dtype)
+            else:
+                inputs = ["" if value is None else names[value] for value in symbol.inputs]
+                names[symbol] = self.op(symbol.kind, *inputs, output=wanted.get(symbol), **symbol.attributes)
+        for name, symbol in outputs.items():
+            if names[symbol] != name:
+                self.op("Identity", names[symbol], output=name)
 
     def model(
         self,

@@ -26,17 +26,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
 from engine.base.errors import ExportError, InputError, PaintoverError
+from engine.base.events import failed_event, open_events
+from engine.base.runtime import ort
 from engine.base.temporaries import replacing
 from engine.color import shaper
 from engine.look.card import LookFile, open_look
-from engine.training.events import open_events
 from engine.training.export.torchscript_operators import OPERATORS, Code, Untranslatable, Value
 
 __all__ = ["CHECK_SIZES", "MAPS", "TOLERANCE", "Differences", "build_module", "differences", "export"]
@@ -104,7 +104,7 @@ def _class(source: str) -> type[torch.nn.Module]:
 
 def differences(module: torch.jit.ScriptModule, look: LookFile, maps: int = MAPS) -> Differences:
     """Measure a module against the look in onnxruntime, on pictures with highlights, negatives and wandering STMaps."""
-    session = onnxruntime.InferenceSession(look.data, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(look.data, providers=["CPUExecutionProvider"])
     count = len(look.card.keyframes)
     used = min(maps, count)
     found = {"float32": 0.0, "half": 0.0}
@@ -164,10 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         measured = export(options.look, options.out, options.maps)
     except PaintoverError as error:
-        emit({"event": "error", "message": str(error), "exit_code": error.exit_code})
+        emit(failed_event(error))
         return error.exit_code
-    facts = {name: None if value != value else value for name, value in vars(measured).items()}
-    emit({"event": "done", "path": str(options.out), "torch": torch.__version__, **facts})
+    emit({"event": "finished", "path": str(options.out), "torch": torch.__version__, **vars(measured)})
     return 0
 
 

@@ -231,6 +231,11 @@ def _average_pool(code: Code, values: Sequence[Value], attributes: Mapping[str, 
     return code.assign(f"torch._C._nn.avg_pool2d({code.tensor(values[0])}, {kernel}, {stride}, [0, 0], False, True)")
 
 
+def _mean(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
+    axes = _known(values[1]) if len(values) > 1 else [int(axis) for axis in attributes["axes"]]
+    return code.assign(f"torch.mean({code.tensor(values[0])}, {axes}, {bool(attributes.get('keepdims', 1))})")
+
+
 def _concat(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
     if _about_ints(values):
         return tuple(text for value in values for text in _ints(value))
@@ -299,7 +304,8 @@ def _resize(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) 
 
 def _grid_sample(code: Code, values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:
     mode, padding = attributes.get("mode", b"linear").decode(), attributes.get("padding_mode", b"zeros").decode()
-    kind = {"linear": 0, "bilinear": 0, "cubic": 2}.get(mode)
+    # Opset 20 renamed them.
+    kind = {"linear": 0, "bilinear": 0, "cubic": 2, "bicubic": 2}.get(mode)
     if kind is None:
         raise Untranslatable("sampling of this mode")
     side = {"zeros": 0, "border": 1, "reflection": 2}[padding]
@@ -375,6 +381,7 @@ OPERATORS: Mapping[str, Emit] = {
     "Neg": _unary("-{}", "-{}"),
     "Pad": _pad,
     "Pow": _binary("torch.pow({}, {})"),
+    "ReduceMean": _mean,
     "Relu": _unary("torch.relu({})"),
     "Resize": _resize,
     "Shape": _shape,
@@ -382,6 +389,7 @@ OPERATORS: Mapping[str, Emit] = {
     "Sign": _unary("torch.sign({})"),
     "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
+    "Sqrt": _unary("torch.sqrt({})"),
     "Sub": _binary("{} - {}", "{} - {}"),
     "Sum": _sum,
     "Tanh": _unary("torch.tanh({})"),

@@ -15,10 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from engine.base.errors import InputError
+from engine.base.foreign_toml import read_toml
 
 __all__ = ["PARAMETERS", "REVISION", "checked_setting", "checked_settings", "read_parameters", "read_settings"]
 
@@ -65,10 +63,10 @@ def read_parameters(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, is not TOML, is empty, or names something unknown.
     """
     try:
-        data: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+        data = read_toml(path)
     except OSError as error:
         raise InputError(f"cannot read the settings: {error.strerror or error}", path=path) from error
-    except (TOMLKitError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"the settings file is not TOML: {error}", path=path) from error
     try:
         _refuse_unknown(data)

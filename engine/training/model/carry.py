@@ -7,24 +7,23 @@ with such errors on purpose.
 
 Whether strokes lie where they belong shows in the plates: where their finest detail is the same, so is the place. And
 strokes are as sharp as the plate: where it is out of focus, they are softened.
-
-The look's graph does the same as :func:`sample`, :func:`exposed`, :func:`evidence`, :func:`sharpened`, :func:`softened`
-and :func:`tone`; see :mod:`engine.training.model.carry_graph`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import ClassVar
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from engine.color import shaper
 
@@ -35,6 +34,8 @@ __all__ = [
     "Carried",
     "Exemplar",
     "Spoiler",
+    "StoredExemplar",
+    "along",
     "blur_between_pixels",
     "brightened",
     "evidence",
@@ -84,12 +85,36 @@ class Exemplar:
     """A keyframe as a look holds it."""
 
     stack: Tensor
-    """(7, H, W) working encoding: painting times coverage, coverage in 0..1, plate."""
+    """(7, H, W) working encoding: painting times coverage, coverage in 0..1, plate. (6, H, W) where the coverage is 1
+    everywhere, and left out."""
 
     @classmethod
     def of(cls, painting: Tensor, coverage: Tensor, plate: Tensor) -> Exemplar:
         """From painting (3, H, W), coverage (1, H, W) and plate (3, H, W)."""
         return cls(torch.cat([painting * coverage, coverage, plate]))
+
+
+@dataclass(frozen=True)
+class StoredExemplar:
+    """A keyframe as a look stores it, scene-linear working colorspace."""
+
+    painting: NDArray[np.float32]
+    """(H, W, 3)."""
+    coverage: NDArray[np.float32]
+    """(H, W) in 0..1."""
+    plate: NDArray[np.float32]
+    """(H, W, 3)."""
+
+    @property
+    def encoded(self) -> Exemplar:
+        """In half floats of the working encoding."""
+        coverage = self.coverage[..., None]
+        # Premultiplied, so that no unpainted color bleeds in at a soft edge.
+        layers = [shaper.encode(self.painting) * coverage, shaper.encode(self.plate)]
+        if (coverage < 1).any():
+            layers.insert(1, coverage)
+        stack = np.concatenate(layers, axis=2).transpose(2, 0, 1)
+        return Exemplar(torch.from_numpy(np.ascontiguousarray(stack, np.float16)))
 
 
 @dataclass(frozen=True)
@@ -113,6 +138,15 @@ class Carried:
         """From what :attr:`stacked` gives."""
         return cls(*stacked.split(list(cls.CHANNELS), 1))
 
+    @classmethod
+    def nothing(cls, plate: Tensor) -> Carried:
+        """What arrives where nothing is carried to a plate (B, 3, H, W)."""
+        return cls.of(plate.new_zeros(plate.shape[0], sum(cls.CHANNELS), *plate.shape[2:]))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Carried:
+        """With every field changed alike."""
+        return Carried(change(self.painting), change(self.plate), change(self.share), change(self.blur))
+
     @property
     def stacked(self) -> Tensor:
         """(B, 9, H, W), in the order of the fields."""
@@ -122,27 +156,44 @@ class Carried:
 def sample(exemplars: Sequence[Exemplar], stmap: Tensor, cubic: bool = True) -> Carried:
     """Exemplars through an STMap (B, 3K, H, W) of u, v, confidence for each; merged where there are several.
 
-    A cubic filter keeps the finest detail; else it is a bilinear one.
+    STMaps are Nuke's: u to the right and v upwards in 0..1, pixel centers at (i + 0.5) / size. A cubic filter keeps the
+    finest detail; else it is a bilinear one.
     """
-    paintings, plates, shares, blurs = [], [], [], []
-    mode = "bicubic" if cubic else "bilinear"
-    for index, exemplar in enumerate(exemplars):
-        u, v, confidence = stmap[:, 3 * index : 3 * index + 3].split(1, 1)
-        grid = torch.cat([2 * u - 1, 1 - 2 * v], 1).permute(0, 2, 3, 1)
-        stack = exemplar.stack[None].expand(len(stmap), -1, -1, -1)
-        got = F.grid_sample(stack, grid, mode=mode, padding_mode="border", align_corners=False)
-        coverage = got[:, 3:4]
-        paintings.append(got[:, :3] / coverage.clamp_min(SLIGHTEST))
-        plates.append(got[:, 4:])
-        shares.append(coverage.clamp(0, 1) * confidence.clamp(0, 1))
-        height, width = exemplar.stack.shape[-2:]
-        blurs.append(blur_between_pixels(torch.cat([u * width, v * -height], 1)))
-    if len(exemplars) == 1:
-        return Carried(paintings[0], plates[0], shares[0], blurs[0])
-    stacked = torch.stack(shares)  # (K, B, 1, H, W)
-    weight = stacked * torch.exp(SHARPNESS * (stacked - stacked.amax(0)))
-    weight = weight / weight.sum(0).clamp_min(1e-6)
-    return Carried(*((torch.stack(each) * weight).sum(0) for each in (paintings, plates, shares, blurs)))
+    arrived = [_sampled(each, stmap[:, 3 * i : 3 * i + 3], cubic) for i, each in enumerate(exemplars)]
+    if len(arrived) == 1:
+        return arrived[0]
+    surest = reduce(torch.maximum, [each.share for each in arrived])
+    weights = [each.share * torch.exp((each.share - surest) * SHARPNESS) for each in arrived]
+    total = reduce(torch.add, weights).clamp_min(1e-6)
+    weights = [weight / total for weight in weights]
+
+    def merged(fields: list[Tensor]) -> Tensor:
+        return reduce(torch.add, [field * weight for field, weight in zip(fields, weights, strict=True)])
+
+    return Carried(
+        merged([each.painting for each in arrived]),
+        merged([each.plate for each in arrived]),
+        merged([each.share for each in arrived]),
+        merged([each.blur for each in arrived]),
+    )
+
+
+def _sampled(exemplar: Exemplar, stmap: Tensor, cubic: bool) -> Carried:
+    """One exemplar through its own u, v, confidence (B, 3, H, W)."""
+    uv, confidence = stmap.split((2, 1), 1)
+    # The sampler's places are -1..1 with corners not aligned, and downwards.
+    grid = uv * _pair(2.0, -2.0, uv) + _pair(-1.0, 1.0, uv)
+    stack = exemplar.stack[None].float().expand(stmap.shape[0], -1, -1, -1)
+    how = "bicubic" if cubic else "bilinear"
+    got = F.grid_sample(stack, grid.permute(0, 2, 3, 1), mode=how, padding_mode="border", align_corners=False)
+    channels, height, width = exemplar.stack.shape
+    blur = blur_between_pixels(uv * _pair(width, -height, uv))
+    share = confidence.clamp(0, 1)
+    if channels == 6:
+        painting, plate = got.split((3, 3), 1)
+        return Carried(painting, plate, share, blur)
+    painting, coverage, plate = got.split((3, 1, 3), 1)
+    return Carried(painting / coverage.clamp_min(SLIGHTEST), plate, share * coverage.clamp(0, 1), blur)
 
 
 def blur_between_pixels(places: Tensor) -> Tensor:
@@ -153,7 +204,7 @@ def blur_between_pixels(places: Tensor) -> Tensor:
     """
     fraction = places - 0.5
     fraction = fraction - torch.floor(fraction)
-    near = 4 * fraction * (1 - fraction)
+    near = fraction * (1 - fraction) * 4
     return near * near * near
 
 
@@ -172,8 +223,8 @@ def exposed(plate: Tensor, carried: Carried) -> Tensor:
     means = F.conv2d(means, _kernel(BINOMIAL, 6, means), padding=len(BINOMIAL) // 2, groups=6)
     here, there = means.split(3, 1)
     change = ((here + STEADY) / (there + STEADY)).clamp(1 / LARGEST_CHANGE, LARGEST_CHANGE)
-    change = F.interpolate(change, scale_factor=CELL, mode="bilinear", align_corners=False)
-    return carried.painting + _bright(carried.painting) * (change - 1)
+    change = F.interpolate(change - 1, scale_factor=CELL, mode="bilinear", align_corners=False)
+    return carried.painting + _bright(carried.painting) * change
 
 
 def tone(plain: Tensor, painted: Tensor, share: Tensor) -> Tensor:
@@ -204,8 +255,9 @@ def evidence(plate: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
     """
     # In full precision: differences of neighbors, squared, are nothing in half of it.
     with torch.autocast(plate.device.type, enabled=False):
-        here, there = _finest(plate), _finest(carried)
-        means = F.avg_pool2d(torch.cat([here * there, here * here, there * there], 1), CELL)
+        both = _finest(plate, carried)
+        here, there = both.split(1, 1)
+        means = F.avg_pool2d(torch.cat([here * there, both * both], 1), CELL)
         # Beyond the border as on it: zeros there would make it look out of focus.
         means = F.conv2d(F.pad(means, [len(NEAR) // 2] * 4, mode="replicate"), _kernel(NEAR, 3, means), groups=3)
         both, one, other = means.split(1, 1)
@@ -225,7 +277,7 @@ def sharpened(carried: Carried) -> Tensor:
         held = _held(painting, carried.share)
         changes = []
         for dim, lost in zip((3, 2), carried.blur.split(1, 1), strict=True):
-            near = _along(held, RESTORING, dim)
+            near = along(held, RESTORING, dim)
             # Its weights are 0 together, so what is not carried counts as the pixel itself.
             changes.append((near[:, :3] - painting * near[:, 3:]) * lost)
         return painting + changes[0] + changes[1]
@@ -239,7 +291,7 @@ def softened(painting: Tensor, share: Tensor, sharp: Tensor) -> Tensor:
     with torch.autocast(painting.device.type, enabled=False):
         near = _held(painting, share)
         for dim in (3, 2):
-            near = _along(near, SOFT, dim)
+            near = along(near, SOFT, dim)
         return painting + (near[:, :3] - painting * near[:, 3:]) * (1 - sharp)
 
 
@@ -249,9 +301,11 @@ def _held(painting: Tensor, share: Tensor) -> Tensor:
     return torch.cat([painting * held, held], 1)
 
 
-def _along(x: Tensor, line: Sequence[float], dim: int) -> Tensor:
+def along(x: Tensor, line: Sequence[float], dim: int) -> Tensor:
     """Filtered along an axis by a symmetric line, beyond the edge as on it: sums of shifted images, four times as fast
     as a convolution of so few channels."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(along, (x,), x, line, dim)
     reach, size = len(line) // 2, x.shape[dim]
     padded = F.pad(x, [reach, reach, 0, 0] if dim == 3 else [0, 0, reach, reach], mode="replicate")
     total = padded.narrow(dim, reach, size) * line[reach]
@@ -266,9 +320,9 @@ def _ramp(x: Tensor, low: float, high: float) -> Tensor:
     return ((x - low) / (high - low)).clamp(0, 1)
 
 
-def _finest(encoded: Tensor) -> Tensor:
-    """(B, 1, H, W): the mean of the channels less its mean over 3x3 pixels."""
-    grey = encoded.mean(1, keepdim=True)
+def _finest(plate: Tensor, carried: Tensor) -> Tensor:
+    """(B, 2, H, W): of both, the mean of the channels less its mean over 3x3 pixels."""
+    grey = torch.cat([plate.mean(1, keepdim=True), carried.mean(1, keepdim=True)], 1)
     return grey - F.avg_pool2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
@@ -276,6 +330,11 @@ def _kernel(line: Sequence[float], channels: int, like: Tensor) -> Tensor:
     """(channels, 1, n, n), of sum 1."""
     weights = _constant(tuple(weight / sum(line) for weight in line), like.device, like.dtype)
     return torch.outer(weights, weights).expand(channels, 1, -1, -1)
+
+
+def _pair(x: float, y: float, like: Tensor) -> Tensor:
+    """(1, 2, 1, 1)."""
+    return _constant((float(x), float(y)), like.device, like.dtype).reshape(1, 2, 1, 1)
 
 
 @cache

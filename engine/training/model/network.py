@@ -30,24 +30,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.training.export.graph import GraphWriter
 from engine.training.model.carry import CELL, TENT, Carried, evidence, exposed, sharpened, softened, tone
-from engine.training.model.carry_graph import (
-    CarriedNames,
-    emit_evidence,
-    emit_exposed,
-    emit_sharpened,
-    emit_softened,
-    emit_tone,
-)
 
-__all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip", "folded"]
+__all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip"]
 
 SUREST = 0.95
 """How sure either witness can be: where two that are quite sure contradict each other, their odds mean nothing."""
@@ -85,29 +74,6 @@ class Architecture:
         return max(half_resolution + quarter_resolution + block_alignment, around)
 
 
-def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight (O, I, k, k) and bias (O,) of ``conv`` followed by ``norm`` in evaluation, as one convolution."""
-    weight = conv.weight.detach().double().cpu()
-    bias = torch.zeros(weight.shape[0]).double() if conv.bias is None else conv.bias.detach().double().cpu()
-    if norm is not None:
-        mean, var = running(norm)
-        scale = norm.weight.detach().double().cpu() / torch.sqrt(var + norm.eps)
-        weight = weight * scale[:, None, None, None]
-        bias = (bias - mean) * scale + norm.bias.detach().double().cpu()
-    return weight.float().numpy(), bias.float().numpy()
-
-
-def running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Running mean and variance, float64 on the CPU.
-
-    Raises:
-        ValueError: the norm keeps none.
-    """
-    if norm.running_mean is None or norm.running_var is None:
-        raise ValueError("a batch norm without running statistics cannot be folded")
-    return norm.running_mean.detach().double().cpu(), norm.running_var.detach().double().cpu()
-
-
 class ConvNorm(nn.Module):
     """Convolution, batch norm, activation: (B, I, H, W) -> (B, O, H/stride, W/stride)."""
 
@@ -121,11 +87,6 @@ class ConvNorm(nn.Module):
         """``more`` (B, O, H/stride, W/stride) is added before the norm."""
         y = self.conv(x)
         return F.leaky_relu(self.norm(y if more is None else y + more), self.leak)
-
-    def emit(self, g: GraphWriter, x: str) -> str:
-        weight, bias = folded(self.conv, self.norm)
-        y = g.conv(x, weight, bias, stride=self.conv.stride[0])
-        return g.op("LeakyRelu", y, alpha=self.leak) if self.leak else g.op("Relu", y)
 
 
 class Residual(nn.Module):
@@ -141,9 +102,6 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(self.first(x))
-
-    def emit(self, g: GraphWriter, x: str) -> str:
-        return g.op("Add", x, g.conv(self.first.emit(g, x), *folded(self.second, None)))
 
 
 class Translator(nn.Module):
@@ -194,11 +152,16 @@ class Translator(nn.Module):
             carried: :attr:`Carried.stacked` (B, 9, H, W); None for nothing.
             guide: (B, G, H, W) in 0..1, for an architecture with G guide channels; None for a black one.
         """
-        if carried is None:
-            carried = x.new_zeros(x.shape[0], sum(Carried.CHANNELS), *x.shape[2:])
-        arrived = Carried.of(carried)
+        return self.translate(x, Carried.nothing(x) if carried is None else Carried.of(carried), guide)[0]
+
+    def translate(self, x: Tensor, arrived: Carried, guide: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, with what is carried by its fields.
+
+        Returns:
+            The result (B, 3, H, W), encoded, and the gate (B, 1, H, W).
+        """
         share = arrived.share
-        hint = torch.cat([(arrived.painting * 2 - 1) * share, (x - arrived.plate) * (2 * share), share], 1)
+        hint = torch.cat([(arrived.painting * 2 - 1) * share, (x - arrived.plate) * (share * 2), share], 1)
         z = F.pixel_unshuffle(x * 2 - 1, 2)  # (B, 12, H/2, W/2)
         parts = [z, F.pixel_unshuffle(hint, 2)]
         if self.guide_channels:
@@ -210,96 +173,27 @@ class Translator(nn.Module):
         deep = F.interpolate(self.lateral(deep), scale_factor=2.0, mode="nearest")  # (B, f, H/2, W/2)
         fused = self.fuse(torch.cat([fine, both.to(fine.dtype)], 1), deep)  # (B, f, H/2, W/2)
         head = self.head(self.smooth(fused)).float()  # (B, 28, H/2, W/2)
-        correction, repair, trust = (F.pixel_shuffle(part, 2) for part in head.split((12, 12, 4), 1))
+        correction, repair, trust = head.split((12, 12, 4), 1)
+        plain = F.pixel_shuffle(self._skipped(z) + correction / 2, 2)  # (B, 3, H, W)
+        before = F.pixel_shuffle(self._skipped(F.pixel_unshuffle(arrived.plate * 2 - 1, 2)), 2)
+        plain = plain + tone(before, arrived.painting, share)
         # Only what is shown changes: the network sees the strokes as they arrived, and no farther for it.
         strokes = sharpened(arrived)
-        if self.architecture.crisp:
-            proven = torch.ones_like(share)
-        else:
+        trust = torch.sigmoid(F.pixel_shuffle(trust, 2))  # (B, 1, H, W)
+        one, other = share * SUREST, trust * SUREST
+        agree = one * other
+        gate = agree / (agree + (1 - one) * (1 - other))
+        if not self.architecture.crisp:
             proven, sharp = evidence(x, arrived.plate)
             strokes = softened(strokes, share, sharp)
-        painted = exposed(x, replace(arrived, painting=strokes)) * 2 - 1
-        before = F.pixel_shuffle(self.skip(F.pixel_unshuffle(arrived.plate * 2 - 1, 2)).float(), 2)
-        plain = F.pixel_shuffle(self.skip(z).float(), 2) + correction
-        plain = plain + tone(before, arrived.painting * 2 - 1, share)
-        trust = torch.sigmoid(trust)
-        bare = share * trust  # (B, 1, H, W)
-        one, other = share * SUREST, trust * SUREST
-        odds = one * other / (one * other + (1 - one) * (1 - other))
-        gate = bare + proven * (odds - bare)
-        y = plain + gate * (painted + repair - plain)
-        return (y + 1) / 2
+            bare = share * trust
+            gate = bare + proven * (gate - bare)
+        painted = exposed(x, replace(arrived, painting=strokes)) + F.pixel_shuffle(repair / 2, 2)
+        return plain + gate * (painted - plain), gate
 
-    def emit(self, g: GraphWriter, x: str, carried: CarriedNames, guide: str | None = None) -> tuple[str, str]:
-        """Write this network's nodes; ``x`` is the encoded plate (N, 3, H, W) with H and W multiples of 8.
-
-        ``guide`` is (N, G, H, W), for an architecture with G guide channels.
-
-        Returns:
-            The result (N, 3, H, W), encoded, and the gate (N, 1, H, W).
-        """
-        two, one = g.constant(2.0), g.constant(1.0)
-        share = carried.share
-        color = g.op("Mul", g.op("Sub", g.op("Mul", carried.painting, two), one), share)
-        difference = g.op("Mul", g.op("Sub", x, carried.plate), g.op("Mul", share, two))
-        hint = space_to_depth(g, g.op("Concat", color, difference, share, axis=1), 7)
-        z = space_to_depth(g, g.op("Sub", g.op("Mul", x, two), one), 3)
-        parts = [z, hint]
-        if guide is not None:
-            parts.append(space_to_depth(g, g.op("Sub", g.op("Mul", guide, two), one), self.guide_channels))
-        both = g.op("Concat", *parts, axis=1)
-        fine = self.stem.emit(g, both)
-        deep = self.down.emit(g, fine)
-        for block in self.body:
-            deep = block.emit(g, deep)  # type: ignore[operator]
-        # The norm's factor goes into both convolutions that are added before it, its summand into one of them.
-        lateral, _ = folded(self.lateral, self.fuse.norm)
-        deep = upsample_nearest(g, g.conv(deep, lateral, np.zeros(len(lateral), np.float32)))
-        fused = g.conv(g.op("Concat", fine, both, axis=1), *folded(self.fuse.conv, self.fuse.norm))
-        y = self.smooth.emit(g, g.op("Relu", g.op("Add", fused, deep)))
-        # The way from -1..1 to 0..1 is linear, so the last convolutions take it along.
-        weight, bias = folded(self.head, None)
-        skip, skip_bias = folded(self.skip, None)
-        scale = np.where(np.arange(28) < 24, np.float32(0.5), np.float32(1))
-        head = g.conv(y, weight * scale[:, None, None, None], bias * scale)
-        correction, repair, trust = (g.slice(head, [a], [b], [1]) for a, b in ((0, 12), (12, 24), (24, 28)))
-        trust = g.op("Sigmoid", depth_to_space(g, trust))
-        strokes = emit_sharpened(g, carried)
-        witnesses = [g.op("Mul", witness, g.constant(SUREST)) for witness in (share, trust)]
-        agree = g.op("Mul", *witnesses)
-        against = g.op("Mul", *[g.op("Sub", one, witness) for witness in witnesses])
-        gate = g.op("Div", agree, g.op("Add", agree, against))
-        if not self.architecture.crisp:
-            (proven, sharp), bare = emit_evidence(g, x, carried.plate), g.op("Mul", share, trust)
-            strokes = emit_softened(g, strokes, share, sharp)
-            gate = g.op("Add", bare, g.op("Mul", proven, g.op("Sub", gate, bare)))
-        skip, skip_bias = skip * np.float32(0.5), (skip_bias + 1) * np.float32(0.5)
-        before = space_to_depth(g, g.op("Sub", g.op("Mul", carried.plate, two), one), 3)
-        before = depth_to_space(g, g.conv(before, skip, skip_bias))
-        plain = depth_to_space(g, g.op("Add", g.conv(z, skip, skip_bias), correction))
-        plain = g.op("Add", plain, emit_tone(g, before, carried.painting, share))
-        painted = emit_exposed(g, x, replace(carried, painting=strokes))
-        repaired = g.op("Add", painted, depth_to_space(g, repair))
-        return g.op("Add", plain, g.op("Mul", gate, g.op("Sub", repaired, plain))), gate
-
-
-def space_to_depth(g: GraphWriter, x: str, channels: int) -> str:
-    """Emit ``pixel_unshuffle(x, 2)``: the operator's block-major channels, put in the framework's order."""
-    y = g.op("SpaceToDepth", x, blocksize=2)  # (N, 4 * C, H/2, W/2), channel = block * C + channel
-    order = [block * channels + channel for channel in range(channels) for block in range(4)]
-    return g.op("Gather", y, g.constant(order, np.int64), axis=1)
-
-
-def depth_to_space(g: GraphWriter, x: str) -> str:
-    """Emit ``pixel_shuffle(x, 2)``."""
-    return g.op("DepthToSpace", x, blocksize=2, mode="CRD")
-
-
-def upsample_nearest(g: GraphWriter, x: str) -> str:
-    """Emit nearest-neighbor upsampling by 2."""
-    scales = g.constant([1.0, 1.0, 2.0, 2.0])
-    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return g.op("Resize", x, "", scales, **how)
+    def _skipped(self, z: Tensor) -> Tensor:
+        """A plate in -1..1 and at half resolution (B, 12, H/2, W/2) by the linear filter alone, back in 0..1."""
+        return (self.skip(z).float() + 1) / 2
 
 
 @torch.no_grad()

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.training.export.graph import GraphWriter
-from engine.training.model.network import ConvNorm, folded, running, upsample_nearest
+from engine.training.model.network import ConvNorm
 
 __all__ = ["DEEP_LAYERS", "GeneratorJ", "TexlerDiscriminator", "TexlerSampler", "deep_feature_loss"]
 
@@ -32,10 +31,6 @@ class PublishedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(F.relu(self.norm(self.first(F.relu(x)))))
-
-    def emit(self, g: GraphWriter, x: str) -> str:
-        y = g.op("Relu", g.conv(g.op("Relu", x), *folded(self.first, self.norm)))
-        return g.op("Add", x, g.conv(y, *folded(self.second, None)))
 
 
 class BiasedConvNorm(ConvNorm):
@@ -82,32 +77,6 @@ class GeneratorJ(nn.Module):
         y = self.smooth1_norm(F.relu(self.smooth1(y)))
         y = F.relu(self.smooth2(y))
         return (torch.tanh(self.last(y)) + 1) / 2
-
-    def emit(self, g: GraphWriter, x: str) -> str:
-        """Write this network's nodes; see :meth:`engine.training.model.network.Translator.emit`."""
-        two, one, half = g.constant(2.0), g.constant(1.0), g.constant(0.5)
-        x = g.op("Sub", g.op("Mul", x, two), one)
-        fine = self.conv0.emit(g, x)
-        middle = self.conv1.emit(g, fine)
-        coarse = self.conv2.emit(g, middle)
-        y = coarse
-        for block in self.body:
-            y = block.emit(g, y)  # type: ignore[operator]
-        y = self.up2.emit(g, upsample_nearest(g, g.op("Concat", y, coarse, axis=1)))
-        y = self.up1.emit(g, upsample_nearest(g, g.op("Concat", y, middle, axis=1)))
-        y = g.op("Relu", g.conv(g.op("Concat", y, fine, x, axis=1), *folded(self.wide, None)))
-        y = g.op("Relu", g.conv(y, *folded(self.smooth1, None)))
-        # Not folded forwards into the next convolution: its zero padding comes after this norm.
-        norm = self.smooth1_norm
-        mean, var = running(norm)
-        gain = norm.weight.detach().double().cpu() / torch.sqrt(var + norm.eps)
-        offset = norm.bias.detach().double().cpu() - mean * gain
-        shape = (1, -1, 1, 1)
-        y = g.op("Mul", y, g.constant(gain.numpy().reshape(shape)))
-        y = g.op("Add", y, g.constant(offset.numpy().reshape(shape)))
-        y = g.op("Relu", g.conv(y, *folded(self.smooth2, None)))
-        y = g.op("Tanh", g.conv(y, *folded(self.last, None)))
-        return g.op("Mul", g.op("Add", y, one), half)
 
 
 class TexlerDiscriminator(nn.Module):

@@ -32,9 +32,9 @@ __all__ = [
     "LEAST_SIDE",
     "LONGEST_SIDE",
     "SMALL",
-    "Architecture",
     "CorrelationPyramid",
     "Raft",
+    "RaftArchitecture",
     "load_raft",
     "upsample",
 ]
@@ -60,7 +60,7 @@ _TOLD = "weights as torchvision publishes them for raft_large or raft_small"
 
 
 @dataclass(frozen=True)
-class Architecture:
+class RaftArchitecture:
     """What sets the published networks apart."""
 
     features: tuple[int, int, int, int, int]
@@ -89,13 +89,13 @@ class Architecture:
     """Learned convex upsampling rather than bilinear."""
 
 
-LARGE = Architecture(
+LARGE = RaftArchitecture(
     (64, 64, 96, 128, 256), (64, 64, 96, 128, 256), False, True, 4,
     (256, 192), (128, 64), 128, 128, ((1, 5), (5, 1)), 256, True,
 )  # fmt: skip
 """5,257,536 parameters."""
 
-SMALL = Architecture(
+SMALL = RaftArchitecture(
     (32, 32, 64, 96, 128), (32, 32, 64, 96, 160), True, False, 3,
     (96,), (64, 32), 82, 96, ((3, 3),), 128, False,
 )  # fmt: skip
@@ -112,7 +112,7 @@ def _convolution(
     return nn.Sequential(*layers)
 
 
-class Residual(nn.Module):
+class RaftResidual(nn.Module):
     """Two k3 convolutions, or k1, k3, k1 through a quarter of the channels, added to their input."""
 
     def __init__(
@@ -143,8 +143,8 @@ class Encoder(nn.Module):
         super().__init__()
 
         def stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-            first = Residual(inputs, outputs, stride, norm, bottleneck=bottleneck)
-            return nn.Sequential(first, Residual(outputs, outputs, 1, norm, bottleneck=bottleneck))
+            first = RaftResidual(inputs, outputs, stride, norm, bottleneck=bottleneck)
+            return nn.Sequential(first, RaftResidual(outputs, outputs, 1, norm, bottleneck=bottleneck))
 
         self.convnormrelu = _convolution(3, channels[0], 7, 2, norm)
         self.layer1 = stage(channels[0], channels[1], 1)
@@ -190,7 +190,7 @@ class CorrelationPyramid:
 class MotionEncoder(nn.Module):
     """Correlations and flow to motion features, the flow itself among them."""
 
-    def __init__(self, made: Architecture) -> None:
+    def __init__(self, made: RaftArchitecture) -> None:
         super().__init__()
         looked_up = LEVELS * (2 * made.radius + 1) ** 2
         first, last = made.correlation[0], made.correlation[-1]
@@ -226,7 +226,7 @@ class GatedUnit(nn.Module):
 class RecurrentBlock(nn.Module):
     """One gated unit, or a horizontal one and then a vertical one."""
 
-    def __init__(self, inputs: int, made: Architecture) -> None:
+    def __init__(self, inputs: int, made: RaftArchitecture) -> None:
         super().__init__()
         self.convgru1 = GatedUnit(inputs, made.hidden, made.kernels[0])
         self.convgru2 = GatedUnit(inputs, made.hidden, made.kernels[1]) if len(made.kernels) == 2 else None
@@ -252,7 +252,7 @@ class FlowHead(nn.Module):
 class UpdateBlock(nn.Module):
     """One refinement: the next state and the change of the flow."""
 
-    def __init__(self, made: Architecture) -> None:
+    def __init__(self, made: RaftArchitecture) -> None:
         super().__init__()
         self.motion_encoder = MotionEncoder(made)
         context = made.context[4] - made.hidden
@@ -297,7 +297,7 @@ def upsample(flow: Tensor, mask: Tensor | None) -> Tensor:
 class Raft(nn.Module):
     """The whole network; its parameters have torchvision's names."""
 
-    def __init__(self, made: Architecture = LARGE) -> None:
+    def __init__(self, made: RaftArchitecture = LARGE) -> None:
         super().__init__()
         self.made = made
         norm = nn.BatchNorm2d if made.context_norm else None

@@ -1,4 +1,4 @@
-"""Optical flow by RAFT (Teed and Deng 2020), an option beside OpenCV's DIS and never required.
+"""Motion vectors by RAFT (Teed and Deng 2020), an option beside OpenCV's DIS and never required.
 
 ``python -m engine.training.raft.vectors --weights W --plate P --frames R --out FOLDER`` writes ``forward.%04d.flo`` and
 ``backward.%04d.flo`` (or ``flow.%04d.exr`` with both layers), which ``engine.motion.flow_files`` reads; one JSON event
@@ -12,20 +12,21 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted, PaintoverError
+from engine.base.events import Emit, failed_event, open_events
+from engine.base.foreign_json import parse_json
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import clean_temporaries, output_error, replacing
+from engine.base.whole_file import read_text
 from engine.color.config import ColorConfig
-from engine.color.showing import Showing
 from engine.motion.flow_files import Direction, read_flow, write_flow
-from engine.shot.windows import read_frame
-from engine.training.events import open_events
+from engine.shot.plate import PlateReader
 from engine.training.machine import Machine
 from engine.training.raft.network import ITERATIONS, LEAST_SIDE, LONGEST_SIDE, Raft, load_raft
 from engine.training.train import StopFlag
@@ -34,6 +35,8 @@ __all__ = ["Raft", "load_raft", "main"]
 
 
 _RECORD = "raft.json"
+_KEPT_FRAMES = 3
+"""A frame and both its neighbors."""
 _NAMES = ("forward.*.flo", "backward.*.flo", "flow.*.exr")
 
 
@@ -53,9 +56,8 @@ class _Writer:
         self.plate = SequencePath.parse(options.plate)
         self.folder: Path = options.out
         self.exr = options.format == "exr"
-        self.colorspace: str | None = options.colorspace
-        self.config = ColorConfig.active(options.ocio)
-        self._kept: dict[int, Floats] = {}
+        config = ColorConfig.active(options.ocio)
+        self._reader = PlateReader(self.plate, options.colorspace, config, keep=_KEPT_FRAMES)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -67,7 +69,7 @@ class _Writer:
             what = "the folder has motion vectors of another origin"
             raise InputError(what, path=existing[0], remedy="choose another --out")
         try:
-            same = json.loads(path.read_text(encoding="utf-8")) == record
+            same = parse_json(read_text(path)) == record
         except (OSError, ValueError):
             same = False
         if not same:
@@ -95,16 +97,8 @@ class _Writer:
         return True
 
     def display(self, frame: int) -> Floats:
-        """A plate frame (H, W, 3) as the networks were trained on: sRGB, clipped to 0..1. The last three are kept."""
-        if frame not in self._kept:
-            path = self.plate.path(frame)
-            read = read_frame(self.plate, frame)
-            space = self.colorspace or self.config.guess(read.image.header, path)
-            while len(self._kept) >= 3:
-                self._kept.pop(next(iter(self._kept)))
-            linear = self.config.to_working(read.rgb, space)
-            self._kept[frame] = Showing().shown(linear, self.config)
-        return self._kept[frame]
+        """A plate frame (H, W, 3) as the networks were trained on: sRGB, 0..1."""
+        return self._reader.srgb(frame)
 
 
 def _tasks(frames: FrameRange) -> Iterator[list[_Task]]:
@@ -116,7 +110,7 @@ def _tasks(frames: FrameRange) -> Iterator[list[_Task]]:
             yield tasks
 
 
-def _estimate_all(options: argparse.Namespace, emit: Callable[[dict[str, Any]], None], stop: StopFlag) -> None:
+def _estimate_all(options: argparse.Namespace, emit: Emit, stop: StopFlag) -> None:
     frames = FrameRange.parse(options.frames)
     work = list(_tasks(frames))
     if not work:
@@ -132,7 +126,15 @@ def _estimate_all(options: argparse.Namespace, emit: Callable[[dict[str, Any]], 
         "colorspace": options.colorspace,
     }
     writer = _Writer(options, record)
-    emit({"event": "start", "frames": len(work), "device": str(machine.device), "out": str(options.out)})
+    emit(
+        {
+            "event": "phase",
+            "phase": "vectors",
+            "frames": len(work),
+            "device": str(machine.device),
+            "out": str(options.out),
+        }
+    )
     written = 0
     for count, tasks in enumerate(work, 1):
         if stop.exit_code:
@@ -153,8 +155,9 @@ def _estimate_all(options: argparse.Namespace, emit: Callable[[dict[str, Any]], 
                 write_flow(writer.path(tasks[0]), flows.get("forward"), flows.get("backward"))
             written += 1
         state = "skipped" if skipped else "done"
-        emit({"event": "frame", "frame": tasks[0].frame, "state": state, "progress": round(count / len(work), 4)})
-    emit({"event": "done", "written": written, "skipped": len(work) - written})
+        fraction = round(count / len(work), 4)
+        emit({"event": "progress", "frame": tasks[0].frame, "state": state, "fraction": fraction})
+    emit({"event": "finished", "written": written, "skipped": len(work) - written})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -182,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         return error.exit_code
     except PaintoverError as error:
-        emit({"event": "error", "message": str(error), "exit_code": error.exit_code})
+        emit(failed_event(error))
         return error.exit_code
     return 0
 

@@ -1,4 +1,4 @@
-"""The points of the hyper-parameter search: batch, patch, residual blocks and learning rate.
+"""Grid of the hyper-parameter search: batch, patch, residual blocks and learning rate.
 
 Source: Texler et al. 2020, section 4 and figure 6 (N_b, W_p, N_r).
 """

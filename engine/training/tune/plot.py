@@ -1,4 +1,4 @@
-"""The search's picture: loss against each parameter, as in figure 6 of Texler et al. 2020."""
+"""Plot of the search: loss against each parameter, as in figure 6 of Texler et al. 2020."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from engine.base.arrays import Bytes
 from engine.review.sheets import Cell, Row, contact_sheet
 
 __all__ = ["draw_plot"]
 
-Pixels8 = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 TITLES = {
@@ -67,7 +66,7 @@ def draw_plot(
     contact_sheet([Row("", cells[:2]), Row("", cells[2:])], path, title=title, footer=footer, cell_width_px=_WIDTH_PX)
 
 
-def _panel(points: Sequence[tuple[float, float]], best: float, limits: tuple[float, float]) -> Pixels8:
+def _panel(points: Sequence[tuple[float, float]], best: float, limits: tuple[float, float]) -> Bytes:
     """One plot, (H, W, 3) uint8; the parameter's values stand at even distances."""
     canvas = np.full((_HEIGHT_PX, _WIDTH_PX, 3), _PANEL, np.uint8)
     values = sorted({value for value, _ in points})
@@ -98,7 +97,7 @@ def _panel(points: Sequence[tuple[float, float]], best: float, limits: tuple[flo
     return canvas
 
 
-def _write(canvas: Pixels8, words: str, at: tuple[int, int], *, color: Color = _INK, at_right: bool = False) -> None:
+def _write(canvas: Bytes, words: str, at: tuple[int, int], *, color: Color = _INK, at_right: bool = False) -> None:
     face, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
     width = cv2.getTextSize(words, face, size, 1)[0][0]
     left = at[0] - width if at_right else at[0] - width // 2

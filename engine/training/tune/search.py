@@ -1,4 +1,4 @@
-"""The published hyper-parameter search: each setting trains for a fixed time and is scored on frames it has not seen.
+"""Hyper-parameter search as published: each setting trains for a fixed time and is scored on frames it has not seen.
 
 ``python -m engine.training.tune.search --job JOB.json --search SEARCH.json`` runs it: the job is one of
 ``engine.training.train``, whose budget is that of each setting. The frames of a reference sequence (the paper took
@@ -23,35 +23,38 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import msgspec
 import numpy as np
 import tomlkit
 
 from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted, PaintoverError
+from engine.base.events import Emit, failed_event, open_events, parse_event
+from engine.base.foreign_json import parse_json
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.temporaries import clean_temporaries, output_error, replacing
+from engine.base.whole_file import read_text
 from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.images.provenance import file_sha256
 from engine.motion.stmap import find_sidecars, sidecars_sha256
 from engine.rendering.render import RenderSettings, render
+from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
-from engine.training.events import open_events
 from engine.training.job.job import Settings, TrainingJob
 from engine.training.job.recipe_settings import REVISION
+from engine.training.job.search import Search
 from engine.training.tune.grid import Setting, settings_of
 from engine.training.tune.plot import draw_plot
 
 __all__ = ["MAX_SCORED", "Result", "Search", "main", "run_setting", "scored_frames", "search"]
-
-Emit = Callable[[dict[str, Any]], None]
 
 MAX_SCORED = 24
 """Most frames that a setting is scored on, spread evenly over those of the reference."""
@@ -62,35 +65,6 @@ TRAINING_SHARE = 0.9
 """Of a setting's progress; the rest is rendering and scoring."""
 
 _FOLDER = "tune"
-_INDIFFERENT = ("work", "look", "resume", "preview", "threads")
-
-
-@dataclass(frozen=True)
-class Search:
-    """The search file: what is compared with what."""
-
-    reference: str
-    """Pattern of the reference sequence."""
-    reference_colorspace: str | None = None
-    """OCIO name; None asks the files and the config's file rules."""
-    grid: str | None = None
-    """A TOML file with lists of values, see :func:`settings_of`; None for the default grid."""
-    full: bool = False
-    """Every combination, rather than one parameter at a time around the middle."""
-    guides: bool = True
-    """Whether frames are rendered with the STMap sidecars of the work folder."""
-
-    @classmethod
-    def load(cls, path: Path) -> Search:
-        """Read a search file (JSON).
-
-        Raises:
-            InputError: it cannot be read, or a field is missing or unknown.
-        """
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"cannot read the search: {error}", path=path) from error
 
 
 @dataclass(frozen=True)
@@ -130,9 +104,8 @@ def scored_frames(job: TrainingJob, reference: SequencePath) -> tuple[int, ...]:
 
 def fingerprint(job: TrainingJob, search: Search, frames: Sequence[int]) -> str:
     """SHA-256 of what a result depends on beside its setting; plate frames count by path only."""
-    facts = {name: value for name, value in asdict(job).items() if name not in _INDIFFERENT}
-    facts["revision"] = REVISION
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    facts = {**job.facts_of_look(), "revision": REVISION}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     reference = SequencePath.parse(search.reference)
     paintings = [path for keyframe in job.keyframes for path in (keyframe.painting, keyframe.matte) if path]
     for path in (*paintings, *(reference.path(frame) for frame in frames)):
@@ -167,7 +140,7 @@ def run_setting(
     own = folder / setting.name
     _make_folder(own)
     try:
-        mine = replace(job, work=own, look=folder / f"{setting.name}.onnx", resume=False, preview=False)
+        mine = msgspec.structs.replace(job, work=own, look=folder / f"{setting.name}.onnx", resume=False, preview=False)
         done = train(mine, emit, settings=setting.over(base or Settings()))
         mae, deep = _score(mine, search, frames, own, job.work if search.guides else None)
     finally:
@@ -192,17 +165,15 @@ def _score(
     how = RenderSettings(device=job.device, out_colorspace=config.working, bit_depth="float", threads=job.threads)
     render(job.look, plate, out, how, work=sidecars)
     distance = _deep_distance(job.features) if job.features else None
+    reference = PlateReader(SequencePath.parse(search.reference), search.reference_colorspace, config)
     errors, distances = [], []
     for frame in frames:
-        path = SequencePath.parse(search.reference).path(frame)
-        read = images.read(path, frame=frame)
-        space = search.reference_colorspace or config.guess(read.header, path)
-        wanted = shaper.encode(config.to_working(read.rgb, space))
+        wanted = shaper.encode(reference.linear(frame))
         shown = shaper.encode(images.read(out.path(frame), frame=frame).rgb)
         if shown.shape != wanted.shape:
             sizes = f"{wanted.shape[1]}x{wanted.shape[0]}, the plate {shown.shape[1]}x{shown.shape[0]}"
             remedy = "render the reference at the plate's size"
-            raise ImageError(f"the reference is {sizes}", frame=frame, path=path, remedy=remedy)
+            raise ImageError(f"the reference is {sizes}", frame=frame, path=reference.path.path(frame), remedy=remedy)
         errors.append(float(np.abs(shown - wanted).mean()))
         if distance is not None:
             distances.append(distance(shown, wanted))
@@ -251,7 +222,7 @@ def search(
 
     Args:
         job_path, search_path: the files of a ``TrainingJob`` and of a :class:`Search`.
-        emit: receives one dict per event: start, setting, progress, warning, done.
+        emit: receives one dict per event, see :mod:`engine.base.events`: phase, progress, warning, finished.
         stop: asked between settings.
         command: what is started for a setting; this module where empty.
 
@@ -268,21 +239,29 @@ def search(
     folder = job.work / _FOLDER
     _make_folder(folder)
     clean_temporaries(folder)
-    emit({"event": "start", "settings": len(points), "frames": list(frames), "budget_s": job.budget_s})
+    emit(
+        {
+            "event": "phase",
+            "phase": "tune",
+            "settings": len(points),
+            "frames": list(frames),
+            "budget_s": job.budget_s,
+        }
+    )
     results: list[Result] = []
     failures: list[str] = []
     for index, setting in enumerate(points):
-        place = {"event": "setting", "name": setting.name, "index": index, "settings": len(points)}
+        place = {"event": "progress", "setting": setting.name, "index": index, "settings": len(points)}
         result = _known(folder, setting, inputs)
         state = "kept"
         if result is None:
-            emit({**place, "state": "started"})
+            emit({**place, "state": "started", "fraction": round(index / len(points), 4)})
             words = [*(command or (sys.executable, "-m", "engine.training.tune.search")), "--job", str(job_path)]
             words += ["--search", str(search_path), "--setting", json.dumps(asdict(setting))]
 
-            def forward(event: dict[str, Any], done: int = index) -> None:
-                share = TRAINING_SHARE * float(event.get("progress") or 0.0)
-                emit({**event, "event": "progress", "progress": round((done + share) / len(points), 4)})
+            def forward(share: float, done: int = index, name: str = setting.name) -> None:
+                fraction = round((done + TRAINING_SHARE * share) / len(points), 4)
+                emit({"event": "progress", "setting": name, "fraction": fraction})
 
             why = _run_child(words, forward, emit, stop)
             if stop.exit_code:
@@ -292,16 +271,17 @@ def search(
             state = "done"
             if result is None:
                 failures.append(f"{setting.name}: {why or 'it left no result'}")
-                emit({"event": "warning", "message": failures[-1]})
+                emit({"event": "warning", "text": failures[-1]})
                 continue
         results.append(result)
-        emit({**place, "state": state, "loss": result.loss, "mae": result.mae, "deep": result.deep})
+        reached = {"loss": result.loss, "mae": result.mae, "deep": result.deep}
+        emit({**place, "state": state, "fraction": round((index + 1) / len(points), 4), **reached})
     if not results:
         raise PaintoverError(f"no setting could be trained; {failures[0]}")
     short = [result.setting.name for result in results if result.steps < ENOUGH_STEPS]
     if short:
         why = f"{len(short)} of {len(results)} settings made fewer than {ENOUGH_STEPS} steps, such as {short[0]}"
-        emit({"event": "warning", "message": f"{why}; their losses say little, give each setting more time"})
+        emit({"event": "warning", "text": f"{why}; their losses say little, give each setting more time"})
     best = min(results, key=lambda result: result.loss)
     keep_best(folder, best)
     draw_plot([(asdict(r.setting), r.loss) for r in results], asdict(best.setting), folder / "tune.png",
@@ -309,7 +289,7 @@ def search(
               measure="mean absolute error" if best.deep is None else "deep-feature distance")  # fmt: skip
     emit(
         {
-            "event": "done",
+            "event": "finished",
             "results": [asdict(result) for result in results],
             "best": asdict(best),
             "failed": failures,
@@ -334,7 +314,7 @@ def keep_best(folder: Path, best: Result) -> None:
 def _known(folder: Path, setting: Setting, inputs: str) -> Result | None:
     """The result on disk, if it is this setting's and of these inputs."""
     try:
-        data = json.loads((folder / f"{setting.name}.json").read_text(encoding="utf-8"))
+        data = parse_json(read_text(folder / f"{setting.name}.json"))
         if data["inputs"] != inputs or Setting(**data["setting"]) != setting:
             return None
         return Result(setting, *(data[name] for name in ("loss", "mae", "deep", "steps", "seconds")))
@@ -342,7 +322,7 @@ def _known(folder: Path, setting: Setting, inputs: str) -> Result | None:
         return None
 
 
-def _run_child(words: Sequence[str], forward: Emit, emit: Emit, stop: _Stop) -> str:
+def _run_child(words: Sequence[str], forward: Callable[[float], None], emit: Emit, stop: _Stop) -> str:
     """Run a setting's process to its end; returns why it failed, if it did.
 
     Raises:
@@ -354,12 +334,12 @@ def _run_child(words: Sequence[str], forward: Emit, emit: Emit, stop: _Stop) -> 
     stop.child = child
     error: dict[str, Any] = {}
     try:
-        for event in _events(child.stdout or ()):
-            if event.get("event") == "step":
-                forward(event)
+        for event in filter(None, map(parse_event, child.stdout or ())):
+            if event.get("event") == "progress":
+                forward(float(event.get("fraction") or 0.0))
             elif event.get("event") == "warning":
                 emit(event)
-            elif event.get("event") == "error":
+            elif event.get("event") == "failed":
                 error = event
         code = child.wait()
     finally:
@@ -370,16 +350,6 @@ def _run_child(words: Sequence[str], forward: Emit, emit: Emit, stop: _Stop) -> 
     if code == 2 and error and not stop.exit_code:
         raise InputError(str(error.get("message")))
     return str(error.get("message") or (f"its process ended with code {code}" if code else ""))
-
-
-def _events(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            yield event
 
 
 def _length(job: TrainingJob) -> str:
@@ -416,13 +386,13 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         return error.exit_code
     except PaintoverError as error:
-        emit({"event": "error", "message": str(error), "exit_code": error.exit_code})
+        emit(failed_event(error))
         return error.exit_code
     except (RuntimeError, MemoryError) as error:
         if os.environ.get("PAINTOVER_DEBUG") == "1":
             raise
         lines = str(error).splitlines() or [type(error).__name__]
-        emit({"event": "error", "message": lines[0], "exit_code": 1})
+        emit(failed_event(PaintoverError(lines[0])))
         return 1
     return 0
 

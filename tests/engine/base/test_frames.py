@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -132,3 +133,24 @@ def test_collisions_are_found_through_links_and_other_paddings(tmp_path: Path) -
     assert one.collides(SequencePath.parse(tmp_path / "link" / "p.%d.exr"), range(998, 1002)) == 1000
     assert one.collides(SequencePath.parse(tmp_path / "link" / "p.%d.exr"), range(10)) is None
     assert one.collides(SequencePath.parse(tmp_path / "p.%04d.exr"), range(10)) is None
+
+
+@pytest.mark.parametrize(
+    ("named", "frames"),
+    [("1-3", (1, 2, 3)), (7, (7,)), ([3, 1, 3], (1, 3)), (range(2), (0, 1)), (FrameRange((5,)), (5,)), ({-1}, (-1,))],
+)
+def test_a_range_of_whatever_names_one(named: Any, frames: tuple[int, ...]) -> None:
+    assert FrameRange.of(named).frames == frames
+
+
+@pytest.mark.parametrize("named", [None, 1.5, [1.5], ["1"], "", "x"])
+def test_what_is_no_range(named: Any) -> None:
+    with pytest.raises(InputError, match=r"is not a frame range|is empty"):
+        FrameRange.of(named)
+
+
+def test_a_sequence_path_of_whatever_names_one() -> None:
+    parsed = SequencePath.parse("a.####.exr")
+    assert SequencePath.of("a.####.exr") == SequencePath.of(Path("a.%04d.exr")) == SequencePath.of(parsed) == parsed
+    with pytest.raises(InputError, match="None is no pattern for frames"):
+        SequencePath.of(None)  # type: ignore[arg-type]

@@ -15,9 +15,9 @@ from engine.base.errors import InputError, PaintoverError
 from engine.bench.__main__ import main
 from engine.bench.child import train_look
 from engine.bench.inference import macs_per_pixel
-from engine.bench.plan import Plan
+from engine.bench.plan import BenchPlan
 from engine.bench.shots import draw_shot, open_shot, texture
-from engine.bench.table import Need, Row, Table
+from engine.bench.table import Need, Table, TableRow
 from engine.bench.timing import Samples, alternate
 from engine.training.export.graph import GraphWriter
 
@@ -48,7 +48,7 @@ def test_cases_alternate_and_warmups_do_not_count() -> None:
 
 @pytest.mark.parametrize(("value", "verdict"), [(9.99, "NOT MET"), (10.0, "met")])
 def test_a_need_that_is_not_met_says_so(value: float, verdict: str) -> None:
-    row = Row("960x540", {"times faster": Samples((1.0, value, 99.0))}, Need("times faster", 10.0, at_least=True))
+    row = TableRow("960x540", {"times faster": Samples((1.0, value, 99.0))}, Need("times faster", 10.0, at_least=True))
     table = Table("Inference", (row,))
     assert row.verdict() == verdict and verdict in str(table)
     assert table.to_json()["rows"][0]["verdict"] == verdict  # type: ignore[index]
@@ -57,13 +57,13 @@ def test_a_need_that_is_not_met_says_so(value: float, verdict: str) -> None:
 def test_an_upper_need_and_one_without_its_figure() -> None:
     need = Need("over inference", 1.25, at_least=False)
     assert need.met_by(1.25) and not need.met_by(1.26)
-    assert Row("1 worker", {}, need).verdict() == ""
+    assert TableRow("1 worker", {}, need).verdict() == ""
 
 
 @pytest.mark.parametrize("wrong", [{"repeats": 0}, {"budget_s": 1.0}])
 def test_settings_that_measure_nothing_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError):
-        Plan(**wrong)  # type: ignore[arg-type]
+        BenchPlan(**wrong)  # type: ignore[arg-type]
 
 
 def test_a_drawn_shot_is_found_again_and_moves(tmp_path: Path) -> None:
@@ -93,8 +93,9 @@ def test_torch_is_not_loaded_to_measure_onnxruntime() -> None:
 def test_multiply_adds_are_counted_from_the_graph(tmp_path: Path) -> None:
     g = GraphWriter()
     padded = g.op("Pad", "plate", g.constant([0, 0, 8, 8, 0, 0, 8, 8], np.int64), mode="edge")
-    half = g.conv(padded, np.ones((16, 3, 3, 3), np.float32), stride=2)
-    g.op("Identity", g.conv(half, np.ones((4, 16, 1, 1), np.float32)), output="styled")
+    how = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4}
+    half = g.op("Conv", padded, g.constant(np.ones((16, 3, 3, 3))), **how)
+    g.op("Conv", half, g.constant(np.ones((4, 16, 1, 1))), output="styled", kernel_shape=[1, 1])
     path = tmp_path / "look.onnx"
     onnx.save(g.model({"plate": ("n", 3, "h", "w")}, {"styled": ("n", 4, "a", "b")}, {}), path)
     assert macs_per_pixel(path) == (16 * 3 * 9 + 4 * 16) / 4

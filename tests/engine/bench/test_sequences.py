@@ -148,9 +148,9 @@ def test_a_run_goes_on_from_stored_scores(case: Case) -> None:
 
     lines: list[str] = []
     form = sequences.Format(160, 96, 8, (0, 7), FRAMES)
-    runner = sequences._Runner(case.folder, metrics.l1, form, lines.append)
+    runner = sequences._Runner(metrics.l1, form, lines.append)
     first = runner.run(case, "identity", make, "1/1")
-    again = sequences._Runner(case.folder, metrics.l1, form, lines.append).run(case, "identity", make, "1/1")
+    again = sequences._Runner(metrics.l1, form, lines.append).run(case, "identity", make, "1/1")
     assert first == again and calls == ["filter-0"]
     assert len(lines) == 1 and lines[0].startswith("sequences: 1/1 filter-0 identity: distance 0.")
 

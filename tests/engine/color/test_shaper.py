@@ -80,24 +80,20 @@ def test_beyond_half_floats_both_ways_hold_the_limit() -> None:
     assert np.isfinite(decode(1e30)).all()
 
 
-@pytest.fixture(scope="module")
-def graph() -> onnxruntime.InferenceSession:
-    pytest.importorskip("torch", reason="a look's graph is written by the training part")
-    from engine.training.export.graph import GraphWriter
-    from engine.training.export.look import _emit_decode, _emit_encode
+def test_a_looks_graph_and_torch_have_the_same_curve() -> None:
+    torch = pytest.importorskip("torch", reason="a look's graph is written by the training part")
+    from engine.training.model import curve
+    from tests.support.graphs import written
 
-    g = GraphWriter()
-    g.op("Identity", _emit_encode(g, "linear"), output="encoded")
-    _emit_decode(g, "signal", "decoded")
-    model = g.model({"linear": ("n",), "signal": ("n",)}, {"encoded": ("n",), "decoded": ("n",)}, {})
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-
-
-def test_a_looks_graph_has_the_same_curve(graph: onnxruntime.InferenceSession) -> None:
+    model = written(lambda linear, signal: (curve.encode(linear), curve.decode(signal)), {"linear": 1, "signal": 1})
+    graph = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     magnitudes = 2.0 ** np.arange(-24, 16, 0.003)
     linear = np.concatenate([-magnitudes, [0.0, shaper.CUT, 1.0, 65504.0, 1e6], magnitudes]).astype(np.float32)
     signal = np.linspace(-7, 7, len(linear), dtype=np.float32)
-    encoded, decoded = graph.run(None, {"linear": linear, "signal": signal})
-    # Two float32 libraries: some units in the last place, 5e-7 at 5.9, and 1e-5 of the decoded value.
-    np.testing.assert_allclose(encoded, shaper.encode(linear), rtol=0, atol=2e-6)
-    np.testing.assert_allclose(decoded, shaper.decode(signal), rtol=2e-5, atol=1e-9)
+    row = (1, 1, 1, len(linear))
+    encoded, decoded = graph.run(None, {"linear": linear.reshape(row), "signal": signal.reshape(row)})
+    in_torch = curve.encode(torch.from_numpy(linear)).numpy(), curve.decode(torch.from_numpy(signal)).numpy()
+    for found in ((encoded.reshape(-1), decoded.reshape(-1)), in_torch):
+        # Two float32 libraries: some units in the last place, 5e-7 at 5.9, and 1e-5 of the decoded value.
+        np.testing.assert_allclose(found[0], shaper.encode(linear), rtol=0, atol=2e-6)
+        np.testing.assert_allclose(found[1], shaper.decode(signal), rtol=2e-5, atol=1e-9)

@@ -16,8 +16,7 @@ import pytest
 from engine import images
 from engine.base import temporaries
 from engine.base.errors import ImageError, NoPermissionError, OutputError
-from tests.engine.images.test_files import multipart as multipart
-from tests.engine.images.test_files import noise
+from tests.support.pictures import noise
 
 
 @pytest.mark.parametrize("extension", ["exr", "png", "tif", "jpg", "dpx", "bmp", "sgi", "hdr", "webp", "jp2"])
@@ -54,7 +53,7 @@ def test_holes_and_flipped_bits_in_zip_exr_and_png(tmp_path):
                 images.check(path)
 
 
-@pytest.mark.parametrize("compression", ["zip", "piz", "none"])
+@pytest.mark.parametrize("compression", ["zip", "zip:6", "piz", "none"])
 def test_no_flipped_bit_of_our_pixels_is_missed(tmp_path, compression):
     path = tmp_path / "a.exr"
     images.write(path, np.cumsum(noise(32, 40, 3), axis=1) / 40, compression=compression)
@@ -71,6 +70,15 @@ def test_no_flipped_bit_of_our_pixels_is_missed(tmp_path, compression):
         if not np.array_equal(images.read(path).rgb, pixels):
             missed.append(offset)
     assert missed == []
+
+
+@pytest.mark.parametrize(
+    ("compression", "has_one"), [(None, True), ("zip:6", True), ("zips:2", True), ("dwaa:45", False), ("b44", False)]
+)
+def test_a_level_takes_no_checksum_away(tmp_path, compression, has_one):
+    path = tmp_path / "a.exr"
+    images.write(path, noise(8, 8, 3), compression=compression)
+    assert bool(images.read(path).header.spec.get_string_attribute("paintover/pixels")) is has_one
 
 
 def test_a_damaged_second_part_is_found(multipart, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import OpenImageIO as oiio
@@ -13,20 +12,10 @@ import pytest
 from engine import images
 from engine.base.errors import ImageError
 from tests.support import SHARED
-
-try:
-    import OpenEXR
-except ImportError:
-    OpenEXR = None
-
-second_reader = pytest.mark.skipif(OpenEXR is None, reason="the second EXR reader is missing (pip install OpenEXR)")
+from tests.support.exr_files import HEIGHT, WIDTH, OpenEXR, exr_parts, second_reader
+from tests.support.pictures import noise
 
 SHOTS = SHARED / "shots"
-HEIGHT, WIDTH = 40, 60
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random(shape).astype(np.float32)
 
 
 def write_raw(path, pixels, kind, attributes=None, names=None, window=None, display=None):
@@ -43,48 +32,6 @@ def write_raw(path, pixels, kind, attributes=None, names=None, window=None, disp
     assert writer.open(str(path), spec), writer.geterror()
     assert writer.write_image(pixels), writer.geterror()
     assert writer.close(), writer.geterror()
-
-
-def exr_parts(path):
-    if OpenEXR is None:
-        pytest.skip("the second EXR reader is missing (pip install OpenEXR)")
-    return OpenEXR.File(str(path), separate_channels=True).parts
-
-
-@pytest.fixture
-def multipart(tmp_path) -> Path:
-    """Overscan with a negative origin, soft alpha, depth, identifiers, a second part with its own window."""
-    if OpenEXR is None:
-        pytest.skip("the second EXR reader is missing (pip install OpenEXR)")
-    alpha = np.linspace(0, 1, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH).astype(np.float16)
-    color = {name: (noise(HEIGHT, WIDTH, seed=i) * 4 * alpha).astype(np.float16) for i, name in enumerate("RGB")}
-    color["R"][0, 0] = 3.0  # emission: color where alpha is 0
-    common = {
-        "compression": OpenEXR.ZIP_COMPRESSION,
-        "type": OpenEXR.scanlineimage,
-        "displayWindow": ((0, 0), (49, 29)),
-        "pixelAspectRatio": 2.0,
-    }
-    beauty = {**common, "dataWindow": ((-5, -4), (WIDTH - 6, HEIGHT - 5)), "shot": "ab_010"}
-    depth = {**common, "dataWindow": ((3, 2), (22, 11)), "layerNote": "distance"}
-    distance = noise(HEIGHT, WIDTH) * 1000 + 1 / 3
-    distance[3, 3] = np.nan
-    path = tmp_path / "plate.exr"
-    parts = [
-        OpenEXR.Part(
-            beauty,
-            {
-                **color,
-                "A": alpha,
-                "depth.Z": distance,
-                "id": np.random.default_rng(1).integers(0, 2**32, (HEIGHT, WIDTH), dtype=np.uint32),
-            },
-            "rgba",
-        ),
-        OpenEXR.Part(depth, {"Z": noise(10, 20)}, "deepness"),
-    ]
-    OpenEXR.File(parts).write(str(path))
-    return path
 
 
 def test_exr_like_its_plate_keeps_pixels_windows_metadata_layers_and_parts(multipart, tmp_path):

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import onnx
@@ -19,10 +20,10 @@ import onnxruntime as ort
 import pytest
 from onnx import helper
 
-from engine.base.device import cuda_devices
+from engine.base.device import Device, cuda_devices
 from engine.base.errors import DeviceError, ImageError, InputError, Interrupted, LookError
-from engine.look.card import weights_sha256
-from engine.look.footprint import bytes_per_pixel
+from engine.look import session as sessions
+from engine.look.card import open_look, weights_sha256
 from engine.look.session import Look, read_card
 from tests.support import lookfactory
 
@@ -300,7 +301,7 @@ def test_the_footprint_counts_what_grows_with_the_image(tmp_path: Path) -> None:
         weights = b.constant(np.zeros((channels, 3, 1, 1))), b.constant(np.zeros((3, channels, 1, 1)))
         value = b.op("Conv", b.op("Conv", "plate", weights[0]), weights[1])
         path = lookfactory.finish(tmp_path / "a.onnx", b, value, exemplars, card)
-        return bytes_per_pixel(onnx.load(path))
+        return open_look(path).graph.bytes_per_pixel()
 
     thin, wide = footprint((12, 16), 8), footprint((12, 16), 64)
     # 56 more channels of four bytes a pixel, and what onnxruntime keeps beside them.
@@ -345,6 +346,55 @@ def test_auto_says_once_why_it_takes_the_cpu(tmp_path: Path, caplog: pytest.LogC
         look.stylize(np.zeros((4, 4, 3), np.float32))
     assert look.device == "cpu"
     assert [record.message for record in caplog.records] == ["rendering on the CPU: no NVIDIA driver on this machine"]
+
+
+def test_after_a_failure_of_the_gpu_the_cpu_works_with_all_its_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        """A session on a GPU that has just been lost."""
+
+        def io_binding(self) -> Any:
+            return MagicMock()
+
+        def run_with_iobinding(self, *words: Any) -> None:
+            raise RuntimeError("CUDA failure 700: an illegal memory access was encountered")
+
+    class Together:
+        """A session in which a tile waits for two others."""
+
+        def __init__(self, inner: Any) -> None:
+            self.inner, self.barrier = inner, threading.Barrier(3)
+
+        def io_binding(self) -> Any:
+            return self.inner.io_binding()
+
+        def run_with_iobinding(self, *words: Any) -> None:
+            self.barrier.wait(timeout=60)
+            self.inner.run_with_iobinding(*words)
+
+    def opened(data: bytes, device: Device, *words: Any) -> Any:
+        return Broken() if device.cuda is not None else open_session(data, device, *words)
+
+    open_session = sessions._open_session
+    monkeypatch.setattr(sessions, "_open_session", opened)
+    path = lookfactory.blur(tmp_path / "look.onnx", reach=4)
+    image = np.random.default_rng(1).random((64, 3 * 64, 3), dtype=np.float32)
+    expected = Look.load(path, device="cpu", threads=1).stylize(image, tile=64)
+    look = Look(
+        open_look(path),
+        Device(0, ""),
+        threads=3,
+        pixel_bytes=64.0,
+        memory_bytes=2**30,
+        tensorrt_cache=None,
+        may_fall_back=True,
+    )
+    assert np.array_equal(look.stylize(image, tile=64).rgb, expected.rgb)
+    assert look.device == "cpu"
+    look._session = Together(look._session)
+    assert np.array_equal(look.stylize(image, tile=64).rgb, expected.rgb)
+    look.close()
 
 
 @needs_no_cuda

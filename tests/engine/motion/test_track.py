@@ -12,11 +12,9 @@ import pytest
 from engine.color import shaper
 from engine.motion import track
 from engine.motion.flow import estimate
-from engine.motion.track import Track, View, advance, begin, view
-from tests.support import procedural
+from engine.motion.track import FrameFeatures, Track, advance, begin, frame_features
+from tests.support.textures import BORDER, HEIGHT, WIDTH, moved, shifted, texture
 
-HEIGHT, WIDTH = 96, 160
-BORDER = 64
 EDGE = 4
 """Pixels at the frame's edge that are not asked: blurs and the flow's patches reach over it."""
 
@@ -27,23 +25,6 @@ def _one_thread() -> Iterator[None]:
     cv2.setNumThreads(1)
     yield
     cv2.setNumThreads(before)
-
-
-def texture(seed: int = 3, height: int = HEIGHT + 2 * BORDER, width: int = WIDTH + 2 * BORDER) -> np.ndarray:
-    """Working encoding, 0.05..0.95, detail down to 4 pixels: what flow can be expected to follow."""
-    return np.clip(0.5 + 0.4 * procedural.noise(height, width, seed=seed, finest=4), 0.05, 0.95)
-
-
-def moved(canvas: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """The frame whose pixel p shows what is at ``matrix`` p of the keyframe (2x3, pixels of the keyframe)."""
-    into = matrix.astype(np.float64).copy()
-    into[:, 2] += BORDER
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return np.clip(cv2.warpAffine(canvas, into, (WIDTH, HEIGHT), flags=flags, borderMode=cv2.BORDER_REFLECT), 0, 1)
-
-
-def shifted(dx: float, dy: float) -> np.ndarray:
-    return np.array([[1, 0, dx], [0, 1, dy]], np.float64)
 
 
 def turned(degrees: float) -> np.ndarray:
@@ -57,11 +38,11 @@ def flow_of(matrix: np.ndarray) -> np.ndarray:
     return (there - np.stack([x, y], axis=2)).astype(np.float32)
 
 
-def seen(encoded: np.ndarray, stops: float = 0.0) -> View:
-    return view(shaper.decode(encoded) * np.float32(2**stops))
+def seen(encoded: np.ndarray, stops: float = 0.0) -> FrameFeatures:
+    return frame_features(shaper.decode(encoded) * np.float32(2**stops))
 
 
-def follow(views: list[View]) -> Track:
+def follow(views: list[FrameFeatures]) -> Track:
     """From the first view, the keyframe, to the last."""
     track = begin(views[0])
     for before, after in itertools.pairwise(views):
@@ -109,7 +90,7 @@ def test_coordinates_and_confidence(matrix: np.ndarray) -> None:
 def test_what_an_object_uncovers_has_no_confidence() -> None:
     back, front = texture(1), texture(2, 40, 40)
 
-    def frame(left: int) -> View:
+    def frame(left: int) -> FrameFeatures:
         pixels = moved(back, shifted(0, 0))
         pixels[28:68, left : left + 40] = front
         return seen(pixels)

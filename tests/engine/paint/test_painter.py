@@ -11,8 +11,11 @@ import pytest
 
 from engine import images
 from engine.base.errors import ImageError, InputError
-from engine.paint.painter import PRESETS, PaintStyle, paint, paint_file
+from engine.base.frames import SequencePath
+from engine.color.config import ColorConfig
+from engine.paint.painter import PRESETS, PaintStyle, paint, paint_frame
 from engine.paint.strokes import bristle_texture, stroke_directions, trace
+from engine.shot.plate import PlateReader
 
 # No regrading, so that color can be compared with the plate.
 NEUTRAL = replace(
@@ -37,6 +40,12 @@ def plate() -> np.ndarray:
     rgb = np.stack([0.2 + 0.4 * x / 160, 0.5 - 0.2 * y / 96, 0.6 - 0.3 * x / 160], axis=2)
     disc = np.clip(26 - np.hypot(x - 90, y - 48), 0, 1)[..., None]
     return (rgb + disc * (np.array([0.9, 0.7, 0.2], np.float32) - rgb)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def corner(plate: np.ndarray) -> np.ndarray:
+    """A small part of it, (48, 64, 3), where what is painted does not matter."""
+    return np.ascontiguousarray(plate[:48, :64])
 
 
 def test_one_seed_one_painting_whatever_the_threads(plate: np.ndarray) -> None:
@@ -162,17 +171,17 @@ def test_any_size(size: tuple[int, int]) -> None:
     assert paint(plate, style=PRESETS["oil"]).shape == plate.shape
 
 
-def test_bad_values_are_painted_over(plate: np.ndarray) -> None:
-    spoiled = plate.copy()
+def test_bad_values_are_painted_over(corner: np.ndarray) -> None:
+    spoiled = corner.copy()
     spoiled[10, 10] = np.nan
     spoiled[20, 20] = np.inf
     spoiled[30, 30] = -5
     assert np.isfinite(paint(spoiled, style=PRESETS["gouache"])).all()
 
 
-def test_progress_rises_to_one(plate: np.ndarray) -> None:
+def test_progress_rises_to_one(corner: np.ndarray) -> None:
     seen: list[float] = []
-    paint(plate, style=PRESETS["oil"], progress=seen.append)
+    paint(corner, style=PRESETS["oil"], progress=seen.append)
     assert seen == sorted(seen) and seen[-1] == 1.0 and len(seen) > 1
 
 
@@ -199,10 +208,14 @@ def test_styles_are_checked(change: dict[str, object], message: str) -> None:
         replace(PaintStyle(), **change)  # type: ignore[arg-type]
 
 
-def test_paint_file_paints_the_file(tmp_path: Path, plate: np.ndarray) -> None:
-    images.write(tmp_path / "plate.png", plate, bit_depth="uint8")
-    paint_file(tmp_path / "plate.png", tmp_path / "painted.png", "oil", 5, 1)
-    stored = images.read(tmp_path / "plate.png").rgb
+def reader(folder: Path) -> PlateReader:
+    return PlateReader(SequencePath.parse(folder / "plate.%d.png"), None, ColorConfig.active())
+
+
+def test_paint_frame_paints_the_file(tmp_path: Path, corner: np.ndarray) -> None:
+    images.write(tmp_path / "plate.1.png", corner, bit_depth="uint8")
+    paint_frame(reader(tmp_path), 1, tmp_path / "painted.png", "oil", 5)
+    stored = images.read(tmp_path / "plate.1.png").rgb
     expected = paint(stored, style=PRESETS["oil"], seed=5)
     written = images.read(tmp_path / "painted.png")
     assert written.header.bit_depth == "uint8"
@@ -210,6 +223,6 @@ def test_paint_file_paints_the_file(tmp_path: Path, plate: np.ndarray) -> None:
     assert np.abs(written.rgb - expected).mean() < 0.01
 
 
-def test_paint_file_names_the_styles(tmp_path: Path) -> None:
+def test_paint_frame_names_the_styles(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no style 'watercolour'; use one of oil, .*gouache"):
-        paint_file(tmp_path / "plate.png", tmp_path / "painted.png", "watercolour", 0, 1)
+        paint_frame(reader(tmp_path), 1, tmp_path / "painted.png", "watercolour", 0)

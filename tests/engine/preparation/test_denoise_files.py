@@ -20,7 +20,8 @@ from engine.preparation.denoise_files import prepare_denoised
 from engine.preparation.prepared_files import denoised_frames
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
-from tests.engine.motion.test_chains import draw, shot, write_exr
+from tests.support.pictures import write_exr
+from tests.support.sidecar_shots import draw, shot
 
 NEAR = DenoiseSettings(range=2)
 

@@ -21,8 +21,9 @@ from engine.preparation.guides import GuideSettings, advance, draw, scatter
 from engine.preparation.prepared_files import guide_images
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
-from tests.engine.motion.test_chains import draw as draw_plate
-from tests.engine.motion.test_chains import shot, write_exr
+from tests.support.pictures import write_exr
+from tests.support.sidecar_shots import draw as draw_plate
+from tests.support.sidecar_shots import shot
 
 
 def hashes(work: Path) -> dict[str, str]:

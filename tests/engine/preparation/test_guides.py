@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 from engine.base.arrays import Floats
 from engine.base.errors import InputError
-from engine.motion.flow import pull
 from engine.preparation.guides import (
     GuideSettings,
     Points,
+    advance,
     advect_published,
     draw,
-    follow,
     sample,
     scatter,
     scatter_published,
@@ -27,9 +26,7 @@ from engine.preparation.lattice import (
     Grid,
     GridSettings,
     advance_by_flow,
-    advance_by_matching,
     as_points,
-    coordinates,
     lattice,
     regularize,
 )
@@ -77,8 +74,19 @@ class _Card:
         return exact
 
 
-def _at(points: Points, to: int, flow: object, **more: object) -> Points:
-    *_, last = follow(points, to, flow, **more)  # type: ignore[arg-type]
+def _follow(
+    points: Points, to: int, flow: Callable[[int, int], Floats], matte: Floats | None = None
+) -> Iterator[Points]:
+    """The state at each frame after that of ``points``, on the side of the keyframe that they are on."""
+    step = 1 if to > points.frame else -1
+    for frame in range(points.frame + step, to + step, step):
+        onward, back = flow(points.frame, frame), flow(frame, points.frame)
+        points = advance(points, onward, back, frame, matte=matte, settings=GuideSettings())
+        yield points
+
+
+def _at(points: Points, to: int, flow: Callable[[int, int], Floats], matte: Floats | None = None) -> Points:
+    *_, last = _follow(points, to, flow, matte)
     return last
 
 
@@ -113,10 +121,10 @@ def test_tiny_frames_and_empty_mattes(height: int, width: int) -> None:
     assert draw([points], height, width).shape == (height, width, 3)
     nothing = scatter(empty, 0)
     assert len(nothing.xy) == 0
-    assert len(_at(nothing, 2, still, matte=lambda _: empty).xy) == 0
+    assert len(_at(nothing, 2, still, matte=empty).xy) == 0
     assert len(_at(nothing, 2, still).xy) >= 1, "a matte that opens later is filled"
     assert not draw([nothing], height, width).any()
-    assert not _at(points, 1, still, matte=lambda _: empty).seen.any()
+    assert not _at(points, 1, still, matte=empty).seen.any()
 
 
 def test_points_follow_a_rotation() -> None:
@@ -164,7 +172,7 @@ def test_bare_places_are_filled_with_colors_unlike_the_neighbors() -> None:
 
     start = scatter(WHOLE, 0)
     published, before = scatter_published(WHOLE, 0), start
-    for points in follow(start, 8, pan):
+    for points in _follow(start, 8, pan):
         published = advect_published(published, pan(0, 1), points.frame)
         assert _coverage(points, WHOLE) >= 0.95
         new = np.flatnonzero(np.arange(len(points.xy)) >= len(before.xy[before.hidden < 48]))
@@ -190,14 +198,11 @@ def test_a_state_depends_on_nothing_but_the_way_from_the_keyframe() -> None:
     assert np.array_equal(draw([straight], HEIGHT, WIDTH), draw([resumed], HEIGHT, WIDTH))
     other = scatter(WHOLE, 0, GuideSettings(seed=1))
     assert other.xy.shape != start.xy.shape or not np.array_equal(other.xy, start.xy)
-    assert list(follow(straight, 9, card.flow)) == []
-    with pytest.raises(InputError, match="begin at 0"):
-        list(follow(straight, 3, card.flow))
 
 
 def test_both_sides_of_the_keyframe_can_be_walked() -> None:
     start = scatter(WHOLE, 5)
-    frames = [points.frame for points in follow(start, 2, lambda near, far: _rotation(2.0 * (far - near)))]
+    frames = [points.frame for points in _follow(start, 2, lambda near, far: _rotation(2.0 * (far - near)))]
     assert frames == [4, 3, 2]
 
 
@@ -235,13 +240,6 @@ def test_impossible_settings_are_refused() -> None:
 def _edges(grid: Grid) -> Floats:
     """Lengths of the lattice's edges."""
     return np.concatenate([np.linalg.norm(np.diff(grid.xy, axis=k), axis=2).ravel() for k in (0, 1)])
-
-
-def _luma(shift_x: float, shift_y: float) -> Floats:
-    noise = np.random.default_rng(2).random((HEIGHT + 80, WIDTH + 80), np.float32)
-    soft = cv2.GaussianBlur(noise, (0, 0), 2.5)
-    flow = np.full((HEIGHT + 80, WIDTH + 80, 2), (-shift_x, -shift_y), np.float32)
-    return np.ascontiguousarray(pull((soft - 0.5) / soft.std() * 0.1 + 0.5, flow)[40:-40, 40:-40])
 
 
 def test_a_rigid_grid_keeps_its_edges_under_noisy_pushes() -> None:
@@ -295,43 +293,20 @@ def test_hidden_points_of_the_grid_ride_on_their_neighbors_and_are_not_drawn() -
     assert as_points(grid, (HEIGHT, WIDTH)).seen.sum() <= grid.sure.size - 13
 
 
-@pytest.mark.parametrize("shift", [(1.5, -0.75), (17.0, 9.0)])
-def test_block_matching_finds_a_shift(shift: tuple[float, float]) -> None:
-    settings = GridSettings()
-    start = lattice(WHOLE, 0, settings)
-    grid = advance_by_matching(start, _luma(0, 0), _luma(*shift), 1, settings=settings)
-    inner = (slice(2, -3), slice(1, -3))
-    assert np.abs((grid.xy - start.xy)[inner] - shift).max() < 0.3
-
-
 def test_the_grid_covers_the_matte_and_empty_or_tiny_ones_do_no_harm() -> None:
     settings = GridSettings(spacing_px=10)
     matte = np.zeros((HEIGHT, WIDTH), np.float32)
     matte[20:50, 20:50] = matte[80:100, 100:155] = 1
     grid = lattice(matte, 3, settings)
     assert grid.piece.max() == 2
-    found, sure = coordinates(grid, HEIGHT, WIDTH)
-    assert (sure[matte > 0.5] == 1).all()
-    y, x = np.nonzero(sure)
-    assert np.abs(found[y, x] - np.stack([x, y], axis=1)).max() < 1e-3
+    y, x = np.nonzero(matte)
+    column, row = ((at - first) // 10 for at, first in zip((x, y), grid.home[0, 0], strict=True))
+    assert (grid.piece[row.astype(int), column.astype(int)] > 0).all()
     for height, width, value in ((1, 1, 1), (2, 30, 1), (30, 40, 0)):
         flow = np.zeros((height, width, 2), np.float32)
         small = lattice(np.full((height, width), value, np.float32), 0, settings)
         small = advance_by_flow(small, flow, flow, 1, settings=settings)
-        small = advance_by_matching(small, flow[..., 0], flow[..., 0], 2, settings=settings)
         assert np.isfinite(small.xy).all()
-        assert as_points(small, (height, width)).seen.any() == 0  # flat images tell nothing
-        assert coordinates(small, height, width)[0].shape == (height, width, 2)
-
-
-def test_dense_coordinates_undo_the_motion() -> None:
-    settings = GridSettings()
-    grid = advance_by_flow(lattice(WHOLE, 0, settings), _rotation(6.0), _rotation(-6.0), 1, settings=settings)
-    found, sure = coordinates(grid, HEIGHT, WIDTH)
-    y, x = np.nonzero(sure > 0.9)
-    wanted = _turned(np.stack([x, y], axis=1).astype(np.float32), -6.0)
-    assert len(y) > 0.6 * HEIGHT * WIDTH
-    assert np.linalg.norm(found[y, x] - wanted, axis=1).max() < 0.3
 
 
 def test_impossible_grids_are_refused() -> None:

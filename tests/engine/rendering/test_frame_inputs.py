@@ -11,19 +11,19 @@ from engine import images
 from engine.base.errors import FrameFailures, ImageError, InputError, VerifyError
 from engine.base.frames import FrameRange
 from engine.look.session import Look
-from engine.preparation.prepared_files import Derived, denoised_frames, guide_images
-from engine.rendering.pipeline import Job
+from engine.preparation.prepared_files import PreparedFiles, denoised_frames, guide_images
+from engine.rendering.pipeline import RenderJob
 from engine.rendering.render import RenderSettings, render, verify
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
-from tests.engine.rendering.test_render import digests, make_plate, outputs
 from tests.support import lookfactory
+from tests.support.rendering import digests, make_plate, outputs
 
 ON_CPU = RenderSettings(device="cpu")
 FRAMES = FrameRange((1, 2, 3))
 
 
-def made(files: Derived, plate: Plate, seed: int = 0, scale: float = 1.0) -> dict[int, np.ndarray]:
+def made(files: PreparedFiles, plate: Plate, seed: int = 0, scale: float = 1.0) -> dict[int, np.ndarray]:
     """Writes files for every frame of the plate, and returns what they hold."""
     pictures = {}
     for frame in plate.frames:
@@ -133,7 +133,7 @@ def test_settings_and_jobs_without_them_are_as_they_were(tmp_path: Path, plate: 
         plate_colorspace=None, config="c"
     )
     assert RenderSettings().hash(plate_colorspace=None, config="c").startswith(known)
-    job = Job(
+    job = RenderJob(
         tmp_path / "l.onnx", "0", plate, outputs(tmp_path), RenderSettings(denoise="aware"), "h", None, False, tmp_path
     )
-    assert Job.from_json(job.to_json()) == job
+    assert RenderJob.from_json(job.to_json()) == job

@@ -29,47 +29,11 @@ from engine.base.errors import (
 )
 from engine.base.frames import FrameRange, SequencePath
 from engine.look.card import read_card
+from engine.look.session import Look
 from engine.rendering.render import RenderEvent, RenderSettings, render, sidecar_path, verify
 from engine.shot.shot import Plate
 from tests.support import lookfactory
-
-SMALL = {"channels": (8, 12, 16), "blocks": 1}
-ON_CPU = RenderSettings(device="cpu")
-TILED = RenderSettings(device="cpu", tile=64)
-
-needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
-
-
-def picture(frame: int, height: int = 60, width: int = 91) -> np.ndarray:
-    """Noise that differs by frame, scene-linear, of an odd width."""
-    return np.random.default_rng(frame + 1000).random((height, width, 3), dtype=np.float32) * 2
-
-
-def make_plate(folder: Path, frames: str = "1-6", suffix: str = ".exr", **options: Any) -> Plate:
-    folder.mkdir(exist_ok=True)
-    path, wanted = SequencePath.parse(folder / f"plate.%04d{suffix}"), FrameRange.parse(frames)
-    for frame in wanted:
-        pixels = picture(frame) if suffix == ".exr" else picture(frame) / 2
-        images.write(path.path(frame), pixels, **options)
-    return Plate(path, wanted, "scene_linear" if suffix == ".exr" else None)
-
-
-def outputs(folder: Path, suffix: str = ".exr") -> SequencePath:
-    return SequencePath.parse(folder / f"out.%04d{suffix}")
-
-
-def digests(out: SequencePath, frames: FrameRange) -> dict[int, str]:
-    return {frame: hashlib.sha256(out.path(frame).read_bytes()).hexdigest() for frame in frames}
-
-
-@pytest.fixture
-def plate(tmp_path: Path) -> Plate:
-    return make_plate(tmp_path / "plate")
-
-
-@pytest.fixture
-def look(tmp_path: Path) -> Path:
-    return lookfactory.network(tmp_path / "look.onnx", **SMALL)
+from tests.support.rendering import ON_CPU, TILED, digests, make_plate, outputs, picture
 
 
 def test_pixels_go_through_the_look(tmp_path: Path, plate: Plate) -> None:
@@ -394,7 +358,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of the resident memory in kibibytes")
 def test_8k_renders_in_four_gibibytes(tmp_path: Path) -> None:
-    lookfactory.network(tmp_path / "look.onnx")
+    # As wide as a trained look's network, on which memory depends, and less deep.
+    lookfactory.network(tmp_path / "look.onnx", blocks=1)
     pixels = np.random.default_rng(0).random((4320, 8192, 3), dtype=np.float32)
     images.write(tmp_path / "plate.0001.exr", pixels)
     del pixels
@@ -432,3 +397,45 @@ def test_the_report_is_plain_data(tmp_path: Path, plate: Plate) -> None:
     report = render(lookfactory.gain(tmp_path / "g.onnx"), plate, outputs(tmp_path), ON_CPU)
     assert json.loads(json.dumps(vars(report)))["failed"] == {}
     assert read_card(tmp_path / "g.onnx").name == "test"
+
+
+def test_paths_patterns_and_ranges_as_text(tmp_path: Path, plate: Plate) -> None:
+    look = lookfactory.gain(tmp_path / "gain.onnx")
+    out = str(tmp_path / "out" / "out.####.exr")
+    assert sorted(render(str(look), plate, out, ON_CPU, work=str(tmp_path)).done) == [1, 2, 3, 4, 5, 6]
+    report = verify(str(look), "1-6", out, ON_CPU, plate=plate, work=str(tmp_path))
+    assert report.frames == plate.frames
+
+
+def test_a_loaded_look_stands_for_its_file(tmp_path: Path, plate: Plate) -> None:
+    path = lookfactory.gain(tmp_path / "gain.onnx")
+    render(path, plate, outputs(tmp_path / "file"), ON_CPU)
+    with Look.load(path, device="cpu") as look:
+        render(look, plate, outputs(tmp_path / "loaded"), ON_CPU)
+        verify(look, plate.frames, outputs(tmp_path / "loaded"), ON_CPU, plate=plate)
+        assert digests(outputs(tmp_path / "loaded"), plate.frames) == digests(outputs(tmp_path / "file"), plate.frames)
+        for changes in ({"workers": 2}, {"workers": 0}, {"timeout_s": 5.0}):
+            with pytest.raises(InputError, match="a loaded look renders in this process, without a time limit"):
+                render(look, plate, outputs(tmp_path / "no"), ON_CPU, **changes)
+    with pytest.raises(InputError, match="the look is closed"):
+        render(look, plate, outputs(tmp_path / "no"), ON_CPU)
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"plate": "plate.%04d.exr"}, r'the plate given is a str; use Plate.of\("plate.%04d.exr", "1001-1100"\)'),
+        ({"plate": None}, "the plate given is a NoneType"),
+        ({"look": None}, "the look given is a NoneType; name an .onnx file, or give a loaded look"),
+        ({"settings": {"tile": 64}}, r"the settings given is a dict; use RenderSettings\(...\)"),
+        ({"out": None}, "None is no pattern for frames; use %04d"),
+        ({"out": "out.exr"}, '"out.exr" names no frame number'),
+        ({"workers": -1}, "nothing renders with -1 workers"),
+        ({"timeout_s": 0}, "a limit of 0 s"),
+    ],
+)
+def test_arguments_of_the_wrong_kind(look: Path, plate: Plate, changes: dict[str, Any], message: str) -> None:
+    words = {"look": look, "plate": plate, "out": "out.%04d.exr", "settings": ON_CPU, **changes}
+    with pytest.raises(InputError, match=message):
+        render(**words)

@@ -23,10 +23,9 @@ from engine.base.frames import FrameRange
 from engine.rendering import workers as crew
 from engine.rendering.render import RenderEvent, RenderSettings, render, verify
 from engine.shot.shot import Plate
-from tests.engine.rendering.test_render import ON_CPU, TILED, digests, make_plate, needs_signals, outputs
-from tests.engine.rendering.test_render import look as look
-from tests.engine.rendering.test_render import plate as plate
 from tests.support import lookfactory
+from tests.support.rendering import ON_CPU, TILED, digests, make_plate, outputs
+from tests.support.signals import posix
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -94,7 +93,7 @@ render(folder / "look.onnx", plate, out, RenderSettings(device="cpu", tile=64), 
 """
 
 
-@needs_signals
+@posix
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigkill_leaves_no_partial_frame_and_a_rerun_completes(tmp_path: Path, look: Path, workers: int) -> None:
     plate, chance = make_plate(tmp_path / "plate", "1-12"), random.Random(workers)
@@ -135,7 +134,7 @@ def _temporary_names(folder: Path) -> set[str]:
     return {name}
 
 
-@needs_signals
+@posix
 def test_a_killed_worker_costs_no_frame(tmp_path: Path, look: Path, caplog: pytest.LogCaptureFixture) -> None:
     plate, out, killed = make_plate(tmp_path / "plate", "1-16"), outputs(tmp_path), []
     others = psutil.Process().children()
@@ -155,7 +154,7 @@ def test_a_killed_worker_costs_no_frame(tmp_path: Path, look: Path, caplog: pyte
     verify(look, plate.frames, out, plate=plate)
 
 
-@needs_signals
+@posix
 def test_a_frame_that_kills_its_worker_fails_alone(tmp_path: Path, look: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deadly = """
         import os, sys

@@ -19,7 +19,7 @@ CHILD = textwrap.dedent(
     def refuse(facts):
         raise InputError("nothing to do")
 
-    crew.Job.from_json = refuse
+    crew.RenderJob.from_json = refuse
     sys.exit(crew.main())
     """
 )

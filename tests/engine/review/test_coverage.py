@@ -11,8 +11,9 @@ import pytest
 
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.motion.flow import one_thread
-from engine.motion.stmap import sidecar_path
-from engine.review.coverage import next_painting, sidecar_maps, suggest
+from engine.motion.stmap import flow_to_stmap, sidecar_path, write_sidecar
+from engine.review.coverage import sidecar_maps, suggest
+from engine.review.painted import painted_confidence
 from engine.review.steadiness import plate_step, temporal_error
 
 SIZE = (90, 160)
@@ -185,24 +186,85 @@ def test_maps_of_sidecars_hold_their_confidence(tmp_path: Path) -> None:
 # Where another painting would help
 
 
+def lacking(shares: list[float], height: int = 45) -> np.ndarray:
+    """Maps of a painting that carries the left part of each frame, (N, height, 80)."""
+    maps = np.zeros((len(shares), height, 80), np.uint8)
+    for index, share in enumerate(shares):
+        maps[index, :, : round(80 * share)] = 255
+    return maps
+
+
 def test_the_frame_whose_neighborhood_lacks_most_is_next() -> None:
     uncarried = [0.0] * 5 + [0.4, 0.5, 0.5, 0.5, 0.4] + [0.0] * 5 + [0.9] + [0.0] * 4
-    best = next_painting(uncarried, [1.0] * 10 + [0.0] * 9)
-    assert best is not None and 5 <= best.index <= 9
-    best = next_painting(uncarried, [0.98] * 19)
-    assert best is not None and (best.first, best.last) == (5, 9)
-    assert best.uncarried == pytest.approx(0.46)
+    maps = lacking([1.0 - share for share in uncarried])
+    # A cut after frame 9: what is behind it, no painting of a frame before it reaches.
+    plan = suggest(range(20), [texture(1)] * 10 + [texture(2)] * 10, painted={0: maps}, count=1)
+    assert 5 <= plan.chosen[0].frame <= 9 and plan.chosen[0].gain == pytest.approx(2.3 / 20, abs=0.003)
+    around = plan.lacking
+    assert around is not None and (around.first, around.last) == (5, 9)
+    assert around.uncarried == pytest.approx(0.46, abs=0.003)
+    assert plan.painted_curve == pytest.approx([1.0 - share for share in uncarried], abs=0.003)
     # Behind cuts, only the frame itself would be carried, and the worst one wins.
-    alone = next_painting(uncarried, [0.0] * 19)
-    assert alone is not None and (alone.index, alone.first, alone.last) == (15, 15, 15)
-    assert alone.gain == pytest.approx(0.9 / 20)
+    alone = suggest(range(20), [texture(seed) for seed in range(20)], painted={0: maps}, count=1)
+    around = alone.lacking
+    assert around is not None and (alone.chosen[0].frame, around.first, around.last) == (15, 15, 15)
+    assert alone.chosen[0].gain == pytest.approx(0.9 / 20, abs=0.003)
 
 
 def test_painted_frames_are_not_proposed_again() -> None:
-    best = next_painting([0.0, 0.5, 0.5, 0.5], [0.9] * 3, taken=[2])
-    assert best is not None and best.index != 2
-    assert next_painting([0.0], [], taken=[0]) is None
-    assert next_painting([], []) is None
+    maps = lacking([1.0, 0.5, 0.5, 0.5])
+    plan = suggest(range(4), [texture(1)] * 4, painted={2: maps}, count=1)
+    assert plan.chosen[0].frame in (1, 3)
+    done = suggest([0], [texture(1)], painted={0: lacking([0.5])})
+    assert done.chosen == () and done.lacking is None and done.painted_total == pytest.approx(0.5)
+
+
+# What is painted of a keyframe
+
+
+def test_a_partial_painting_carries_what_it_covers() -> None:
+    left = np.zeros((45, 80), np.float32)
+    left[:, :40] = 1.0
+    plan = suggest(range(9), [texture(1)] * 9, painted={4: None}, coverage={4: left})
+    assert plan.painted[0].alone == pytest.approx(0.5, abs=0.01)
+    assert plan.chosen[0].gain == pytest.approx(0.5, abs=0.01) and plan.total > 0.99
+    whole = suggest(range(9), [texture(1)] * 9, painted={4: None}, coverage={4: None})
+    assert whole.painted[0].alone == 1.0 and whole.chosen == ()
+
+
+def test_coverage_moves_with_the_picture() -> None:
+    """The camera goes 8 pixels to the right with each frame, so what is painted goes to the left."""
+    left = np.zeros(SIZE, np.float32)
+    left[:, :80] = 1.0
+    plan = suggest(range(4), sliding(5, 4, 8), painted={0: None}, coverage={0: left}, least_gain=1.0)
+    for index, share in enumerate(plan.painted[0].curve):
+        assert share == pytest.approx((80 - 8 * index) / 160 * 0.99**index, abs=0.03)
+
+
+def test_maps_of_a_painting_outside_the_shot_count() -> None:
+    plan = suggest(range(3), [texture(1)] * 3, painted={-5: lacking([1.0, 0.75, 0.75])}, count=1)
+    assert [one.frame for one in plan.painted] == [-5] and plan.painted_total == pytest.approx(2.5 / 3)
+
+
+def test_confidence_counts_where_the_painting_covers(tmp_path: Path) -> None:
+    half = np.zeros((60, 100), np.float32)
+    half[:, :50] = 1.0
+    still = stmap_planes(60, 100, confidence=0.8)
+    planes = np.concatenate([still, still], axis=2)
+    confidence = painted_confidence(planes, [half, None])
+    assert confidence.shape == (60, 100, 2) and (confidence[..., 1] == np.float32(0.8)).all()
+    assert confidence[30, 20, 0] == pytest.approx(0.8) and confidence[30, 80, 0] == 0.0
+    path = sidecar_path(tmp_path, 3, 3)
+    path.parent.mkdir(parents=True)
+    write_sidecar(path, np.zeros((60, 100, 2), np.float32), np.ones((60, 100), np.float32), (60, 100))
+    maps = sidecar_maps(tmp_path, 3, [3], (60, 100), width_px=20, coverage=half)
+    assert maps is not None and (maps[0, 1:-1, :9] == 255).all() and (maps[0, :, 11:] == 0).all()
+
+
+def stmap_planes(height: int, width: int, *, confidence: float) -> np.ndarray:
+    """A map of a frame onto itself, (H, W, 3)."""
+    u, v = flow_to_stmap(np.zeros((height, width, 2), np.float32), height, width)
+    return np.stack([u, v, np.full_like(u, confidence)], axis=2)
 
 
 # Temporal error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.base.errors import InputError
+from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.shot.shot import Keyframe, Plate, Shot
 
@@ -166,3 +166,16 @@ def test_guides_once_meant_stmaps(tmp_path: Path, text: str, stmaps: bool, guide
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the shot"):
         Shot.load(tmp_path / "none.toml")
+
+
+def test_a_plate_of_text(tmp_path: Path) -> None:
+    pattern = tmp_path / "plate.%04d.exr"
+    assert Plate.of(str(pattern), "1-3", "ACEScg") == Plate(
+        SequencePath.parse(pattern), FrameRange.parse("1-3"), "ACEScg"
+    )
+    assert Plate.of(pattern, 7).frames.frames == (7,)
+    with pytest.raises(ImageError, match="no frame of the plate is on disk"):
+        Plate.of(pattern)
+    for frame in (3, 9):
+        (tmp_path / f"plate.{frame:04d}.exr").touch()
+    assert Plate.of(pattern).frames.frames == (3, 9)

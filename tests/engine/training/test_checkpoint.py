@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
@@ -17,19 +17,8 @@ from engine.base.errors import InputError, OutputError
 from engine.training import train as training
 from engine.training.job.job import TrainingJob
 from engine.training.train import StopFlag, Trained, train
+from tests.support.interrupts import StopAfter
 from tests.support.procedural import TINY, ProceduralShot
-
-
-class StopAfter(StopFlag):
-    """Ctrl-C after so many looks at the flag, of which there is one a step."""
-
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    @property  # type: ignore[override]
-    def exit_code(self) -> int:
-        self._left -= 1
-        return 130 if self._left < 0 else 0
 
 
 def run(job: TrainingJob, stop: StopFlag | None = None) -> Trained:
@@ -78,7 +67,7 @@ def test_a_longer_run_continues_a_shorter_one(shot: ProceduralShot, tmp_path: Pa
     events: list[dict[str, object]] = []
     done = train(replace(job, steps=5, resume=True), events.append, settings=TINY)
     assert done.steps == 5
-    assert any("resumed at step 3" in str(event.get("message")) for event in events)
+    assert any("resumed at step 3" in str(event.get("text")) for event in events)
 
 
 def test_the_seed_decides(shot: ProceduralShot, tmp_path: Path) -> None:
@@ -178,7 +167,7 @@ def test_no_checkpoint_to_resume_from(shot: ProceduralShot, tmp_path: Path) -> N
     events: list[dict[str, object]] = []
     job = replace(shot.job(resume=True), work=tmp_path, look=tmp_path / "look.onnx")
     assert train(job, events.append, settings=TINY).steps == 3
-    assert any("no checkpoint to resume from" in str(event.get("message")) for event in events)
+    assert any("no checkpoint to resume from" in str(event.get("text")) for event in events)
 
 
 def test_what_a_killed_run_left_is_cleaned_up(trained: TrainingJob) -> None:
@@ -226,7 +215,7 @@ def test_washing_out_stops_with_the_best_look(shot: ProceduralShot, tmp_path: Pa
     done = train(job, events.append, settings=TINY)
     # Good at steps 3 and 4, fading at 5, 6 and 7.
     assert (done.stopped, done.steps) == ("washout", 7)
-    assert any("wash out" in str(event.get("message")) for event in events)
+    assert any("wash out" in str(event.get("text")) for event in events)
     fading.setattr(training, "GUARD_FROM_STEP", 1000)
     best = replace(job, work=tmp_path / "b", look=tmp_path / "b" / "look.onnx")
     assert run(best, StopAfter(4)).steps == 4

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
@@ -26,8 +27,8 @@ from engine.training.export.look import write_look
 from engine.training.job.job import TrainingJob
 from engine.training.model.network import Architecture
 from engine.training.train import train
-from tests.engine.training.data.test_patches import make_pair, sampler
-from tests.engine.training.export.test_look import card, lively, stored
+from tests.support.networks import card, lively, stored
+from tests.support.pairs import make_pair, sampler
 from tests.support.procedural import TINY, ProceduralShot, plate
 
 
@@ -67,7 +68,7 @@ def test_a_network_without_a_guide_has_the_weights_that_it_had() -> None:
 def test_crops_of_the_guide_are_crops_of_its_plate() -> None:
     pair = make_pair(150, 230)
     marked = torch.cat([pair.plate, pair.plate]).clone()
-    drawing = sampler([replace(pair, guide=marked)])
+    drawing = sampler([dataclasses.replace(pair, guide=marked)])
     batch, places = drawing.draw()
     assert batch.guide.shape == (4, 6, TINY.crop, TINY.crop) and len(places) == 4
     assert torch.equal(batch.guide[:, :3], batch.plate) and torch.equal(batch.guide[:, 3:], batch.plate)

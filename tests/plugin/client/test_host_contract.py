@@ -21,9 +21,12 @@ from plugin.client.fake_host import FakeHost
 from plugin.client.host import Session
 from plugin.client.job import Job, JobKeyframe
 from plugin.client.verb_process import VerbProcess
-from tests.plugin.test_cli import picture, posix
 from tests.support import ROOT
 from tests.support.host_contract import FRAMES, HostContract, SessionSubject, Stage, Subject, training_length
+from tests.support.pictures import picture
+from tests.support.signals import posix
+
+pytestmark = pytest.mark.host
 
 
 def never(title: str, fraction: float) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -16,13 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.shot.keyframes import Keyframe
+from plugin.arguments.command_line import command_line
+from plugin.arguments.commands import COMMANDS
+from plugin.arguments.parser import Parser
 from plugin.cli import _verb
 from plugin.client import job as job_module
 from plugin.client.command import CLIENT_FILES
 from plugin.client.errors import JobError
 from plugin.client.job import SCHEMA, Job, JobKeyframe, check, check_message, parse_line
-from tests.plugin.test_cli import picture
 from tests.support import ROOT, lookfactory
+from tests.support.interpreters import VERSIONS, interpreter
+from tests.support.pictures import picture
 
 jsonschema = pytest.importorskip("jsonschema", reason="compares with the jsonschema library")
 
@@ -38,6 +42,8 @@ FULL = Job(
     out="/shots/a/out.%04d.exr",
     look="/looks/hero.onnx",
     out_colorspace="ACES2065-1",
+    depth="float",
+    compression="dwaa:45",
     ocio="/configs/studio.ocio",
     steps=20,
     seed=7,
@@ -163,13 +169,14 @@ def test_a_job_becomes_the_words_of_every_verb() -> None:
         seen[verb] = options
         assert (options.plate, options.frames, options.colorspace) == (FULL.plate, FULL.frames, "ACEScg")
         assert options.ocio == FULL.ocio
-    assert seen["train"].keyframes == ["1001=/p/1001.png,matte=/p/m.png,colorspace=sRGB", "1007=/p/1007.png"]
+    written = [keyframe.text for keyframe in seen["train"].keyframes]
+    assert written == ["1001=/p/1001.png,matte=/p/m.png,colorspace=sRGB", "1007=/p/1007.png"]
     assert (seen["train"].steps, seen["train"].seed, seen["train"].look) == (20, 7, "/looks/hero.onnx")
     for verb in ("render", "verify"):
-        assert (seen[verb].tile, seen[verb].carried, seen[verb].no_guides) == (512, True, False)
+        assert (seen[verb].tile, seen[verb].carried, seen[verb].no_stmaps) == (512, True, False)
         assert (seen[verb].out, seen[verb].work) == (FULL.out, FULL.work)
         assert seen[verb].out_colorspace == "ACES2065-1"
-    assert "--no-guides" in FULL.arguments("render")
+    assert "--no-stmaps" in FULL.arguments("render")
     negative = _verb("render").parser().read(replace(BARE, frames="-5--2", out="/o.%04d.exr").arguments("render")[1:])
     assert (negative.frames, negative.look) == ("-5--2", "/a/work/look.onnx")
     assert "90.000s" in replace(BARE, keyframes=FULL.keyframes, budget_s=90.0).arguments("train")
@@ -179,6 +186,78 @@ def test_a_job_becomes_the_words_of_every_verb() -> None:
         BARE.arguments("render")
     with pytest.raises(JobError, match="cannot be handed to 'doctor'"):
         BARE.arguments("doctor")
+
+
+_TEXTS = st.text("abc01 =,%.#-", min_size=1, max_size=8).map(str.strip).filter(bool)
+_PATHS = _TEXTS.map(lambda text: f"/{text}")
+_NAMES = st.none() | st.sampled_from(["sRGB", "ACES - ACEScg", "a=b"])
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> Job:
+    """Any job that a host may make; lengths to the millisecond, as they are written."""
+    painted = st.builds(JobKeyframe, st.integers(-9, 2000), _PATHS, st.none() | _PATHS, _NAMES)
+    length = draw(st.sampled_from(["budget_s", "steps", "neither"]))
+    return Job(
+        plate=draw(_PATHS),
+        frames=draw(st.sampled_from(["7", "1001-1100x2", "-5--2", "-5"])),
+        work=draw(_PATHS),
+        colorspace=draw(_NAMES),
+        keyframes=tuple(draw(st.lists(painted, min_size=1, max_size=3, unique_by=lambda one: one.frame))),
+        out=draw(_PATHS),
+        look=draw(st.none() | _PATHS),
+        out_colorspace=draw(_NAMES),
+        depth=draw(st.sampled_from([None, "half", "float"])),
+        compression=draw(st.sampled_from([None, "zip", "zip:6", "dwaa:45"])),
+        ocio=draw(st.none() | _PATHS | st.just("ocio://default")),
+        budget_s=draw(st.integers(5000, 9_999_999)) / 1000 if length == "budget_s" else None,
+        steps=draw(st.integers(1, 9999)) if length == "steps" else None,
+        seed=draw(st.integers(0, 99)),
+        device=draw(st.sampled_from(["auto", "cpu", "cuda:1"])),
+        tile=draw(st.none() | st.integers(0, 4096)),
+        carried=draw(st.booleans()),
+        guides=draw(st.booleans()),
+    )
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in values.items() if value is not None and value is not False}
+
+
+@settings(max_examples=200, deadline=None)
+@given(jobs(), st.sampled_from(["key", "prepare", "train", "render", "verify"]))
+def test_the_words_of_a_job_are_those_of_the_table(job: Job, verb: str) -> None:
+    """What the host's own writer says is read as the job's values, and as what the table writes."""
+    keyframes = [
+        Keyframe(one.frame, Path(one.painting), None if one.matte is None else Path(one.matte), one.colorspace)
+        for one in job.keyframes
+    ]
+    known = {
+        "plate": job.plate,
+        "frames": job.frames,
+        "colorspace": job.colorspace,
+        "ocio": job.ocio,
+        "keyframes": keyframes,
+        "keyframe_numbers": [keyframe.frame for keyframe in keyframes],
+        "out": job.out,
+        "work": job.work,
+        "look": job.look_path,
+        "budget": job.budget_s,
+        "steps": job.steps,
+        "seed": job.seed,
+        "device": job.device,
+        "tile": job.tile,
+        "out_colorspace": job.out_colorspace,
+        "depth": job.depth,
+        "compression": job.compression,
+        "no_stmaps": not job.guides,
+        "carried": job.carried,
+    }
+    command = COMMANDS[verb]
+    expected = {option.field: known[option.field] for option in command.options if option.field in known}
+    read = vars(Parser(command).read(job.arguments(verb)[1:]))
+    assert _given(read) == _given(expected)
+    assert vars(Parser(command).read(command_line(verb, expected)[1:])) == read
 
 
 def test_what_runs_in_hosts_is_python_3_9_and_standard_library() -> None:
@@ -197,19 +276,6 @@ def test_what_runs_in_hosts_is_python_3_9_and_standard_library() -> None:
             assert not (called == "zip" and "strict" in keywords), name
             assert not (called == "dataclass" and keywords & {"slots", "kw_only"}), name
         assert "from __future__ import annotations" in ast.unparse(tree), name
-
-
-VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
-"""Nuke 14 to 17 have 3.9 to 3.11; Resolve takes the system's."""
-
-
-def interpreter(version: str) -> str | None:
-    """A Python of this version: on the PATH, or of pyenv."""
-    found = shutil.which(f"python{version}")
-    if found is None or subprocess.run([found, "-V"], capture_output=True).returncode:
-        kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-        found = str(kept[-1]) if kept else None
-    return found
 
 
 @pytest.mark.parametrize("version", VERSIONS)

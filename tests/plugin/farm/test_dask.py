@@ -28,6 +28,7 @@ pytest.importorskip("distributed", reason="needs the extra farm")
 from engine import images
 from engine.base.errors import FrameFailures, InputError, PaintoverError
 from engine.rendering.render import verify
+from engine.shot.keyframes import Keyframe
 from plugin.arguments.options import Options
 from plugin.cli import main
 from plugin.farm import dask as dask_engine
@@ -35,8 +36,10 @@ from plugin.farm import dask_run
 from plugin.farm.dask_run import RunReport, run_plan
 from plugin.farm.dask_task import Outcome, Task, TaskFailed, perform
 from plugin.farm.plan import FarmPlan, FarmStep, plan_from
+from plugin.progress.protocol import NoProgress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress
+
+pytestmark = pytest.mark.cluster
 
 posix = pytest.mark.skipif(os.name != "posix", reason="kills process groups")
 
@@ -182,8 +185,8 @@ def test_a_frame_that_always_fails_is_named_and_never_tried_again(farm: Farm, sh
 def test_failed_training_ends_the_job_and_renders_nothing(farm: Farm, shot: Shot, tmp_path: Path) -> None:
     log = tmp_path / "begun.log"
     farm.worker(SLOW_FRAME_LOG=str(log), FAKE_TRAINING="error")
-    painting = f"2={shot.plate.path.path(2)}"
-    options = shot.options(keyframes=[painting], look=str(tmp_path / "new.onnx"), steps=10, no_guides=True)
+    painting = Keyframe(2, shot.plate.path.path(2))
+    options = shot.options(keyframes=[painting], look=str(tmp_path / "new.onnx"), steps=10, no_stmaps=True)
     with pytest.raises(PaintoverError, match=r"train failed: frame 0: empty matte") as caught:
         run_on(farm, plan_from(options), options, SLOW)
     assert caught.value.exit_code == 2
@@ -193,7 +196,7 @@ def test_failed_training_ends_the_job_and_renders_nothing(farm: Farm, shot: Shot
 @pytest.mark.slow
 def test_from_keyframes_to_verified_frames(farm: Farm, shot: Shot, tmp_path: Path) -> None:
     farm.worker(FAKE_TRAINING_LOOK=str(shot.look))
-    painting = f"2={shot.plate.path.path(2)}"
+    painting = Keyframe(2, shot.plate.path.path(2))
     options = shot.options(keyframes=[painting], look=str(tmp_path / "new.onnx"), steps=10, frames="1-4")
     for frame in shot.frames:
         images.write(shot.plate.path.path(frame), np.random.default_rng(frame).random((64, 64, 3), np.float32))
@@ -334,6 +337,7 @@ def test_a_killed_client_leaves_no_process_behind(shot: Shot) -> None:
         images.check(shot.out.path(frame))
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -20,13 +20,15 @@ from engine.base.errors import FrameFailures, LookError
 from engine.images.provenance import file_sha256
 from engine.motion.stmap import sidecar_path, write_sidecar
 from engine.rendering import workers as crew
-from engine.rendering.pipeline import Job
+from engine.rendering.pipeline import RenderJob
 from engine.rendering.render import RenderSettings, read_card, render
 from engine.rendering.workers import workers_for
 from plugin.cli import main
 from plugin.training.record import trained_look
 from tests.support import ROOT, lookfactory
 from tests.support.farm_shot import SLOW, Shot, make_shot
+
+pytestmark = pytest.mark.cluster
 
 PAINTOVER = (sys.executable, "-m", "plugin")
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX alone has these limits or signals")
@@ -260,13 +262,14 @@ def test_memory_that_runs_out_is_said_and_a_smaller_tile_gets_through(tmp_path: 
     limited = ("sh", "-c", 'ulimit -v 2500000; exec "$@"', "sh", *PAINTOVER)
     said = run([*words, "--tile", "0"], program=limited)
     assert (said.code, shot.out.existing()) == (1, None), said
-    assert re.search(r"^paintover: .*memory.*; try --tile \d+", said.err, re.MULTILINE), said
-    assert run([*words, "--tile", "128"], program=limited).code == 0
+    advised = re.search(r"^paintover: .*memory.*; try --tile (\d+)", said.err, re.MULTILINE)
+    assert advised is not None, said
+    assert run([*words, "--tile", advised[1]], program=limited).code == 0
 
 
-def job_of(shot: Shot, **settings: object) -> Job:
+def job_of(shot: Shot, **settings: object) -> RenderJob:
     made = RenderSettings(**{"device": "cpu", **settings})  # type: ignore[arg-type]
-    return Job(shot.look, file_sha256(shot.look), shot.plate, shot.out, made, "", None, False)
+    return RenderJob(shot.look, file_sha256(shot.look), shot.plate, shot.out, made, "", None, False)
 
 
 def test_as_many_workers_as_gpus_else_as_cores_and_memory_serve(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:

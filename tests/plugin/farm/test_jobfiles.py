@@ -14,15 +14,16 @@ from xml.etree import ElementTree
 
 import pytest
 
+from plugin.arguments.engine_options import ENGINES
 from plugin.farm import plan
 from plugin.farm.plan import program
-from tests.plugin.test_cli import Cli
+from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli
 
 SHOT = ("--plate", "plate.%04d.png", "--work", "the work", "--out", "out.%04d.png", "--device", "cpu")
 SUBMIT = ("submit", *SHOT, "--frames", "0-10", "--chunk", "3")
 TRAINED = ("--keyframe", "0=painted.0000.png", "--keyframe", "5=painted.0000.png")
-GIVEN = ("--look", "hero.onnx", "--no-guides")
+GIVEN = ("--look", "hero.onnx", "--no-stmaps")
 OPENCUE = ("--engine", "opencue", "--user", "artist")
 DEADLINE = ("--engine", "deadline10", "--write-only")
 
@@ -45,6 +46,23 @@ CUEBOT_NAME = re.compile(r"[a-z0-9_.]{3,}")
 @pytest.fixture
 def shot(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     return make_cli(tmp_path / "Bob's $HOME 100% shot", capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_dry_run_and_write_only_mean_the_same_for_every_engine(
+    shot: Cli, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One shows what the other writes; neither submits, starts or renders anything."""
+    monkeypatch.setenv("PATH", "")
+    words = [*SUBMIT, *TRAINED, "--engine", engine, *(("--user", "artist") if engine == "opencue" else ())]
+    farm = shot.folder / "the work" / "farm"
+    shown = shot(*words, "--dry-run")
+    assert (shown.code, shown.err) == (0, "") and not farm.exists()
+    written = shot(*words, "--write-only")
+    assert (written.code, written.err) == (0, "")
+    files = [path for path in farm.rglob("*") if path.is_file()]
+    assert files and all(f"# {path}\n{path.read_text(encoding='utf-8')}" in shown.out for path in files)
+    assert not list(shot.folder.glob("out.*")) and not (shot.folder / "the work" / "look.onnx").exists()
 
 
 def cue_job(shot: Cli, *words: str, name: str = "look") -> ElementTree.Element:

@@ -16,8 +16,11 @@ import psutil
 import pytest
 
 from plugin.farm import openjd, plan
-from tests.plugin.test_cli import Cli, picture
+from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli, make_program
+from tests.support.pictures import picture
+
+pytestmark = pytest.mark.cluster
 
 pytest.importorskip("openjd.cli", reason="needs openjd-cli; see the extra dev")
 
@@ -95,7 +98,7 @@ def test_a_bundle_from_keyframes_to_verified_frames(shot: Cli, program: str) -> 
 
 def test_a_failing_frame_fails_its_task(shot: Cli) -> None:
     (shot.folder / "plates" / "plate.0004.png").write_bytes(b"no picture")
-    folder = bundle(shot, "--look", "hero.onnx", "--no-guides")
+    folder = bundle(shot, "--look", "hero.onnx", "--no-stmaps")
     ran = run(folder)
     assert ran.returncode != 0
     assert "openjd_fail: " in ran.stdout and "frame 4" in ran.stdout
@@ -106,7 +109,7 @@ def test_a_failing_frame_fails_its_task(shot: Cli) -> None:
 
 
 def test_paths_are_mapped_by_the_session(shot: Cli, tmp_path: Path) -> None:
-    folder = bundle(shot, "--look", "hero.onnx", "--no-guides")
+    folder = bundle(shot, "--look", "hero.onnx", "--no-stmaps")
     elsewhere = tmp_path / "the worker's disk"
     shutil.copytree(shot.folder, elsewhere)
     for plate in (shot.folder / "plates").iterdir():
@@ -161,7 +164,7 @@ def test_attachments_name_what_workers_need(shot: Cli) -> None:
 
 
 def test_scattered_frames_keep_their_steps(shot: Cli) -> None:
-    folder = bundle(shot, "--look", "hero.onnx", "--no-guides", "--frames", "0-8x2,9")
+    folder = bundle(shot, "--look", "hero.onnx", "--no-stmaps", "--frames", "0-8x2,9")
     assert read(folder / "parameters.json")["Frames"] == "0-8:2,9"
     ran = run(folder)
     assert ran.returncode == 0, ran.stdout
@@ -171,7 +174,7 @@ def test_scattered_frames_keep_their_steps(shot: Cli) -> None:
 
 def test_a_range_longer_than_a_parameter_may_be(shot: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openjd, "_LONGEST_VALUE", 3)
-    folder = bundle(shot, "--look", "hero.onnx", "--no-guides")
+    folder = bundle(shot, "--look", "hero.onnx", "--no-stmaps")
     template = read(folder / "template.json")
     assert "Frames" not in [each["name"] for each in template["parameterDefinitions"]]
     assert template["steps"][0]["parameterSpace"]["taskParameterDefinitions"][0]["range"] == "0-10"
@@ -181,7 +184,7 @@ def test_a_range_longer_than_a_parameter_may_be(shot: Cli, monkeypatch: pytest.M
 
 def test_verifying_a_long_shot_is_shared_out(shot: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "_VERIFY_FRAMES", 5)
-    folder = bundle(shot, "--look", "hero.onnx", "--no-guides", "--chunk", "11")
+    folder = bundle(shot, "--look", "hero.onnx", "--no-stmaps", "--chunk", "11")
     ran = run(folder)
     assert ran.returncode == 0, ran.stdout
     assert re.findall(r"(\d+) frames? verified", ran.stdout) == ["4", "4", "3"]
@@ -190,7 +193,7 @@ def test_verifying_a_long_shot_is_shared_out(shot: Cli, monkeypatch: pytest.Monk
 
 def test_what_a_template_cannot_hold(shot: Cli) -> None:
     (shot.folder / "hero.onnx").rename(shot.folder / "{{hero}}.onnx")
-    line = shot.refused(*SUBMIT, "--look", "{{hero}}.onnx", "--no-guides")
+    line = shot.refused(*SUBMIT, "--look", "{{hero}}.onnx", "--no-stmaps")
     assert "cannot be in a job template: {{ is its own; rename the file" in line
 
 
@@ -203,11 +206,11 @@ def test_the_bundle_goes_where_it_is_wanted(shot: Cli, tmp_path: Path) -> None:
 
 
 def test_a_session_has_one_worker_that_ends_with_it(shot: Cli) -> None:
-    plain = bundle(shot, "--look", "hero.onnx", "--no-guides")
+    plain = bundle(shot, "--look", "hero.onnx", "--no-stmaps")
     assert run(plain).returncode == 0
     expected = {path.name: path.read_bytes() for path in (shot.folder / "frames").iterdir()}
     shutil.rmtree(shot.folder / "frames")
-    folder = bundle(shot, "--look", "hero.onnx", "--no-guides", "--session")
+    folder = bundle(shot, "--look", "hero.onnx", "--no-stmaps", "--session")
     checked = tool("check", str(folder / "template.json"))
     assert checked.returncode == 0 and "passes validation checks" in checked.stdout, checked.stdout
     render, verify = read(folder / "template.json")["steps"]
@@ -226,7 +229,7 @@ def test_a_session_has_one_worker_that_ends_with_it(shot: Cli) -> None:
 
 def test_a_failing_frame_of_a_session_fails_its_task(shot: Cli) -> None:
     (shot.folder / "plates" / "plate.0004.png").write_bytes(b"no picture")
-    ran = run(bundle(shot, "--look", "hero.onnx", "--no-guides", "--session"))
+    ran = run(bundle(shot, "--look", "hero.onnx", "--no-stmaps", "--session"))
     assert ran.returncode != 0
     assert "openjd_fail: " in ran.stdout and "frame 4" in ran.stdout and "exited with code: 2" in ran.stdout
     assert {"out.0003.png", "out.0005.png"} <= set(wanted(shot))
@@ -236,5 +239,5 @@ def test_a_failing_frame_of_a_session_fails_its_task(shot: Cli) -> None:
 
 def test_what_a_session_has_no_way_for(shot: Cli) -> None:
     for words in (("--timeout", "9"), ("--threads", "1"), ("--tensorrt",)):
-        line = shot.refused(*SUBMIT, "--look", "hero.onnx", "--no-guides", "--session", *words)
+        line = shot.refused(*SUBMIT, "--look", "hero.onnx", "--no-stmaps", "--session", *words)
         assert "--session takes no --timeout, --threads or --tensorrt" in line

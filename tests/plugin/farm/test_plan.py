@@ -14,10 +14,12 @@ from engine.base.frames import FrameRange
 from engine.images.provenance import file_sha256
 from engine.shot.shot import Keyframe
 from engine.shot.shot import Shot as ShotFile
-from plugin.arguments.farm_options import parse_seconds, settle
+from plugin.arguments.engine_options import OPTIONS_OF_ENGINE
 from plugin.arguments.options import Options
 from plugin.arguments.path_mapping import PathMapping, PathRule
+from plugin.arguments.settle import settle
 from plugin.arguments.shard import Shard
+from plugin.arguments.values import parse_seconds
 from plugin.cli import main
 from plugin.farm.capacity import Farm, Load, capacity
 from plugin.farm.plan import FarmStep, chunked, frames_per_chunk, plan_from
@@ -66,7 +68,7 @@ def shot(tmp_path: Path) -> Shot:
 
 def painted(shot: Shot, **changes: object) -> Options:
     """A shot to train: frame 1 and 4 painted, no look yet."""
-    paintings = [f"{frame}={shot.plate.path.path(frame)}" for frame in (1, 4)]
+    paintings = [Keyframe(frame, shot.plate.path.path(frame)) for frame in (1, 4)]
     return shot.options(**{"keyframes": paintings, "look": str(shot.folder / "new.onnx"), "steps": 10, **changes})
 
 
@@ -116,7 +118,7 @@ def test_without_keyframes_a_look_is_needed(shot: Shot) -> None:
 
 
 def test_no_guides_no_preparing(shot: Shot) -> None:
-    plan = plan_from(painted(shot, no_guides=True))
+    plan = plan_from(painted(shot, no_stmaps=True))
     assert [step.name for step in plan.steps] == ["train", "render", "verify"]
     assert "--no-stmaps" in plan.steps[1].command and "--no-stmaps" in plan.steps[2].command
 
@@ -269,7 +271,7 @@ def test_engines_are_modules_with_the_same_face(capsys: pytest.CaptureFixture[st
         except InputError:
             continue
         assert engine.MAX_CHUNKS > 0 and engine.SUMMARY
-        assert callable(engine.submit) and callable(engine.add_arguments)
+        assert callable(engine.submit) and OPTIONS_OF_ENGINE[name]
         with pytest.raises(SystemExit):
             parser().read(["--engine", name, "--help"])
         assert "--chunk" in capsys.readouterr().out
@@ -404,8 +406,13 @@ def test_a_worker_renders_the_submitters_paths(shot: Shot, tmp_path: Path, monke
     assert main([*words, "--path-mapping", str(file)]) == 0
     assert tuple(shot.out.existing() or ()) == (1, 2)
     monkeypatch.setenv("PAINTOVER_PATH_MAPPING", str(file))
-    options = settle(Options(keyframes=["3=P:/hero/p,a.png,matte=P:\\hero\\m.png,colorspace=sRGB", "4"]))
-    assert options.keyframes == [f"3={shot.folder}/p,a.png,matte={shot.folder}/m.png,colorspace=sRGB", "4"]
+    painted = Keyframe.parse("3=P:/hero/p,a.png,matte=P:\\hero\\m.png,colorspace=sRGB")
+    options = settle(Options(keyframes=[painted], keyframe_numbers=[4]))
+    assert options.keyframes is not None
+    assert [keyframe.text for keyframe in options.keyframes] == [
+        f"3={shot.folder}/p,a.png,matte={shot.folder}/m.png,colorspace=sRGB"
+    ]
+    assert options.keyframe_numbers == [4]
 
 
 def test_seconds() -> None:

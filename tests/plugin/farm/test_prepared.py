@@ -16,13 +16,17 @@ from engine.base.frames import SequencePath
 from engine.motion.stmap import sidecar_path
 from engine.preparation.hash_records import record_path
 from engine.preparation.prepared_files import denoised_frames, guide_images
+from engine.shot.keyframes import Keyframe
 from engine.shot.plate import plate_sha256
 from plugin.arguments.options import Options
 from plugin.cli import main
 from plugin.farm.plan import FarmPlan, plan_from
-from tests.plugin.test_cli import Cli, picture
 from tests.support import ROOT, lookfactory
+from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli
+from tests.support.pictures import picture
+
+pytestmark = pytest.mark.cluster
 
 REMEDY = "run paintover prepare again"
 OTHER = np.full((24, 32, 3), 0.25, np.float32)
@@ -41,7 +45,8 @@ def shot(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
 def plan(shot: Cli) -> FarmPlan:
     """The shot planned as ``submit`` does, and prepared and trained as the farm does."""
     options = Options(
-        plate="plate.%04d.png", frames="0-5", keyframes=["0=painted.0000.png"], work="work", out="out.%04d.exr",
+        plate="plate.%04d.png", frames="0-5", keyframes=[Keyframe.parse("0=painted.0000.png")],
+        work="work", out="out.%04d.exr",
         steps=10, device="cpu", denoise="aware", guides="points", chunk=6,
     )  # fmt: skip
     made = plan_from(options)

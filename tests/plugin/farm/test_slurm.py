@@ -17,9 +17,11 @@ import pytest
 from plugin.farm import slurm
 from plugin.farm.plan import FarmPlan, plan_from
 from plugin.verbs.submit import parser
-from tests.plugin.test_cli import Cli
+from tests.support.command_line import Cli
 from tests.support.farm_cluster import NODES, SlurmCluster
 from tests.support.farm_shot import make_cli, make_program
+
+pytestmark = pytest.mark.cluster
 
 ARRAY_SIZE = 4
 """MaxArraySize of the test cluster: six chunks need two arrays."""

@@ -20,9 +20,8 @@ from engine.look.card import open_look
 from plugin.hosts.flame_model import flame_json, flame_model
 from plugin.hosts.nuke_script import CHANNELS_OUT, MAPS, NukePlate, cat_json, channels_in, nuke_script, quoted
 from plugin.verbs import export as export_verb
-from tests.plugin.test_cli import Cli
-from tests.plugin.test_cli import cli as cli
 from tests.support import ROOT, lookfactory
+from tests.support.command_line import Cli
 
 FIXED = {
     "rgba.red", "rgba.green", "rgba.blue", "rgba.alpha", "depth.Z", "forward.u", "forward.v", "backward.u",
@@ -134,8 +133,8 @@ def ours(path: Path, count: int, *, partial: bool = False, crisp: bool = False) 
     """A look of our recipe, untrained but lively."""
     from engine.training.export.look import write_look
     from engine.training.model.network import Architecture
-    from tests.engine.training.export.test_look import TINY, card, lively, stored
-    from tests.support.procedural import painting_of, plate
+    from tests.support.networks import card, lively, stored
+    from tests.support.procedural import TINY, painting_of, plate
 
     exemplars = []
     for index in range(count):
@@ -177,7 +176,7 @@ def test_looks_of_other_make(tmp_path: Path, scripting: object, make: str) -> No
     path = tmp_path / "look.onnx"
     if make == "published":
         from engine.training.export.look import write_look
-        from tests.engine.training.export.test_look import blended, card, stored
+        from tests.support.networks import blended, card, stored
         from tests.support.procedural import painting_of, plate
 
         exemplars = [stored(painting_of(plate(40, 56)))]
@@ -270,7 +269,7 @@ def test_whatever_it_cannot_say_is_one_line(
     ("child", "said"),
     [
         ("import sys; sys.exit('no room')", "the export's process ended with code 1: no room"),
-        ('print(\'{"event": "error", "message": "bad look", "exit_code": 2}\')', "bad look"),
+        ('print(\'{"event": "failed", "message": "bad look", "exit_code": 2}\')', "bad look"),
         ("", "the export's process ended with code 0"),
     ],
 )
@@ -306,8 +305,9 @@ half.precise = 0
 OLD_OPERATORS = {
     "__and__", "__is__", "__isnot__", "Bool", "abs", "add", "avg_pool2d", "cat", "clamp", "conv2d", "div", "eq", "exp",
     "expand", "floor", "floordiv", "gt", "grid_sampler", "index_select", "le", "leaky_relu", "len", "log", "lt", "max",
-    "min", "mul", "neg", "permute", "pixel_shuffle", "pow", "relu", "remainder", "replication_pad2d", "reshape",
-    "sigmoid", "sign", "size", "slice", "sub", "tanh", "to", "unsqueeze", "upsample_bilinear2d", "where", "zeros_like",
+    "mean", "min", "mul", "neg", "permute", "pixel_shuffle", "pow", "relu", "remainder", "replication_pad2d", "reshape",
+    "sigmoid", "sign", "size", "slice", "sqrt", "sub", "tanh", "to", "unsqueeze", "upsample_bilinear2d", "where",
+    "zeros_like",
 }  # fmt: skip
 """All of torch 1.6."""
 

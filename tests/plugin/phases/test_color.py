@@ -12,7 +12,7 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
 from engine.shot.shot import Keyframe, Plate
 from plugin.phases.color import say_color
-from plugin.progress.terminals import NoProgress
+from plugin.progress.protocol import NoProgress
 
 PIXELS = np.full((8, 8, 3), 0.3, np.float32)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -13,20 +14,23 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from engine.base.errors import ImageError, InputError
-from plugin.progress import terminals as progress_module
-from plugin.progress.terminals import (
+from plugin.cli import main
+from plugin.progress import json_lines
+from plugin.progress.bar import BarProgress
+from plugin.progress.json_lines import JsonProgress
+from plugin.progress.lines import LineProgress
+from plugin.progress.openjd import OpenJobProgress
+from plugin.progress.protocol import (
     MODES,
-    BarProgress,
-    JsonProgress,
-    LineProgress,
     NoProgress,
-    OpenJobProgress,
     Phase,
     Progress,
     duration,
     open_progress,
     quiet_errors,
+    visible,
 )
+from tests.support.hostile_names import CONTROL, NAMES
 
 PHASES = (Phase("train", "Training hero.onnx", 3.0), Phase("render", "Rendering 4 frames", 1.0))
 
@@ -54,6 +58,18 @@ def test_lines_are_integers_that_only_rise_and_end_at_100() -> None:
     assert percents == [0, 18, 37, 56, 75, 81, 87, 93, 99, 100]
     others = [line for line in lines if not line.startswith("Progress: ")]
     assert others == ["Training hero.onnx", "Rendering 4 frames", "4 frames in out.%04d.png"]
+
+
+@pytest.mark.parametrize("make", [NoProgress, lambda: LineProgress(io.StringIO()), lambda: JsonProgress(io.StringIO())])
+def test_a_warning_comes_once_in_a_command(make: Callable[[], Progress], capsys: pytest.CaptureFixture[str]) -> None:
+    progress = make()
+    for text in ("no metadata", "no metadata", "frame 3: no metadata", "no metadata"):
+        progress.warn(text)
+    told = ["no metadata", "frame 3: no metadata"]
+    assert capsys.readouterr().err.splitlines() == [f"paintover: warning: {text}" for text in told]
+    other = make()
+    other.warn("no metadata")
+    assert capsys.readouterr().err.splitlines() == ["paintover: warning: no metadata"]
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=30))
@@ -100,9 +116,41 @@ def test_openjd_text_cannot_smuggle_in_a_second_message() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", CONTROL | NAMES)
+def test_names_cannot_steer_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In bars, lines, warnings and the last line of a failure: what stands in a file's name is written out."""
+    hostile = (CONTROL | NAMES)[name]
+    phases = (Phase("render", f"Rendering {hostile}", 1.0),)
+    lines, bar, session = io.StringIO(), io.StringIO(), io.StringIO()
+    for progress in (
+        LineProgress(lines),
+        BarProgress(Console(file=bar, width=200, highlight=False)),
+        OpenJobProgress(session),
+    ):
+        progress.plan(phases)
+        progress.begin("render")
+        progress.update(0.5, hostile)
+        progress.note(f"wrote {hostile}")
+        progress.warn(f"{hostile} is black")
+        progress.finish()
+        progress.close()
+    assert main(["verify", "--look", f"/nowhere/{hostile}.onnx"]) == 2
+    assert main([hostile]) == 2
+    said = capsys.readouterr()
+    for text in (lines.getvalue(), bar.getvalue(), session.getvalue(), said.err, said.out):
+        assert all(line.isprintable() for line in text.split("\n")), ascii(text)
+    assert f"wrote {visible(' '.join(hostile.split()))}\n" in lines.getvalue()
+    assert said.err.count("\n") == 5
+
+
+def test_what_is_written_out() -> None:
+    assert visible("a\x1b[2J\x9b\x85\u202e\udcff\x00b") == "a\\x1b[2J\\x9b\\x85\\u202e\\udcff\\x00b"
+    assert visible("\u00e9t\u00e9 \u753b") == "\u00e9t\u00e9 \u753b"
+
+
 def test_json_events(monkeypatch: pytest.MonkeyPatch) -> None:
     # All of it within one moment, however busy the machine is.
-    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=lambda: 7.0))
+    monkeypatch.setattr(json_lines, "time", SimpleNamespace(monotonic=lambda: 7.0))
     stream = io.StringIO()
     drive(JsonProgress(stream))
     events = [json.loads(line) for line in stream.getvalue().splitlines()]

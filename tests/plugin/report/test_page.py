@@ -2,140 +2,37 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import re
-import subprocess
-import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
 import numpy as np
-import OpenImageIO as oiio
 import pytest
 
 from engine import images
 from engine.base.errors import ImageError, Interrupted
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.config import ColorConfig
-from engine.motion.stmap import sidecar_path
+from engine.color.showing import Showing
+from engine.motion.stmap import sidecar_path, write_sidecar
 from engine.shot.shot import Keyframe, Plate
 from plugin.cli import main
+from plugin.progress.protocol import NoProgress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress
 from plugin.report.charts import Line, chart
-from plugin.report.page import Summary, write_report
-from tests.support import ROOT, lookfactory
-
-SIZE = (72, 128)
-VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """A page taken apart: text, tags with attributes, and whether every tag is closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
-            self.text += data + "\n"
-
-    def every(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def texture(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    layers = sum(
-        sigma * cv2.GaussianBlur(rng.standard_normal((*size, 3)).astype(np.float32), (0, 0), sigma)
-        for sigma in (1.5, 4, 9)
-    )
-    return cv2.normalize(layers, None, 0.05, 0.9, cv2.NORM_MINMAX).astype(np.float32)
-
-
-def sidecar(work: Path, key: int, frame: int, confidence: float, size: tuple[int, int] = SIZE) -> None:
-    path = sidecar_path(work, key, frame)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    spec = oiio.ImageSpec(size[1], size[0], 4, "float")
-    spec.channelnames = ("R", "G", "B", "A")
-    out = oiio.ImageOutput.create(str(path))
-    out.open(str(path), spec)
-    out.write_image(np.full((*size, 4), confidence, np.float32))
-    out.close()
-
-
-class Shot:
-    """Nine still plates and results that are half as bright; frame 5's result is brighter by 20 codes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.work = folder / "work"
-        self.work.mkdir()
-        self.plate = Plate(SequencePath.parse(folder / "plate.%04d.png"), FrameRange.parse("1-9"))
-        self.out = SequencePath.parse(folder / "out.%04d.png")
-        self.picture = texture(1)
-        for frame in range(1, 10):
-            images.write(self.plate.path.path(frame), self.picture, bit_depth="uint8")
-            lift = 20 / 255 if frame == 5 else 0.0
-            images.write(self.out.path(frame), self.picture * 0.5 + lift, bit_depth="uint8")
-
-    def sidecars(self, shares: dict[int, float]) -> None:
-        for frame, share in shares.items():
-            sidecar(self.work, 1, frame, share)
-
-    def report(self, look: Path | None = None, page: str = "report.html", **more: object) -> tuple[Summary, str]:
-        path = self.folder / page
-        keys = [Keyframe(1, Path("painted.png"))]
-        given = {"work": self.work, "out": self.out, "plate": self.plate, **more}
-        summary = write_report(
-            path,
-            given.pop("plate"),  # type: ignore[arg-type]
-            given.pop("out"),  # type: ignore[arg-type]
-            look,
-            keys,
-            given.pop("work"),  # type: ignore[arg-type]
-            ColorConfig.active(),
-            NoProgress(),
-            **given,  # type: ignore[arg-type]
-        )
-        return summary, path.read_text(encoding="utf-8")
+from plugin.report.page import write_report
+from plugin.report.stills import Stills
+from tests.support import lookfactory
+from tests.support.report_shots import SIZE, Page, Shot, alone, sidecar
 
 
 @pytest.fixture
 def shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shot:
     monkeypatch.delenv("OCIO", raising=False)
     return Shot(tmp_path)
-
-
-def alone(text: str) -> Page:
-    """The page parses, closes its tags, and refers to nothing outside itself."""
-    page = Page(text)
-    assert page.open == [] and text.startswith("<!DOCTYPE html>")
-    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
-    for _, attributes in page.tags:
-        for name in ("src", "href", "srcset", "xlink:href", "action", "background"):
-            value = attributes.get(name)
-            assert value is None or value.startswith("data:image/jpeg;base64,"), value
-        assert not any(name.startswith("on") for name in attributes)
-    assert not re.search(r"url\(|@import|https?://", text)
-    return page
 
 
 # Numbers
@@ -209,6 +106,63 @@ def test_the_next_painting_has_its_reason(shot: Shot) -> None:
     assert summary.advice.gain == pytest.approx(3 * 0.41 / 9, abs=0.01)
     page = alone(text)
     assert f"Paint frame {summary.advice.frame} next" in page.text and "41 % of frames 4-6" in page.text
+
+
+def test_suggest_gives_the_same_advice(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    """A painting of which the alpha covers the left half, and a matte that leaves out the upper half."""
+    alpha = np.zeros(SIZE, np.float32)
+    alpha[:, : SIZE[1] // 2] = 1.0
+    matte = np.ones((*SIZE, 3), np.float32)
+    matte[: SIZE[0] // 2] = 0.0
+    painted, matted = shot.folder / "painted.png", shot.folder / "matte.png"
+    images.write(painted, shot.picture, alpha=alpha, bit_depth="uint8")
+    images.write(matted, matte, bit_depth="uint8")
+    keyframe = ["--keyframe", f"1={painted},matte={matted}"]
+    plate = ["--plate", shot.plate.path.text, "--frames", "1-9", "--work", str(shot.work)]
+    for sidecars in (False, True):
+        if sidecars:
+            for frame in range(1, 10):
+                write_sidecar(
+                    sidecar_path(shot.work, 1, frame),
+                    np.zeros((*SIZE, 2), np.float32),
+                    np.full(SIZE, 1.0, np.float32),
+                    SIZE,
+                )
+        assert main(["suggest", *plate, *keyframe, "--count", "1", "--json"]) == 0
+        suggested = json.loads(capsys.readouterr().out)
+        assert main(["report", *plate, *keyframe, "--out", shot.out.text, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert suggested["painted"][0]["from_sidecars"] == sidecars
+        assert suggested["painted"][0]["alone"] == pytest.approx(0.25, abs=0.01)
+        assert told["advice"]["frame"] == suggested["suggested"][0]["frame"]
+        assert told["advice"]["gain"] == pytest.approx(suggested["suggested"][0]["gain"], abs=1e-4)
+        assert "75 % of frames 1-9 ride on no painting" in told["advice"]["reason"]
+    # What is measured counts no more than what is planned, and a painting that is partial by intent is no warning.
+    assert told["carried"] == pytest.approx(0.25, abs=0.01)
+    assert not any(row["warnings"] for row in told["rows"])
+    page = alone((shot.work / "report.html").read_text(encoding="utf-8"))
+    assert "1 (25 % of the frame)" in page.text
+
+
+def test_a_damaged_painting_is_named_and_counts_wholly(shot: Shot) -> None:
+    (shot.folder / "painted.png").write_bytes(b"broken")
+    shot.sidecars({frame: 1.0 for frame in range(1, 10)})
+    keys = [Keyframe(1, shot.folder / "painted.png")]
+    summary = write_report(
+        shot.folder / "r.html", shot.plate, shot.out, None, keys, shot.work, ColorConfig.active(), NoProgress()
+    )
+    assert summary.carried == 1.0 and len(summary.warnings) == 1
+    assert summary.warnings[0].startswith("keyframe 1 counts as painted wholly: frame 1: ")
+
+
+def test_the_next_painting_has_its_command(shot: Shot) -> None:
+    shot.sidecars({1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5, 5: 0.5, 6: 0.5, 7: 1.0, 8: 1.0, 9: 1.0})
+    summary, text = shot.report()
+    page, frame = alone(text), summary.advice.frame
+    command = f"paintover key --plate {shot.plate.path.text} --frames {frame} --out paint.%04d.png"
+    assert command in page.text.splitlines() and f"--keyframe {frame}=paint.{frame:04d}.png" in page.text
+    # What to do stands before everything else.
+    assert page.text.index("What to do next") < page.text.index("Plate and result")
 
 
 def test_a_shot_that_is_carried_needs_no_painting(shot: Shot) -> None:
@@ -287,7 +241,57 @@ def test_the_page_stands_alone(shot: Shot) -> None:
     page = alone(text)
     assert len(page.every("svg")) == 2 and len(page.every("tr")) == 10
     assert all(image.get("alt") for image in page.every("img")) and len(page.every("img")) >= 12
-    assert "prefers-color-scheme:dark" in text and len(text) < 1_000_000
+    assert re.search(r"@media \(prefers-color-scheme:\s*dark\)", page.styles) and len(text) < 1_000_000
+
+
+def test_the_player_has_every_frame(shot: Shot) -> None:
+    shot.out.path(3).unlink()
+    _, text = shot.report()
+    page = alone(text)
+    assert [one["frame"] for one in page.reel] == list(range(1, 10)) and "All 9 frames." in page.text
+    assert [one["frame"] for one in page.reel if one["painted"]] == [1]
+    lost = page.reel[2]
+    assert (lost["result"], lost["state"], lost["why"]) == (None, "missing", "missing")
+    codes = np.frombuffer(base64.b64decode(page.reel[0]["plate"].split(",")[1]), np.uint8)
+    plate = cv2.imdecode(codes, cv2.IMREAD_COLOR)
+    # In gray: a JPEG has half of the colors' detail.
+    gray = cv2.cvtColor(plate, cv2.COLOR_BGR2GRAY)
+    truth = cv2.cvtColor(shot.picture, cv2.COLOR_RGB2GRAY)
+    assert plate.shape == (*SIZE, 3) and np.abs(gray - truth * 255).mean() < 3.0
+    kinds = [button.get("data-view") for button in page.every("button")]
+    assert kinds[:3] == ["plate", "result", "wipe"]
+
+
+def test_one_frame_has_a_page(shot: Shot) -> None:
+    plate = Plate(shot.plate.path, FrameRange.parse("1"))
+    summary, text = shot.report(plate=plate)
+    page = alone(text)
+    assert len(page.reel) == 1 and "One frame." in page.text and page.every("svg") == []
+    assert "1 of 1" in page.text and summary.error is None
+
+
+def test_two_keyframes_and_no_sidecars(shot: Shot) -> None:
+    """A static plate: each carries the other, so nothing is left to paint."""
+    keys = [Keyframe(1, Path("a.png")), Keyframe(9, Path("b.png"))]
+    path = shot.folder / "r.html"
+    summary = write_report(path, shot.plate, shot.out, None, keys, shot.work, ColorConfig.active(), NoProgress())
+    page = alone(path.read_text(encoding="utf-8"))
+    assert summary.advice.frame is None and [one["frame"] for one in page.reel if one["painted"]] == [1, 9]
+
+
+def test_a_linear_plate_looks_as_its_display_values(shot: Shot) -> None:
+    """Half of scene-linear light is code 188 of sRGB, and not 128; what is sRGB already keeps its codes."""
+    config = ColorConfig.active()
+    linear = SequencePath.parse(shot.folder / "linear.%04d.exr")
+    images.write(linear.path(1), np.full((*SIZE, 3), 0.5, np.float32))
+    assert Stills(linear, "lin_rec709", config, 64, Showing())(1).rgb.mean() == pytest.approx(188, abs=1)
+    through = config.view_forward(
+        config.to_working(images.read(linear.path(1)).rgb, "lin_rec709"), *config.default_display_view()
+    )
+    assert Stills(linear, "lin_rec709", config, 64)(1).rgb.mean() == pytest.approx(through.mean() * 255, abs=1)
+    pictures = SequencePath.parse(shot.folder / "picture.%04d.png")
+    images.write(pictures.path(1), np.full((*SIZE, 3), 128 / 255, np.float32), bit_depth="uint8")
+    assert Stills(pictures, "sRGB", config, 64)(1).rgb.max() == 128
 
 
 def test_a_hostile_name_is_only_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +306,10 @@ def test_a_hostile_name_is_only_text(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sidecar(shot.work, 1, 3, 0.5, (10, 10))
     _, text = shot.report()
     page = alone(text)
-    assert "<script" not in text and '"><script>alert(1)<' in page.text
+    assert '"><script>alert(1)<' in page.text and "alert(1)" not in "".join(page.scripts)
+    assert page.every("script") == [{"type": "application/json", "id": "reel"}, {}]
+    heading = re.search(r"<h1>(.*)</h1>", text)
+    assert heading is not None and html.unescape(heading[1]) == folder.name
     assert "the STMap sidecar is 10x10 and the plate 128x72" in page.text
 
 
@@ -331,53 +338,3 @@ def test_charts_keep_gaps_and_escape(shot: Shot) -> None:
     assert page.open == [] and "frame 1: <b> 50 %" in page.text and "frame 2: nothing measured" in page.text
     assert len(page.every("polyline")) == 1 and len(page.every("circle")) == 3
     assert page.every("svg")[0]["aria-label"] == '"t"'
-
-
-# The verb
-
-
-def report(shot: Shot, *more: str) -> list[str]:
-    return ["report", "--plate", shot.plate.path.text, "--frames", "1-9", "--work", str(shot.work),
-            "--out", shot.out.text, *more]  # fmt: skip
-
-
-def test_the_verb_writes_the_page_and_warns(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
-    shot.out.path(3).unlink()
-    shot.sidecars({1: 1.0, 2: 1.0, 3: 1.0, 4: 0.5, 5: 0.5, 6: 0.5, 7: 1.0, 8: 1.0, 9: 1.0})
-    assert main(report(shot)) == 0
-    said = capsys.readouterr()
-    assert "paintover: warning: 1 of 9 frames is missing: 3" in said.err
-    assert re.search(r"paint frame [456] next: 50 % of frames 4-6 ride on no painting; ", said.out)
-    assert f"{shot.work / 'report.html'}: open it in a browser" in said.out
-    alone((shot.work / "report.html").read_text(encoding="utf-8"))
-
-
-def test_json_is_all_of_stdout(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(report(shot, "--json", "--page", str(shot.folder / "p.html"))) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["states"] == {"there": 9} and facts["page"] == str(shot.folder / "p.html")
-    assert [row["frame"] for row in facts["rows"]] == list(range(1, 10))
-    assert facts["source"] == "none" and (shot.folder / "p.html").is_file()
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--page", "p.txt"), '"p.txt" does not end in .html; write --page p.html'),
-        (("--out", "nothing.%04d.png"), "no rendered frame of 1-9 is on disk (nothing.0001.png)"),
-        (("--keyframe", "40=p.png"), "keyframe 40 is outside the frame range 1-9"),
-        (("--colorspace", "sRBG"), "unknown colorspace 'sRBG'"),
-        (("--look", "none.onnx"), "(none.onnx)"),
-    ],
-)
-def test_wrong_input_is_one_line(
-    shot: Shot, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(report(shot, *words, "--progress", "none")) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and message in lines[0]
-
-
-def test_it_never_loads_torch() -> None:
-    code = "import sys, plugin.verbs.report, plugin.verbs.suggest; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -17,15 +17,23 @@ import psutil
 import pytest
 
 from engine.base.errors import InputError, Interrupted
+from plugin.progress import child as child_process
+from plugin.progress.child import ChildFailed
+from plugin.progress.protocol import NoProgress
 from plugin.progress.stop import StopRequest
-from plugin.progress.terminals import NoProgress
 from plugin.training import process as training_process
-from plugin.training.process import TrainingFailed, TrainingJob, TrainingKeyframe, train
+from plugin.training.process import train
 from tests.support import ROOT, SUPPORT
+from tests.support.signals import posix
+from tests.support.training_jobs import job
 
 FAKE = SUPPORT / "fake_training.py"
 
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+
+def leave_checkpoint(work: Path) -> None:
+    """Where training puts it; elsewhere it is none."""
+    (work / "train").mkdir()
+    (work / "train" / "checkpoint.safetensors").touch()
 
 
 class Recorder(NoProgress):
@@ -34,6 +42,10 @@ class Recorder(NoProgress):
     def __init__(self) -> None:
         self.updates: list[tuple[float, str, dict[str, object]]] = []
         self.warnings: list[str] = []
+        self.phases: list[str] = []
+
+    def begin(self, name: str) -> None:
+        self.phases.append(name)
 
     def update(self, fraction: float, text: str = "", facts: object = None) -> None:
         assert isinstance(facts, dict) or facts is None
@@ -41,27 +53,6 @@ class Recorder(NoProgress):
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
-
-
-def job(folder: Path) -> TrainingJob:
-    return TrainingJob(
-        plate=str(folder / "plate.%04d.png"),
-        frames="0-3",
-        plate_colorspace=None,
-        keyframes=(TrainingKeyframe(0, str(folder / "painted.png"), None, "sRGB - Texture"),),
-        work=str(folder),
-        look=str(folder / "hero.onnx"),
-        budget_s=60.0,
-        steps=None,
-        seed=7,
-        device="cpu",
-        recipe="paintover",
-        features=None,
-        resume=False,
-        ocio=None,
-        threads=2,
-        preview=True,
-    )
 
 
 @pytest.fixture
@@ -75,10 +66,13 @@ def test_a_training_to_its_end(fake: pytest.MonkeyPatch, tmp_path: Path) -> None
     look = train(job(tmp_path), progress, StopRequest())
     assert (look.look, look.steps, look.check_error) == (tmp_path / "hero.onnx", 40, 1e-5)
     fractions = [fraction for fraction, _, _ in progress.updates]
-    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    steps = fractions[:-2]
+    assert steps == sorted(steps) and steps[-1] == 1.0
+    # The export is a phase of its own, in which no step counts.
+    assert progress.phases == ["export"] and fractions[-2:] == [0.5, 1.0]
     assert progress.updates[9][1] == "loss 0.1000, 100.0 steps/s, 1 s left"
     assert progress.updates[9][2]["steps_per_s"] == 100.0
-    assert progress.updates[-2][1:] == (progress.updates[-3][1], {**progress.updates[-3][2], "preview": "preview.png"})
+    assert progress.updates[-2][1:] == ("", {**progress.updates[-3][2], "preview": "preview.png"})
     told = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))
     assert told["keyframes"] == [
         {"frame": 0, "painting": str(tmp_path / "painted.png"), "matte": None, "colorspace": "sRGB - Texture"}
@@ -95,15 +89,15 @@ def test_stray_output_and_warnings(fake: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_an_error_keeps_its_message_and_exit_code(fake: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake.setenv("FAKE_TRAINING", "error")
-    with pytest.raises(TrainingFailed) as caught:
+    with pytest.raises(ChildFailed) as caught:
         train(job(tmp_path), Recorder(), StopRequest())
     assert str(caught.value) == "frame 0: empty matte (m.png); paint some of it"
-    assert caught.value.exit_code == 2
+    assert (caught.value.exit_code, caught.value.frame, caught.value.path) == (2, 0, Path("m.png"))
 
 
 def test_a_crash_tells_its_last_words(fake: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake.setenv("FAKE_TRAINING", "crash")
-    with pytest.raises(TrainingFailed) as caught:
+    with pytest.raises(ChildFailed) as caught:
         train(job(tmp_path), Recorder(), StopRequest())
     assert caught.value.exit_code == 1
     assert str(caught.value) == (
@@ -114,14 +108,14 @@ def test_a_crash_tells_its_last_words(fake: pytest.MonkeyPatch, tmp_path: Path) 
 @posix
 def test_a_killed_training_suggests_memory(fake: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake.setenv("FAKE_TRAINING", "killed")
-    with pytest.raises(TrainingFailed, match="was ended by signal 9; if memory ran out") as caught:
+    with pytest.raises(ChildFailed, match="was ended by signal 9; if memory ran out") as caught:
         train(job(tmp_path), Recorder(), StopRequest())
     assert caught.value.exit_code == 1
 
 
 def test_a_command_that_cannot_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(training_process, "COMMAND", (str(tmp_path / "nothing"),))
-    with pytest.raises(TrainingFailed, match="could not be started"):
+    with pytest.raises(ChildFailed, match="could not be started"):
         train(job(tmp_path), Recorder(), StopRequest())
 
 
@@ -138,19 +132,18 @@ DRIVER = textwrap.dedent(
     sys.path.insert(0, {root!r})
     from plugin import cli
     from plugin.training import process as training_process
-    from plugin.arguments.options import Parser, add_reporting
-    from plugin.progress.terminals import Phase
-    from tests.plugin.training.test_process import job
+    from plugin.arguments.commands import COMMANDS
+    from plugin.arguments.parser import Parser
+    from plugin.progress.protocol import Phase
+    from tests.support.training_jobs import job
     from pathlib import Path
     training_process.COMMAND = (sys.executable, {fake!r})
 
     class Fake:
         def parser(self):
-            parser = Parser("train", "")
-            add_reporting(parser)
-            return parser
+            return Parser(COMMANDS["train"])
         def run(self, options, progress, stop):
-            progress.plan([Phase("train", "Training")])
+            progress.plan([Phase("train", "Training"), Phase("export", "Exporting")])
             progress.begin("train")
             training_process.train(job(Path({folder!r})), progress, stop)
             return 0
@@ -192,10 +185,11 @@ class Driven:
         return [int(line) for line in self.log.read_text(encoding="utf-8").split()] if self.log.is_file() else []
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_one_signal_to_the_whole_group_reaches_the_child_once(tmp_path: Path, signum: int, code: int) -> None:
-    (tmp_path / training_process.CHECKPOINT).touch()
+    leave_checkpoint(tmp_path)
     driven = Driven(tmp_path, FAKE_TRAINING="slow", FAKE_TRAINING_EXPORT_S="0.5")
     os.killpg(driven.process.pid, signum)
     returned, stderr, seconds = driven.end(60)
@@ -211,6 +205,7 @@ def test_one_signal_to_the_whole_group_reaches_the_child_once(tmp_path: Path, si
     assert seconds < 5
 
 
+@pytest.mark.alone
 @posix
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     driven = Driven(tmp_path, FAKE_TRAINING="slow", FAKE_TRAINING_EXPORT_S="30")
@@ -225,6 +220,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     assert "stopped" in stderr and seconds < 5
 
 
+@pytest.mark.alone
 @posix
 @pytest.mark.parametrize("behavior", ["deaf", "slow"])
 def test_sigterm_leaves_within_five_seconds_whatever_the_child_does(tmp_path: Path, behavior: str) -> None:
@@ -233,7 +229,7 @@ def test_sigterm_leaves_within_five_seconds_whatever_the_child_does(tmp_path: Pa
     returned, stderr, seconds = driven.end(60)
     assert returned == 143
     # The deadlines lie within five seconds; how late a busy machine keeps them is its own affair.
-    assert training_process._EXPORT_GRACE_S < StopRequest()._grace_s < 5
+    assert child_process._FINISH_GRACE_S < StopRequest()._grace_s < 5
     assert seconds < 15
     assert stderr == "paintover: training stopped on request; no look is written yet, run it again\n"
 
@@ -242,7 +238,7 @@ def test_the_checkpoint_has_the_name_that_training_gives_it() -> None:
     pytest.importorskip("safetensors", reason="the training extra is not installed")
     from engine.training import checkpoint
 
-    assert checkpoint.NAME == training_process.CHECKPOINT
+    assert checkpoint.NAME == job(Path("work")).checkpoint.name
 
 
 @posix
@@ -257,7 +253,7 @@ def test_a_training_stopped_before_its_first_step_claims_no_look(
     )
     fake.setattr(training_process, "COMMAND", (sys.executable, "-c", endless))
     if checkpoint:
-        (tmp_path / training_process.CHECKPOINT).touch()
+        leave_checkpoint(tmp_path)
     stop = StopRequest()
 
     def interrupt() -> None:

@@ -66,11 +66,13 @@ def test_missing_packages_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_control_group_limits_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {"memory.max": "2147483648\n", "memory.limit_in_bytes": "9223372036854771712\n"}
-    monkeypatch.setattr(Path, "read_text", lambda self, **_: limits[self.name])
-    assert doctor.memory_limit_bytes() == 2 << 30
-    limits["memory.max"] = "max\n"
-    assert doctor.memory_limit_bytes() is None
+    def memory() -> str:
+        return next(finding.value for finding in examine() if finding.name == "memory")
+
+    monkeypatch.setattr(doctor, "memory_limit_bytes", lambda: 2 << 30)
+    assert "limited to 2.0 GiB for this process; 8K needs 4 GiB" in memory()
+    monkeypatch.setattr(doctor, "memory_limit_bytes", lambda: None)
+    assert "limited" not in memory()
 
 
 def test_an_ascii_console_gets_plain_marks() -> None:

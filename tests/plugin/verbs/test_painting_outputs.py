@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine import images
-from tests.plugin.test_cli import PLATE, Cli, picture
+from tests.support.command_line import PLATE, Cli
+from tests.support.pictures import picture
 
 
 @pytest.fixture

@@ -17,10 +17,11 @@ import pytest
 from engine import images
 from engine.motion.flow_files import write_flow
 from engine.motion.stmap import sidecar_path
-from tests.engine.motion.test_chains import STEP, shot, write_exr
-from tests.plugin.test_cli import KEY, PLATE, RENDER, RUN, Cli, picture, posix
-from tests.plugin.test_cli import cli as cli
 from tests.support import ROOT
+from tests.support.command_line import KEY, PLATE, RENDER, RUN, Cli
+from tests.support.pictures import picture, write_exr
+from tests.support.sidecar_shots import STEP, shot
+from tests.support.signals import posix
 
 PREPARE = ("prepare", *PLATE, "--frames", "0-10", "--work", "work")
 
@@ -33,13 +34,15 @@ def test_prepare_makes_keeps_and_leaves_alone(cli: Cli) -> None:
     said = cli(*PREPARE, "--keyframe", "0", "--keyframe", "5=not_painted_yet.png")
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert lines[:2] == ["Following 2 keyframes through 11 frames", "Progress: 0%"]
+    assert lines[0].startswith("plate taken as sRGB Encoded Rec.709 (sRGB): ")
+    assert lines[1:3] == ["Following 2 keyframes through 11 frames", "Progress: 0%"]
     assert lines[-2:] == ["work/stmap: STMaps, 22 made", "Progress: 100%"]
     assert made(cli.folder, 0) == made(cli.folder, 5) == [f"{frame:04d}.exr" for frame in range(11)]
     half = np.full((24, 32), 0.5, np.float32)
     write_exr(sidecar_path(cli.folder / "work", 5, 2), {"R": half, "G": half})
     said = cli(*PREPARE, "--keyframe", "0", "--keyframe", "5", "--threads", "1", "--progress", "json")
-    note = next(event for event in map(json.loads, said.out.splitlines()) if event["event"] == "note")
+    color, note = [event for event in map(json.loads, said.out.splitlines()) if event["event"] == "note"][:2]
+    assert (color["colorspace"], color["why"]) == ("sRGB Encoded Rec.709 (sRGB)", "sRGB chunk")
     assert note["text"] == "work/stmap: STMaps, 0 made, 21 were already right, 1 of your own left alone"
     assert (note["made"], note["kept"], note["foreign"]) == (0, 21, [str(sidecar_path(Path("work"), 5, 2))])
     said = cli(*PREPARE, "--keyframe", "5", "--overwrite")
@@ -146,7 +149,7 @@ def test_run_prepares_unless_told_not_to(cli: Cli) -> None:
 
 
 def test_run_without_guides(cli: Cli) -> None:
-    said = cli(*RUN, "--no-guides")
+    said = cli(*RUN, "--no-stmaps")
     assert said.code == 0 and "Following" not in said.out
     assert not (cli.folder / "work" / "stmap").exists()
 

@@ -10,7 +10,7 @@ import pytest
 
 from engine.base.errors import InputError, NoPermissionError
 from engine.base.temporaries import output_error, replacing
-from tests.plugin.test_cli import PLATE, RENDER, TRAIN, Cli
+from tests.support.command_line import PLATE, RENDER, TRAIN, Cli
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from plugin.verbs import run as run_verb
-from tests.plugin.test_cli import Cli
+from tests.support.command_line import Cli
 from tests.support.farm_shot import make_cli
 
 pytest.importorskip("distributed", reason="needs the extra farm")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,8 +18,9 @@ import pytest
 from engine import images
 from engine.motion.stmap import sidecar_path
 from plugin.cli import main
-from plugin.report.suggestion_sheet import percent
+from plugin.report.advice import percent
 from tests.support import ROOT
+from tests.support.signals import posix
 
 SIZE = (72, 128)
 
@@ -123,7 +123,8 @@ def test_the_picture_goes_where_it_is_told(folder: Path, capsys: pytest.CaptureF
 def test_progress_for_machines_stays_whole(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events = [json.loads(line) for line in said(capsys, "--progress", "json").splitlines()]
     assert events[-1] == {"event": "finished", "overall": 1.0}
-    told = next(event for event in events if event["event"] == "note")
+    color, told = [event for event in events if event["event"] == "note"][:2]
+    assert color["text"].startswith("plate taken as ") and color["colorspace"]
     assert len(told["frames"]) == 2 and told["picture"] == "work/suggest.png"
 
 
@@ -168,7 +169,7 @@ def test_a_plate_that_changes_its_size_is_named(folder: Path, capsys: pytest.Cap
     assert re.match(r"paintover: frame 1006: .*\(plate\.1006\.png\); ", capsys.readouterr().err)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+@posix
 def test_ctrl_c_ends_it_without_a_trace(folder: Path) -> None:
     for frame in range(1011, 1401):
         (folder / f"plate.{frame}.png").symlink_to(folder / "plate.1001.png")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,8 +27,7 @@ from plugin.client.worker_request import ask
 from plugin.phases import rendering
 from tests.support import ROOT
 from tests.support.farm_shot import Shot, make_shot
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+from tests.support.signals import posix
 
 
 @pytest.fixture
@@ -64,14 +62,15 @@ def refuse(*_: Any, **__: Any) -> None:
 def test_one_worker_renders_every_chunk_to_the_same_bytes(
     shot: Shot, address: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(shot.words("render", "--progress", "none")) == 0
+    encoding = ("--depth", "float", "--compression", "zip:6")
+    assert main(shot.words("render", "--progress", "none", *encoding)) == 0
     expected = {frame: shot.out.path(frame).read_bytes() for frame in shot.frames}
     for path in shot.out.folder.iterdir():
         path.unlink()
     monkeypatch.setattr(rendering, "render", refuse)
-    assert main(words(shot, address, "--frames", "1-3")) == 0
+    assert main(words(shot, address, "--frames", "1-3", *encoding)) == 0
     first = worker_of(address)
-    assert main(words(shot, address, "--frames", "4-6")) == 0
+    assert main(words(shot, address, "--frames", "4-6", *encoding)) == 0
     assert worker_of(address) == first
     assert {frame: shot.out.path(frame).read_bytes() for frame in shot.frames} == expected
 
@@ -107,6 +106,7 @@ def test_what_fails_is_named_and_the_rest_is_done(
     assert tuple(shot.out.existing() or ()) == (1, 2, 3, 4, 6)
 
 
+@pytest.mark.alone
 @posix
 def test_a_stop_ends_the_worker_s_render_too(shot: Shot, address: Path) -> None:
     for frame in shot.frames:

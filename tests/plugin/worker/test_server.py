@@ -26,8 +26,9 @@ from plugin.client.errors import CommandMissing, HostError, JobError, RequestCan
 from plugin.client.job import PROTOCOL, Job
 from plugin.client.worker_client import WorkerClient
 from plugin.worker.looks import LoadedLooks
-from tests.plugin.test_cli import picture, posix
 from tests.support import ROOT, lookfactory
+from tests.support.pictures import picture
+from tests.support.signals import posix
 
 COMMAND = (sys.executable, "-m", "plugin")
 
@@ -70,12 +71,12 @@ def slow(job: Job, size: int = 700) -> Job:
 
 
 def test_frames_are_those_of_the_command_line(worker: WorkerClient, job: Job, tmp_path: Path) -> None:
-    """Bytes and hashes, with STMaps, the carried layer, a tile and a colorspace; then nothing is left to do."""
+    """Bytes and hashes, with STMaps, the carried layer, a tile, a colorspace and an encoding; then all is done."""
     stmap = np.dstack([np.full((24, 32), 0.5, np.float32)] * 2 + [np.zeros((24, 32), np.float32)])
     sidecar = tmp_path / "work" / "stmap" / "key_1001" / "0002.exr"
     sidecar.parent.mkdir(parents=True)
     images.write(sidecar, stmap, alpha=np.full((24, 32), 0.7, np.float32), bit_depth="float")
-    job = replace(job, carried=True, tile=64, out_colorspace="ACES2065-1")
+    job = replace(job, carried=True, tile=64, out_colorspace="ACES2065-1", depth="float", compression="piz")
     events: list[Mapping[str, Any]] = []
     answer = worker.render(job, on_event=events.append)
     assert (answer["done"], answer["skipped"]) == ([0, 1, 2, 3], [])
@@ -324,6 +325,10 @@ def test_what_is_no_worker_is_refused(tmp_path: Path, job: Job, body: str, said:
 # The socket
 
 
+NOT_ASCII = {"op": "ping", "token": "p\u00e4\u00df" * 20}
+SURROGATE = {"op": "ping", "token": "\udcff"}
+
+
 def test_the_socket_wants_its_token(tmp_path: Path, job: Job) -> None:
     address_file = tmp_path / "private" / "worker.json"
     process = subprocess.Popen(
@@ -353,7 +358,7 @@ def test_the_socket_wants_its_token(tmp_path: Path, job: Job) -> None:
                         break
                 return heard
 
-        for wrong in ({"op": "ping"}, {"op": "shutdown"}, {"op": "ping", "token": "0" * 64}):
+        for wrong in ({"op": "ping"}, {"op": "shutdown"}, {"op": "ping", "token": "0" * 64}, NOT_ASCII, SURROGATE):
             heard = talk(wrong, {"op": "shutdown"})
             assert [event["event"] for event in heard] == ["ready", "failed"]
             assert heard[1]["message"].startswith("the token is wrong")

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import OpenImageIO as oiio
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
 
 from engine import images
 from engine.base.errors import ColorError, ImageError, InputError, PaintoverError
+from engine.color import shaper
 from engine.color.config import ColorConfig
-from engine.training.data.keyframes import Keyframe, load_keyframes
+from engine.training.data.keyframes import LoadedKeyframe, load_keyframes
 from engine.training.job.job import TrainingJob
+from engine.training.preview import LABEL_HEIGHT
 from engine.training.train import train
 from tests.support.procedural import TINY, ProceduralShot, painting_of, plate
 
@@ -30,7 +32,7 @@ def shot(tmp_path: Path) -> ProceduralShot:
     return ProceduralShot.write(tmp_path)
 
 
-def load(job: TrainingJob) -> list[Keyframe]:
+def load(job: TrainingJob) -> list[LoadedKeyframe]:
     return load_keyframes(job, ColorConfig.active())
 
 
@@ -155,7 +157,7 @@ def test_a_partial_painting_counts_where_its_alpha_is(shot: ProceduralShot) -> N
     alpha = np.zeros(SIZE)
     alpha[:, 48:], alpha[:, 40:48] = 1.0, 0.5
     path = paint_with_alpha(shot, alpha)
-    (key,) = load(shot.job(keyframes=(shot.keyframe(painting=path),)))
+    (key,) = load(shot.job(keyframes=(shot.keyframe(painting=path),), unpainted="translate"))
     np.testing.assert_allclose(key.weight, alpha, atol=1e-6)
     covered = alpha > 0
     # The file is premultiplied; a soft edge keeps its own color.
@@ -166,8 +168,39 @@ def test_alpha_and_matte_multiply(shot: ProceduralShot) -> None:
     alpha, matte = np.zeros(SIZE), np.zeros(SIZE)
     alpha[:, :60], matte[30:, :] = 1.0, 1.0
     path = paint_with_alpha(shot, alpha)
-    (key,) = load(shot.job(keyframes=(shot.keyframe(painting=path, matte=write_matte(shot, matte)),)))
+    keys = (shot.keyframe(painting=path, matte=write_matte(shot, matte)),)
+    (key,) = load(shot.job(keyframes=keys, unpainted="translate"))
     np.testing.assert_array_equal(key.weight, alpha * matte)
+    (kept,) = load(shot.job(keyframes=keys))
+    outside = alpha * matte == 0
+    np.testing.assert_array_equal(kept.painting[outside], kept.plate[outside])
+    assert (kept.weight == 1).all() and (kept.painting[~outside] != kept.plate[~outside]).any()
+
+
+def test_a_painting_with_alpha_lies_over_its_plate(shot: ProceduralShot) -> None:
+    """The rest is the plate to the last bit, a half covered stroke half way in the working encoding."""
+    alpha = np.zeros(SIZE)
+    alpha[:, 48:], alpha[:, 40:48] = 1.0, 0.5
+    keys = (shot.keyframe(painting=paint_with_alpha(shot, alpha)),)
+    (key,) = load(shot.job(keyframes=keys))
+    assert (key.weight == 1).all()
+    np.testing.assert_array_equal(key.painting[:, :40], key.plate[:, :40])
+    painted = painting_of(plate(*SIZE))
+    np.testing.assert_allclose(key.painting[:, 48:], painted[:, 48:], rtol=1e-5)
+    half = (shaper.encode(key.plate) + shaper.encode(painted)) / 2
+    np.testing.assert_allclose(shaper.encode(key.painting)[:, 40:48], half[:, 40:48], atol=1e-5)
+
+
+def test_a_matte_alone_translates_the_rest_unless_asked(shot: ProceduralShot) -> None:
+    coverage = np.zeros(SIZE)
+    coverage[10:30, 20:40] = 1.0
+    keys = (shot.keyframe(matte=write_matte(shot, coverage)),)
+    (kept,) = load(shot.job(keyframes=keys, unpainted="plate"))
+    (translated,) = load(shot.job(keyframes=keys))
+    np.testing.assert_array_equal(kept.painting[coverage == 0], kept.plate[coverage == 0])
+    assert (kept.weight == 1).all() and (translated.painting[coverage == 0] == 0).all()
+    with pytest.raises(InputError, match="'erase' is unknown; use plate, translate"):
+        shot.job(unpainted="erase")
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
@@ -243,4 +276,4 @@ def test_plates_of_any_size_train(tmp_path: Path, size: tuple[int, int], recipe:
     job = shot.job(steps=1, preview=True, recipe=recipe)
     done = train(job, lambda event: None, settings=TINY)
     assert done.look.is_file() and np.isfinite(done.loss)
-    assert images.read(job.work / "preview.png").rgb.shape[0] == size[0]
+    assert images.read(job.work / "preview.png").rgb.shape[0] == LABEL_HEIGHT + size[0]

@@ -8,46 +8,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
 
-from engine.training.data.keyframes import Keyframe
-from engine.training.data.patches import CELL, MARGIN, Pair, PatchSampler
+from engine.training.data.patches import CELL, Pair
+from engine.training.model.edges import MARGIN
 from engine.training.model.network import Architecture, Translator
 from engine.training.model.texler import TexlerSampler
-from tests.engine.training.model.test_network import shake
-from tests.support.procedural import TINY, painting_of, plate
-
-HALO = 24
-"""Of the tiny network."""
+from tests.support.networks import shake
+from tests.support.pairs import HALO, make_pair, sampler
+from tests.support.procedural import TINY
 
 SIZES = [(150, 230), (72, 96), (49, 47), (64, 64), (40, 200), (200, 33), (65, 194), (17, 3), (1, 1)]
-
-
-def make_pair(height: int, width: int, weight: np.ndarray | None = None, frame: int = 0) -> Pair:
-    pixels = plate(height, width, seed=frame)
-    covered = np.ones((height, width), np.float32) if weight is None else weight
-    painting = np.where(covered[..., None] > 0, painting_of(pixels), np.float32(0))
-    return Keyframe(frame, pixels, painting, covered, "", "", "").pair(torch.device("cpu"), 8)
-
-
-class Recording(PatchSampler):
-    """Remembers where its crops came from."""
-
-    places: list[tuple[int, int, int]]
-
-    def _origin(self, index: int, height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
-        place = super()._origin(index, height, width, rows, columns)
-        self.places.append((index, *place))
-        return place
-
-    def draw(self) -> tuple[object, list[tuple[int, int, int]]]:
-        self.places.clear()
-        return self.next(), list(self.places)
-
-
-def sampler(pairs: list[Pair], *, halo: int = HALO, batch: int = 4, crop: int = TINY.crop) -> Recording:
-    made = Recording(pairs, crop=crop, halo=halo, batch=batch, rng=np.random.default_rng(0))
-    made.places = []
-    made._spoiler.RELIT = 0.0  # type: ignore[misc]
-    return made
 
 
 def worst_context_error(pair: Pair, halo: int, batches: int) -> float:

@@ -12,18 +12,11 @@ torch = pytest.importorskip("torch", reason="training is not installed")
 from engine.color import shaper
 from engine.look.card import open_look
 from engine.look.session import Styled
-from engine.training.model.carry_graph import StoredExemplar
+from engine.training.model.carry import StoredExemplar
 from engine.training.model.network import Architecture, Translator
-from tests.engine.training.export.test_look import (
-    TILE_TOLERANCE,
-    identity_map,
-    lively,
-    sampled,
-    stmap,
-    stored,
-    write,
-)
+from tests.support.networks import lively, stored, write
 from tests.support.procedural import TINY, painting_of, plate
+from tests.support.stmaps import TILE_TOLERANCE, identity_map, sampled, stmap
 
 
 def fine(height: int, width: int, seed: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from engine.training.model.losses import (
     texture_energy,
 )
 from engine.training.recipes import PaintoverRecipe
-from tests.engine.training.data.test_patches import make_pair
+from tests.support.pairs import make_pair
 from tests.support.procedural import TINY
 
 FLOAT32 = Machine(torch.device("cpu"), torch.float32)

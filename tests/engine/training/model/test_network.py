@@ -1,11 +1,8 @@
-"""The networks: how far they really look, what they cost, how they fold, and the closed-form start."""
+"""The networks: how far they really look, what they cost, and the closed-form start."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import numpy as np
-import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch", reason="training is not installed")
@@ -13,28 +10,12 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 
 from torch import nn
 
-from engine.training.export.graph import GraphWriter
 from engine.training.job.job import Settings
-from engine.training.model.carry import Carried
-from engine.training.model.carry_graph import CarriedNames
-from engine.training.model.network import Architecture, ConvNorm, Translator, fit_skip, folded
+from engine.training.model.network import Architecture, Translator, fit_skip
 from engine.training.model.texler import GeneratorJ, TexlerDiscriminator
+from tests.support.networks import shake
 
 DEFAULT = Architecture(width=Settings().width, blocks=Settings().blocks)
-
-
-def shake(net: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights and running statistics everywhere, so that nothing is zero by its start."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, value in net.state_dict().items():
-        if not value.is_floating_point():
-            continue
-        fresh = torch.randn(value.shape, generator=generator)
-        fan = max(1, value[0].numel()) if value.ndim == 4 else 1
-        spread = (2 / fan) ** 0.5 if value.ndim == 4 else 0.1
-        offset = 1.0 if name.endswith(("norm.weight", "running_var")) else 0.0
-        value.copy_((fresh * spread + offset).abs() if offset else fresh * spread)
-    return net.eval()
 
 
 def measured_reach(net: nn.Module, side: int) -> int:
@@ -107,45 +88,6 @@ def test_the_translator_is_compact() -> None:
     # The published one multiplies more than ten times as often; that is what the speed comes from.
     assert macs_per_pixel(published) >= 10 * macs_per_pixel(ours)
     assert sum(p.numel() for p in ours.parameters()) < 1_000_000
-
-
-def test_a_folded_batch_norm_is_the_layer_in_evaluation() -> None:
-    layer = shake(ConvNorm(5, 7))
-    weight, bias = folded(layer.conv, layer.norm)
-    x = torch.randn(2, 5, 9, 11, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        expected = layer.norm(layer.conv(x))
-        found = torch.nn.functional.conv2d(x, torch.from_numpy(weight), torch.from_numpy(bias), padding=1)
-    # float32 sums of 45 products of order 1.
-    assert (found - expected).abs().max() <= 1e-5
-    assert expected.std() > 0.1
-
-
-@pytest.mark.parametrize("make", [lambda: Translator(Architecture(16, 2)), GeneratorJ], ids=["ours", "published"])
-def test_the_emitted_network_is_the_network(make: object) -> None:
-    net = shake(make())  # type: ignore[operator]
-    g = GraphWriter()
-    x = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(2)) * 3 - 1
-    carried = torch.rand(2, 9, 32, 48, generator=torch.Generator().manual_seed(3)) * 1.4 - 0.2
-    carried[:, 6:].clamp_(0, 1)
-    x[..., 24:] = 0.5 + 0.004 * x[..., 24:]  # nearly out of focus
-    inputs = {"x": x}
-    if net.takes_carried:
-        arrived = asdict(Carried.of(carried))
-        inputs |= arrived
-        result, _ = net.emit(g, "x", CarriedNames(*arrived))
-    else:
-        result = net.emit(g, "x")
-    g.op("Identity", result, output="y")
-    shapes = {name: ("n", value.shape[1], "h", "w") for name, value in inputs.items()}
-    model = g.model(shapes, {"y": ("n", 3, "h", "w")}, {})
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
-    with torch.no_grad():
-        expected = (net(x, carried) if net.takes_carried else net(x)).numpy()
-    # Borders included: a norm folded through zero padding would show there.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * max(1.0, float(np.abs(expected).max())))
-    assert expected.std() > 0.01
 
 
 def test_an_unfitted_translator_starts_as_the_identity() -> None:

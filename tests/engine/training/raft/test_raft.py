@@ -223,7 +223,7 @@ def test_flow_files_of_a_range_resumed_and_replaced(tmp_path: Path, weights: Pat
     out = tmp_path / "flow"
     words = ("--plate", shot(tmp_path), "--frames", "0-2", "--out", out)
     code, events = process("--weights", weights, *words)
-    assert code == 0 and events[-1] == {"event": "done", "written": 3, "skipped": 0}
+    assert code == 0 and events[-1] == {"event": "finished", "written": 3, "skipped": 0}
     names = ["backward.0001.flo", "backward.0002.flo", "forward.0000.flo", "forward.0001.flo"]
     assert sorted(path.name for path in out.glob("*.flo")) == names
     files = FlowFiles(SequencePath.parse(out / "forward.%04d.flo"), SequencePath.parse(out / "backward.%04d.flo"),
@@ -232,7 +232,7 @@ def test_flow_files_of_a_range_resumed_and_replaced(tmp_path: Path, weights: Pat
 
     (out / "forward.0001.flo").write_bytes(b"PIEH")
     before = (out / "backward.0002.flo").stat().st_mtime_ns
-    assert process("--weights", weights, *words)[1][-1] == {"event": "done", "written": 1, "skipped": 2}
+    assert process("--weights", weights, *words)[1][-1] == {"event": "finished", "written": 1, "skipped": 2}
     assert (out / "backward.0002.flo").stat().st_mtime_ns == before
 
     newer = (tmp_path / "plate.0002.png").stat().st_mtime + 100
@@ -241,7 +241,7 @@ def test_flow_files_of_a_range_resumed_and_replaced(tmp_path: Path, weights: Pat
 
     other = tmp_path / "other.pth"
     torch.save(network(seed=9).state_dict(), other)
-    assert process("--weights", other, *words)[1][-1] == {"event": "done", "written": 3, "skipped": 0}
+    assert process("--weights", other, *words)[1][-1] == {"event": "finished", "written": 3, "skipped": 0}
 
 
 def test_both_directions_in_one_exr(tmp_path: Path, weights: Path, process: Process) -> None:
@@ -258,7 +258,7 @@ def test_both_directions_in_one_exr(tmp_path: Path, weights: Path, process: Proc
 def test_what_is_refused(tmp_path: Path, weights: Path, process: Process) -> None:
     pattern = shot(tmp_path, 2)
     code, events = process("--weights", weights, "--plate", pattern, "--frames", "0,2", "--out", tmp_path / "a")
-    assert (code, events[-1]["event"]) == (2, "error") and "no two frames" in events[-1]["message"]
+    assert (code, events[-1]["event"]) == (2, "failed") and "no two frames" in events[-1]["message"]
     code, events = process("--weights", weights, "--plate", pattern, "--frames", "0-2", "--out", tmp_path / "b")
     assert code == 2 and "frame 2" in events[-1]["message"]
     assert read_flow(tmp_path / "b" / "forward.0000.flo").shape == (48, 64, 2)

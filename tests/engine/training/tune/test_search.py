@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from tests.support import ROOT, SHARED
+from tests.support.signals import posix
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 
@@ -34,8 +35,6 @@ from engine.training.tune.search import MAX_SCORED, Search, run_setting, scored_
 from plugin.cli import main
 from plugin.verbs import tune as tune_verb
 from tests.support.procedural import LINEAR, TINY, ProceduralShot, job_text, painting_of
-
-posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
 SMALL = Setting(2, 64, 1, 1e-3)
 
@@ -54,15 +53,15 @@ FAKE = textwrap.dedent(
     with (job.work / "ran.txt").open("a") as handle:
         handle.write(setting.name + "\\n")
     print("a library talks")
-    print(json.dumps({"event": "step", "progress": 0.5}), flush=True)
+    print(json.dumps({"event": "progress", "fraction": 0.5, "step": 1}), flush=True)
     how = os.environ.get("FAKE_SETTING", "")
     if how == "slow" and setting.blocks == 9:
         time.sleep(60)
     if how == "input":
-        print(json.dumps({"event": "error", "message": "frame 0: empty matte", "exit_code": 2}))
+        print(json.dumps({"event": "failed", "message": "frame 0: empty matte", "exit_code": 2}))
         sys.exit(2)
     if how == "memory" and setting.batch == 6:
-        print(json.dumps({"event": "error", "message": "memory ran out", "exit_code": 1}))
+        print(json.dumps({"event": "failed", "message": "memory ran out", "exit_code": 1}))
         sys.exit(1)
     loss = 0.1 + abs(setting.blocks - 9) / 100 + abs(setting.batch - 3) / 50
     inputs = fingerprint(job, wanted, scored_frames(job, SequencePath.parse(wanted.reference)))
@@ -238,12 +237,12 @@ def test_the_search_finds_the_best_and_keeps_what_it_knows(shot: ProceduralShot,
     results = search(job_path, search_path, events.append, command=fake)
     assert len(results) == len(ran(shot)) == 5
     done = events[-1]
-    assert done["event"] == "done" and done["best"]["setting"]["blocks"] == 9 and done["failed"] == []
+    assert done["event"] == "finished" and done["best"]["setting"]["blocks"] == 9 and done["failed"] == []
     folder = shot.folder / "work" / "tune"
     assert (folder / "best.onnx").read_bytes() == b"b3_p192_n9_lr0.001"
     assert settings_of(folder / "best.toml") == (Setting(3, 192, 9, 1e-3),)
-    fractions = [event["progress"] for event in events if event["event"] == "progress"]
-    assert fractions == sorted(fractions) and fractions[0] == pytest.approx(0.45 / 5)
+    fractions = [event["fraction"] for event in events if event["event"] == "progress"]
+    assert fractions == sorted(fractions) and fractions[:3] == [0.0, pytest.approx(0.45 / 5), pytest.approx(1 / 5)]
 
     (folder / "b1_p192_n6_lr0.001.json").unlink()
     (folder / "b6_p192_n6_lr0.001.json").write_text("{ cut")
@@ -288,7 +287,7 @@ def test_losses_of_hardly_trained_settings_come_with_a_warning(
     events: list[dict[str, Any]] = []
     monkeypatch.setenv("FAKE_SETTING", "short")
     search(job_path, search_path, events.append, command=fake)
-    assert [event["message"] for event in events if event["event"] == "warning"] == [
+    assert [event["text"] for event in events if event["event"] == "warning"] == [
         "1 of 1 settings made fewer than 100 steps, such as b3_p192_n6_lr0.001; "
         "their losses say little, give each setting more time"
     ]
@@ -310,7 +309,7 @@ sys.exit(tune.main(["--job", {str(job_path)!r}, "--search", {str(search_path)!r}
     )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:
-        if json.loads(line).get("progress") == pytest.approx(4.45 / 5):
+        if json.loads(line).get("fraction") == pytest.approx(4.45 / 5):
             break
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)

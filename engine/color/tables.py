@@ -1,0 +1,56 @@
+"""Tables that an OCIO config names: files that OCIO reads to their end when they are first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import PyOpenColorIO as ocio
+
+from engine.base.errors import ColorError
+
+__all__ = ["check_tables"]
+
+
+def check_tables(config: ocio.Config) -> None:
+    """Refuse a table that has no end.
+
+    Raises:
+        ColorError: one is a pipe or a device.
+    """
+    context = config.getCurrentContext()
+    for name in _names(config):
+        try:
+            path = Path(context.resolveFileLocation(name))
+            is_endless = path.exists() and not path.is_file()
+        except (ocio.Exception, OSError, ValueError):
+            continue  # Where it is needed, its absence is told.
+        if is_endless:
+            raise ColorError("a table of the OCIO config is not a regular file", path=path, remedy="copy it again")
+
+
+def _names(config: ocio.Config) -> set[str]:
+    names: set[str] = set()
+    waiting = [transform for transform in _transforms(config) if transform is not None]
+    while waiting:
+        transform = waiting.pop()
+        if isinstance(transform, ocio.GroupTransform):
+            waiting += list(transform)
+        elif isinstance(transform, ocio.FileTransform):
+            names.add(transform.getSrc())
+    return names
+
+
+def _transforms(config: ocio.Config) -> Iterator[ocio.Transform | None]:
+    for space in config.getColorSpaces():
+        yield space.getTransform(ocio.COLORSPACE_DIR_TO_REFERENCE)
+        yield space.getTransform(ocio.COLORSPACE_DIR_FROM_REFERENCE)
+    for view in config.getViewTransforms():
+        yield view.getTransform(ocio.VIEWTRANSFORM_DIR_TO_REFERENCE)
+        yield view.getTransform(ocio.VIEWTRANSFORM_DIR_FROM_REFERENCE)
+    for named in config.getNamedTransforms():
+        yield named.getTransform(ocio.TRANSFORM_DIR_FORWARD)
+        yield named.getTransform(ocio.TRANSFORM_DIR_INVERSE)
+    for look in config.getLooks():
+        yield look.getTransform()
+        yield look.getInverseTransform()

@@ -1,0 +1,155 @@
+"""Lookalikes: where strokes are borrowed, that they stay, and that nobody takes them for tracked."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import OpenImageIO as oiio
+import pytest
+
+from engine import images
+from engine.base.arrays import Floats
+from engine.base.frames import FrameRange, SequencePath
+from engine.motion.flow import inside
+from engine.motion.lookalike import LOST, SURE, Lookalike, find_lookalike, no_lookalike
+from engine.motion.stmap import read_sidecars, sidecar_path, stmap_to_flow, write_sidecar
+from engine.motion.track import Track, frame_features
+from engine.preparation.sidecars import prepare_sidecars
+from engine.shot.shot import Plate
+
+HEIGHT, WIDTH, PAN = 96, 160, 8
+FRAMES = 5
+
+
+def scene(frame: int, *, light: float = 1.0) -> Floats:
+    """(H, W, 3) linear: a flat sky over ground with texture, with grain; both move to the left, PAN pixels a frame."""
+    rng = np.random.default_rng(3)
+    wide = WIDTH + PAN * FRAMES
+    ground = cv2.resize(rng.uniform(0.05, 0.6, (HEIGHT // 4, wide // 4)).astype(np.float32), (wide, HEIGHT))
+    rows = np.arange(HEIGHT, dtype=np.float32)[:, None]
+    gray = np.where(rows < HEIGHT // 2, 0.3 + 0.002 * rows, ground)[:, PAN * frame : PAN * frame + WIDTH]
+    color = gray[..., None] * np.array([0.8, 0.9, 1.0], np.float32)
+    grain = np.random.default_rng(frame).normal(0, 0.002, color.shape)
+    return np.asarray(light * (color + grain), np.float32)
+
+
+def followed(frames: int, light: float = 1.0) -> tuple[list[Lookalike], list[Track]]:
+    """Lookalikes and tracks from the keyframe 0 on; the tracks are the truth."""
+    views = [frame_features(scene(frame, light=1.0 if frame == 0 else light)) for frame in range(frames)]
+    back = np.zeros((HEIGHT, WIDTH, 2), np.float32)
+    back[..., 0] = PAN
+    tracks, lookalikes = [], [no_lookalike(HEIGHT, WIDTH)]
+    for frame, here in enumerate(views):
+        flow = back * frame
+        tracks.append(Track(flow, -flow, inside(flow).astype(np.float32)))
+        if frame:
+            lookalikes.append(find_lookalike(lookalikes[-1], back, tracks[-1], here, views[0]))
+    return lookalikes, tracks
+
+
+def entered(frame: int) -> tuple[slice, slice]:
+    """The part of the sky that no longer lies in the keyframe, a little inside it."""
+    return slice(6, HEIGHT // 2 - 12), slice(WIDTH - PAN * frame + 4, WIDTH - 2)
+
+
+@pytest.mark.parametrize("light", [1.0, 0.6])
+def test_a_sky_that_enters_borrows_from_the_sky(light: float) -> None:
+    lookalikes, tracks = followed(4, light)
+    assert not lookalikes[0].found.any()
+    flow, confidence, borrowed = lookalikes[3].joined(tracks[3])
+    part = entered(3)
+    assert tracks[3].confidence[part].max() < LOST
+    assert borrowed[part].mean() > 0.95 and np.median(confidence[part]) > 0.5 * SURE
+    assert inside(flow)[borrowed].all()
+    rows = np.mgrid[0:HEIGHT, 0:WIDTH][0] + flow[..., 1]
+    assert rows[part].max() < HEIGHT // 2 + 4
+    kept = ~borrowed
+    assert np.array_equal(flow[kept], tracks[3].to_key[kept])
+    assert np.array_equal(confidence[kept], tracks[3].confidence[kept])
+
+
+def test_ground_with_texture_borrows_nothing() -> None:
+    lookalikes, tracks = followed(4)
+    _, confidence, borrowed = lookalikes[3].joined(tracks[3])
+    part = (slice(HEIGHT // 2 + 12, HEIGHT), entered(3)[1])
+    assert not borrowed[part].any() and confidence[part].max() < LOST
+
+
+def test_what_was_borrowed_moves_on_with_the_surface() -> None:
+    lookalikes, tracks = followed(4)
+    x = np.mgrid[0:HEIGHT, 0:WIDTH][1]
+    first, second = (x + lookalikes[frame].joined(tracks[frame])[0][..., 0] for frame in (2, 3))
+    rows, columns = entered(2)
+    later = slice(columns.start - PAN, columns.stop - PAN)
+    assert np.median(np.abs(first[rows, columns] - second[rows, later])) < 0.51
+
+
+def test_a_lookalike_holds_together() -> None:
+    """Strokes are longer than the strip that enters with a frame: neighbors must come from neighboring places."""
+    lookalikes, tracks = followed(5)
+    flow, _, _ = lookalikes[4].joined(tracks[4])
+    torn = (np.abs(np.diff(flow[entered(4)], axis=1)).max(axis=2) > 2).sum(axis=1)
+    assert np.median(torn) <= 2
+
+
+def shot(folder: Path) -> Plate:
+    for frame in range(FRAMES):
+        # In another light the sky of one place is not taken for that of another.
+        pixels = scene(frame, light=0.6 if frame else 1.0)
+        images.write(folder / f"plate.{frame:04d}.exr", pixels, bit_depth="half")
+    return Plate(SequencePath.parse(str(folder / "plate.%04d.exr")), FrameRange.parse(f"0-{FRAMES - 1}"))
+
+
+def test_a_sidecar_says_what_is_borrowed(tmp_path: Path) -> None:
+    prepare_sidecars(shot(tmp_path), [0], tmp_path, threads=1)
+    path = sidecar_path(tmp_path, 0, 4)
+    pixels = oiio.ImageBuf(str(path)).get_pixels(oiio.FLOAT)
+    # A tracker may take one part of such a sky for another on its own; what it has lost is borrowed.
+    assert pixels[..., 2][entered(4)].mean() > 0.1 and set(np.unique(pixels[..., 2])) == {0.0, 1.0}
+    maps, tracked = (read_sidecars([path], HEIGHT, WIDTH, frame=4, tracked=only) for only in (False, True))
+    assert maps is not None and tracked is not None
+    lent = pixels[..., 2] > 0.5
+    assert maps[lent, 2].max() > 0.6 * SURE and not tracked[lent, 2].any()
+    assert np.array_equal(maps[~lent], tracked[~lent])
+
+
+def test_the_blue_of_a_foreign_map_means_nothing(tmp_path: Path) -> None:
+    path = sidecar_path(tmp_path, 0, 1)
+    everywhere = np.ones((8, 12), bool)
+    write_sidecar(path, np.zeros((8, 12, 2), np.float32), np.full((8, 12), 0.7, np.float32), (8, 12), "", everywhere)
+    maps = read_sidecars([path], 8, 12, frame=1, tracked=True)
+    assert maps is not None and np.allclose(maps[..., 2], 0.7)
+
+
+def test_a_chain_taken_up_again_borrows_the_same(tmp_path: Path) -> None:
+    plate, work, other = shot(tmp_path), tmp_path / "whole", tmp_path / "parts"
+    prepare_sidecars(plate, [0], work, threads=1)
+    part = Plate(plate.path, FrameRange.parse("0-2"))
+    prepare_sidecars(part, [0], other, threads=1)
+    prepare_sidecars(plate, [0], other, threads=1)
+    for frame in range(FRAMES):
+        one, two = sidecar_path(work, 0, frame), sidecar_path(other, 0, frame)
+        assert one.read_bytes() == two.read_bytes()
+    shutil.rmtree(other)
+
+
+def test_borrowed_coordinates_name_pixels_of_the_keyframe(tmp_path: Path) -> None:
+    prepare_sidecars(shot(tmp_path), [0], tmp_path, threads=1)
+    maps = read_sidecars([sidecar_path(tmp_path, 0, 4)], HEIGHT, WIDTH, frame=4)
+    assert maps is not None
+    sure = maps[..., 2] > 0.1
+    assert inside(stmap_to_flow(maps[..., 0], maps[..., 1], HEIGHT, WIDTH))[sure].mean() > 0.99
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 17), (17, 3), (40, 900)])
+def test_any_size_can_borrow(size: tuple[int, int]) -> None:
+    frame, key = (frame_features(np.full((*size, 3), value, np.float32)) for value in (0.2, 0.3))
+    still = np.zeros((*size, 2), np.float32)
+    lost = Track(still, still, np.zeros(size, np.float32))
+    lookalike = find_lookalike(no_lookalike(*size), still, lost, frame, key)
+    flow, confidence, _ = lookalike.joined(lost)
+    assert np.isfinite(flow).all() and 0 <= confidence.min() and confidence.max() <= SURE
+    assert inside(flow)[lookalike.found].all()

@@ -1,0 +1,39 @@
+"""Hints: once on a machine, off on request, and never in the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from plugin.client.command import config_file
+from plugin.progress.hints import FILE_NAME, VARIABLE, is_new_hint
+
+
+def test_a_hint_comes_once(tmp_path: Path) -> None:
+    known = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config"), "APPDATA": str(tmp_path)}
+    assert [is_new_hint(name, known) for name in ("features", "features", "other", "features")] == [
+        True, False, True, False,
+    ]  # fmt: skip
+    path = config_file(known).with_name(FILE_NAME)
+    assert json.loads(path.read_text(encoding="utf-8")) == ["features", "other"]
+    assert [each.name for each in path.parent.iterdir()] == [FILE_NAME]
+
+
+def test_no_hints_at_all(tmp_path: Path) -> None:
+    known = {"HOME": str(tmp_path), "APPDATA": str(tmp_path), VARIABLE: "0"}
+    assert not is_new_hint("features", known)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    known = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "APPDATA"), str(tmp_path / "file"))
+    assert is_new_hint("features", known) and is_new_hint("features", known)
+
+
+def test_a_damaged_file_is_written_anew(tmp_path: Path) -> None:
+    known = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "APPDATA": str(tmp_path)}
+    path = config_file(known).with_name(FILE_NAME)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{", encoding="utf-8")
+    assert is_new_hint("features", known) and not is_new_hint("features", known)
