@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["ColorChannels", "PartNames", "Picture", "find_picture", "no_color"]
+__all__ = ["ColorChannels", "PartNames", "PictureLayer", "find_picture", "no_color"]
 
 _CALLED = (
     "",
@@ -68,7 +68,7 @@ class PartNames:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureLayer:
     """Which channels are the picture, and what else could have been meant."""
 
     index: int
@@ -110,7 +110,7 @@ class _Candidate:
     rank: tuple[int, ...]
 
 
-def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Picture | None:
+def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> PictureLayer | None:
     """The part and the channels that are the picture, from the names in every part; None where there is no color.
 
     First what is called so (plain R, G, B; "rgba", "Combined", "beauty" ...), then gray, then layers of unknown names,
@@ -127,7 +127,7 @@ def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Pic
     eligible = [item for item in found if item.view in ("", hero)]
     if not eligible:
         single = [
-            Picture(index, ColorChannels(part.channels, None))
+            PictureLayer(index, ColorChannels(part.channels, None))
             for index, part in enumerate(parts)
             if len(part.channels) == 1 and _may_stand_alone(part.channels[0], coverage)
         ]
@@ -139,8 +139,8 @@ def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Pic
     rest = tuple(view for view in others if view != (best.view or hero))
     if not best.view and rest and views:
         view = next((name for name in views if name not in others), "")
-        return Picture(best.index, best.color, best.layer, tuple(rivals), view, others if view else rest)
-    return Picture(best.index, best.color, best.layer, tuple(rivals), best.view, rest)
+        return PictureLayer(best.index, best.color, best.layer, tuple(rivals), view, others if view else rest)
+    return PictureLayer(best.index, best.color, best.layer, tuple(rivals), best.view, rest)
 
 
 def no_color(parts: tuple[PartNames, ...]) -> tuple[str, str]:
