@@ -299,7 +299,7 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         source.close()
 
 
-def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, coverage: bool = False) -> Picture:
+def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, coverage: bool = False) -> PictureLayer:
     several = len(specs) > 1
     parts = []
     for spec in specs:
