@@ -122,9 +122,13 @@ def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Pic
     views = _views(parts)
     several = sum(bool(_rgb_under("", part.channels)) for part in parts) > 1
     found = [item for index, part in enumerate(parts) for item in _candidates(index, part, views, several)]
-    others = tuple(dict.fromkeys(item.view for item in found if item.view))
-    hero = next((view for view in views if view in others), "")
-    eligible = [item for item in found if item.view in ("", hero)]
+    prefixed = tuple(dict.fromkeys(item.view for item in found if item.view))
+    eligible = [item for item in found if not item.view and item.rank[0] < _DATA_RANK]
+    view = next((name for name in views if name not in prefixed), "") if prefixed else ""
+    if not eligible and prefixed:
+        view = next(name for name in views if name in prefixed)
+        eligible = [item for item in found if item.view == view]
+    others = tuple(name for name in prefixed if name != view)
     if not eligible:
         single = [
             PictureLayer(index, ColorChannels(part.channels, None))
@@ -135,12 +139,8 @@ def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Pic
     best = min(eligible, key=lambda item: item.rank)
     if best.rank[0] >= _DATA_RANK:
         return None
-    rivals = [item.layer for item in eligible if item is not best and item.view == best.view and _rivals(item, best)]
-    rest = tuple(view for view in others if view != (best.view or hero))
-    if not best.view and rest and views:
-        view = next((name for name in views if name not in others), "")
-        return PictureLayer(best.index, best.color, best.layer, tuple(rivals), view, others if view else rest)
-    return PictureLayer(best.index, best.color, best.layer, tuple(rivals), best.view, rest)
+    rivals = tuple(item.layer for item in eligible if item is not best and _rivals(item, best))
+    return PictureLayer(best.index, best.color, best.layer, rivals, view, others)
 
 
 def no_color(parts: tuple[PartNames, ...]) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +12,7 @@ import pytest
 
 from engine import images
 from engine.base.errors import ImageError
+from engine.images.losses import lost
 from tests.support import SHARED
 from tests.support.exr_files import HEIGHT, WIDTH, OpenEXR, exr_parts, second_reader
 from tests.support.pictures import noise
@@ -299,3 +301,59 @@ def test_real_footage():
     assert image.rgb.shape == (540, 960, 3) and image.header.bit_depth == "uint8" and image.alpha is None
     matte = images.read_matte(SHOTS / "lynx" / "matte.0000.png")
     assert matte.shape == (540, 960) and 0.0 <= float(matte.min()) < float(matte.max()) <= 1.0
+
+
+def test_a_float_tiff_plate_gives_float_and_its_compression(tmp_path):
+    pixels = np.full((4, 5, 3), 6.0, np.float32)
+    pixels[0] = -0.25
+    write_raw(tmp_path / "in.tif", pixels, "float", {"compression": "lzw"})
+    image = images.read(tmp_path / "in.tif")
+    images.write(tmp_path / "out.tif", image.rgb, like=image.header)
+    back = images.read(tmp_path / "out.tif")
+    assert back.header.bit_depth == "float" and np.array_equal(back.rgb, pixels)
+    assert back.header.attributes["compression"] == "lzw"
+    images.write(tmp_path / "asked.tif", image.rgb, like=image.header, bit_depth="uint16")
+    assert images.read(tmp_path / "asked.tif").header.bit_depth == "uint16"
+
+
+@pytest.mark.parametrize(("plate", "asked", "written"), [("piz", None, "piz"), ("zips", "piz", "piz")])
+def test_an_exr_keeps_its_compression_and_loses_its_tiles(tmp_path, plate, asked, written):
+    pixels = oiio.ImageBuf(noise(64, 64, 3).astype(np.float32))
+    how = oiio.ImageSpec()
+    how.attribute("compression", plate)
+    how.attribute("maketx:opaque_detect", 0)
+    assert oiio.ImageBufAlgo.make_texture(oiio.MakeTxTexture, pixels, str(tmp_path / "in.exr"), how)
+    image = images.read(tmp_path / "in.exr")
+    images.write(tmp_path / "out.exr", image.rgb, like=image.header, compression=asked)
+    header = images.read_header(tmp_path / "out.exr")
+    assert header.attributes["compression"] == written and header.spec.tile_width == 0
+    assert "textureformat" not in header.attributes and "wrapmodes" not in header.attributes
+    np.testing.assert_array_equal(images.read(tmp_path / "out.exr").rgb, image.rgb)
+    assert image.header.spec.tile_width == 64
+
+
+def test_what_a_format_cannot_hold_is_named(multipart):
+    header = images.read_header(multipart)
+    lines = lost(header, ".jpg")
+    assert any("alpha is lost" in line for line in lines)
+    assert any("depth.Z" in line and "deepness:Z" in line for line in lines)
+    assert lost(header, ".exr") == ()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_header_alone_is_upright_too(tmp_path, orientation):
+    path = tmp_path / "o.tif"
+    write_raw(path, noise(4, 6, 3), "uint16", {"Orientation": orientation, "PixelAspectRatio": 2.0})
+    whole, alone = images.read(path).header, images.read_header(path)
+    assert (whole.width, whole.height) == (alone.width, alone.height) == ((6, 4) if orientation < 5 else (4, 6))
+    aspect = 2.0 if orientation < 5 else 0.5
+    assert float(alone.spec.get_float_attribute("PixelAspectRatio")) == pytest.approx(aspect)
+
+
+def test_a_photoshop_document_without_its_picture_is_refused(tmp_path):
+    resource = b"8BIM" + struct.pack(">HHI", 1057, 0, 6) + struct.pack(">I", 1) + bytes((0, 0))
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 2, 2, 8, 3)
+    body = struct.pack(">I", 0) + struct.pack(">I", len(resource)) + resource + struct.pack(">I", 0)
+    (tmp_path / "p.psd").write_bytes(head + body + struct.pack(">H", 0) + b"\xff" * 12)
+    with pytest.raises(ImageError, match="Maximize compatibility"):
+        images.read(tmp_path / "p.psd")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -266,3 +267,47 @@ def test_an_mp4_without_its_index_is_no_movie(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ImageError, match="not a movie, or damaged"):
         movies.read_frame(path, 0)
+
+
+def test_alpha_is_kept_as_it_is_stored(tmp_path: Path) -> None:
+    alpha = np.tile(np.arange(96, dtype=np.uint8) * 2, (64, 1))
+    for name, codec, kind in (("a.mov", "qtrle", "argb"), ("p.mov", "png", "rgba"), ("f.mkv", "ffv1", "yuva444p10le")):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream(codec, rate=24)
+            stream.width, stream.height, stream.pix_fmt = 96, 64, kind
+            frame = av.VideoFrame.from_ndarray(np.dstack([numbered(3), alpha]), format="rgba")
+            container.mux(stream.encode(frame.reformat(format=kind)))
+            container.mux(stream.encode(None))
+        image = movies.read_frame(tmp_path / name, 0)
+        assert number_of(image.rgb) == 3
+        assert image.alpha is not None and np.abs(image.alpha - alpha / 255).max() < 0.004
+        images.write(tmp_path / "o.exr", image.rgb, like=image.header)
+        written = images.read(tmp_path / "o.exr").alpha
+        assert written is not None and np.abs(written - image.alpha).max() < 1e-3
+    assert movies.read_frame(encode(tmp_path / "n.mp4", 1), 0).alpha is None
+
+
+@pytest.mark.parametrize(
+    ("matrix", "change"),
+    [
+        ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),
+        ((0, -1, 1, 0), lambda x: np.rot90(x, 1)),
+        ((-1, 0, 0, -1), lambda x: np.rot90(x, 2)),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((0, 1, 1, 0), lambda x: x.swapaxes(0, 1)),
+    ],
+)
+def test_a_turned_or_mirrored_movie_is_seen_as_players_show_it(tmp_path: Path, matrix, change) -> None:
+    plain = encode(tmp_path / "plain.mp4", 1)
+    unit = 1 << 16
+    before = struct.pack(">9i", unit, 0, 0, 0, unit, 0, 0, 0, 1 << 30)
+    a, b, c, d = (value * unit for value in matrix)
+    data = bytearray(plain.read_bytes())
+    # The first matrix is the movie's (mvhd), the second its track's (tkhd), which is the one that players follow.
+    at = data.index(before, data.index(b"tkhd"))
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    turned = tmp_path / "turned.mp4"
+    turned.write_bytes(bytes(data))
+    stored = movies.read_frame(plain, 0).rgb
+    assert np.array_equal(movies.read_frame(turned, 0).rgb, change(stored))
