@@ -28,7 +28,7 @@ from engine.images import provenance as provenance_fields
 from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
 from engine.images.header import Header, Layer, Part
-from engine.images.layers import PartNames, find_picture, no_color
+from engine.images.layers import PartNames, PictureLayer, find_picture, no_color
 from engine.images.limits import check_file, check_specs
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
