@@ -24,7 +24,7 @@ from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.settle import settle
-from plugin.progress.protocol import NoProgress, Progress, open_progress, quiet_errors
+from plugin.progress.protocol import NoProgress, Progress, open_progress, quiet_errors, visible
 from plugin.progress.stop import StopRequest
 
 __all__ = ["VERBS", "main"]
@@ -232,7 +232,7 @@ def _failed(error: PaintoverError, progress: Progress, *, debug: bool) -> int:
         if len(rest) > _FAILURES_SHOWN:
             lines.append(f"paintover: and {len(rest) - _FAILURES_SHOWN} frames more")
     try:
-        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.write("\n".join(map(visible, lines)) + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         pass

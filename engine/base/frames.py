@@ -18,13 +18,19 @@ import fileseq
 from fileseq.utils import pad as pad_frame
 
 from engine.base.errors import InputError
+from engine.base.signatures import is_movie
 
 __all__ = ["MAX_FRAMES", "MOVIE_SUFFIXES", "FrameRange", "SequencePath"]
 
 MAX_FRAMES = 1_000_000
 """A range with more frames than this is taken for a typing error."""
 
-MOVIE_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".mxf"})
+MOVIE_SUFFIXES = frozenset(
+    (
+        ".mp4 .m4v .mov .qt .mkv .webm .avi .mxf .mpg .mpeg .mpe .m2v .mts .m2ts .ts .mod .tod .vob .wmv .asf .flv .f4v"
+    ).split()
+) | {".ogv", ".3gp", ".3g2", ".dv", ".mj2", ".y4m"}
+"""Names of movies that need not be there yet; one that is there is known by its content, whatever it is called."""
 
 MAX_FRAME = 10**9
 """A frame number beyond this is taken for a typing error."""
@@ -37,6 +43,9 @@ _PART = re.compile(r"(-?[\d.]+)(?:-(-?[\d.]+)(?:[xy:](-?[\d.]+))?)?", re.ASCII)
 
 SYNTAX = 'write frames like "1001", "1001-1100", "1001-1100x2" or "1-10,15,20-30"; negatives as --frames=-5--2'
 TOKENS = "use %04d, ####, @@@@ or $F4 where the frame number goes"
+
+# One piece of a range; fileseq itself drops spaces within numbers, and so makes 10011003 of "1001 1003".
+_PIECE = re.compile(r"\s*-?\d+\s*(?:-\s*-?\d+\s*(?:[xy:]\s*-?[\d.]+\s*)?)?", re.ASCII)
 
 # In order of preference: a name may hold "#" or "@" as plain text beside a printf token.
 _TOKENS = (re.compile(r"%(?:0?(\d+))?d"), re.compile(r"\$F(\d*)"), re.compile(r"(#+)"), re.compile(r"(@+)"))
@@ -71,6 +80,11 @@ class FrameRange:
             InputError: the text is empty, is no range, holds fractions, or is longer than ``MAX_FRAMES``.
         """
         _check_extent(text)
+        pieces = [piece for piece in text.split(",") if piece.strip()]
+        if re.fullmatch(r"\s*-?\d+[.]\d+\s*(-\s*-?\d+([.]\d+)?\s*)?", text, re.ASCII):
+            raise InputError(f'frame range "{text}" has fractions of frames', remedy=SYNTAX)
+        if pieces and not all(_PIECE.fullmatch(piece) for piece in pieces):
+            raise InputError(f'"{text}" is not a frame range', remedy=_meant(text) + SYNTAX)
         try:
             found = fileseq.FrameSet(text.strip())
             count = len(found)
@@ -155,11 +169,14 @@ class SequencePath:
             text: the token must stand in the file name; a ``#`` in a folder's name is plain text.
 
         Raises:
-            InputError: there is no token; the message offers the pattern that the name suggests.
+            InputError: there is no token, and no movie of that name; the message offers the pattern that the name
+                suggests.
         """
         text = str(text)
         if "\0" in text or len(text) > MAX_TEXT:
             raise InputError("a path has a zero character, or is too long for a file system", remedy=TOKENS)
+        if is_movie(text):
+            return cls(text, text, 0, "")
         start = max(text.rfind("/"), text.rfind("\\") if os.name == "nt" else -1) + 1
         folder, name = text[:start], text[start:]
         for kind in _TOKENS:
@@ -175,6 +192,9 @@ class SequencePath:
             return cls(prefix + printf + suffix, prefix, width, suffix)
         if os.path.splitext(name)[1].lower() in MOVIE_SUFFIXES:  # noqa: PTH122 (a pattern is not yet a path)
             return cls(text, text, 0, "")
+        if Path(text).is_dir():
+            offer = f"{text.rstrip('/')}/plate.%04d.exr"
+            raise InputError(f'"{_shown(text)}" is a folder', remedy=f"name its files, such as {offer}")
         raise InputError(f'"{_shown(text)}" names no frame number', remedy=_suggestion(folder, name))
 
     @classmethod
@@ -236,6 +256,14 @@ class SequencePath:
 
     def __str__(self) -> str:
         return self.text
+
+
+def _meant(text: str) -> str:
+    """An offer of the range that a mistyped text stands for; empty where it could be several."""
+    dashes = re.sub(r"\s*(?:\N{EN DASH}|\N{EM DASH}|\N{MINUS SIGN}|\.{2,3}|\bto\b)\s*", "-", text.strip())
+    offer = ",".join(piece for piece in re.split(r"[\s,;]+", re.sub(r"\s*-\s*", "-", dashes)) if piece)
+    right = offer and all(_PIECE.fullmatch(piece) for piece in offer.split(","))
+    return f'did you mean "{offer}"? ' if right else ""
 
 
 def _check_extent(text: str) -> None:

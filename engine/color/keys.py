@@ -20,6 +20,7 @@ from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError
 from engine.base.foreign_json import parse_json
 from engine.base.frames import MOVIE_SUFFIXES
+from engine.base.signatures import is_movie
 from engine.base.temporaries import replacing
 from engine.base.whole_file import read_text
 from engine.color.assignment import assign, is_display_referred
@@ -218,7 +219,7 @@ def export_key(
 
 
 def _plate_frame(path: Path, frame: int) -> Image:
-    movie = path.suffix.lower() in MOVIE_SUFFIXES
+    movie = path.suffix.lower() in MOVIE_SUFFIXES or is_movie(path)
     return movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
 
 

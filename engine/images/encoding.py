@@ -15,7 +15,8 @@ from engine.base.compression import is_lossless
 from engine.base.errors import ImageError, InputError
 from engine.images import provenance as provenance_fields
 from engine.images.color_claims import erase_claims
-from engine.images.header import ColorChannels, Header, Layer, Part, erase_attributes
+from engine.images.header import Header, Layer, Part, erase_attributes
+from engine.images.layers import ColorChannels
 
 __all__ = [
     "CHECKSUM",
@@ -25,6 +26,7 @@ __all__ = [
     "checksum",
     "choose_depth",
     "divisor",
+    "keeps_float",
     "plan_exr",
     "plan_flat",
 ]
@@ -35,6 +37,8 @@ HALF_MAX = 65504.0
 CHECKSUM = "paintover/pixels"
 """EXR attribute with the checksum of all pixels: ZIP's own misses some damage, other compressions have none."""
 
+_EXR_COMPRESSIONS = {"zip", "zips", "piz", "rle", "none", "pxr24", "b44", "b44a", "dwaa", "dwab"}
+
 _LEAST_ALPHA = 1e-8
 """Smaller than any positive half; an alpha at or under it counts as 0, so that dividing by it stays finite."""
 
@@ -44,7 +48,10 @@ _ENCODING_OF_FORMAT = (
     r"|compression|planarconfig|Orientation|name|view|worldto(camera|screen|NDC)"
 )
 # Sizes and counts of the file that was read, wrong or meaningless in the one that is written.
-_STALE_STRUCTURE = r"openexr:(chunkCount|lineOrder|levelmode|roundingmode)|oiio:(subimages|subimagename|RowsPerChunk)"
+_STALE_STRUCTURE = (
+    r"openexr:(chunkCount|lineOrder|levelmode|roundingmode)|oiio:(subimages|subimagename|RowsPerChunk)"
+    r"|textureformat|wrapmodes|fovcot|oiio:(SHA-1|AverageColor|ConstantColor|updirection|sampleborder)"
+)
 
 _INTEGER_DEPTHS = {"uint8": 8, "uint16": 16}
 _DEPTHS_OF_FORMAT = {
@@ -100,9 +107,14 @@ def choose_depth(file_format: str, like: Header | None, asked: str | None, path:
                 f"{file_format} cannot hold {asked}", path=path, remedy=f"choose one of {', '.join(possible)}"
             )
         return asked
-    if file_format != "openexr" and like is not None and like.bit_depth in _INTEGER_DEPTHS:
-        return like.bit_depth if like.bit_depth in possible else possible[0]
+    if like is not None and (keeps_float(like, file_format) or like.bit_depth in _INTEGER_DEPTHS):
+        return like.bit_depth if file_format != "openexr" and like.bit_depth in possible else possible[0]
     return possible[0]
+
+
+def keeps_float(like: Header, file_format: str) -> bool:
+    """Whether a frame of this format holds float because its plate, of the same format, does; EXR always may."""
+    return like.file_format == file_format == "tiff" and like.bit_depth not in _INTEGER_DEPTHS
 
 
 def _finite(pixels: Floats, limit: float) -> Floats:
@@ -151,7 +163,8 @@ def plan_exr(
     planned += identifiers
     if len(planned) > 1:
         _name_parts(planned)
-    if is_lossless(compression or "zip"):
+    # OIIO writes the compression of the picture's part for every part.
+    if is_lossless(str(planned[index].spec.get_string_attribute("compression"))):
         planned[index].spec.attribute(CHECKSUM, checksum([part.layers for part in planned]))
     return planned
 
@@ -182,7 +195,8 @@ def _exr_part(like: oiio.ImageSpec, layers: Mapping[str, Layer], compression: st
     spec.alpha_channel = next((i for i, name in enumerate(names) if name.split(".")[-1].lower() == "a"), -1)
     spec.z_channel = next((i for i, name in enumerate(names) if name.split(".")[-1].lower() == "z"), -1)
     spec.tile_width = spec.tile_height = spec.tile_depth = 0
-    spec.attribute("compression", compression or "zip")
+    if compression or like.get_string_attribute("compression") not in _EXR_COMPRESSIONS:
+        spec.attribute("compression", compression or "zip")
     _keep_date(spec)
     same = all(item.dtype == next(iter(layers.values())).dtype for item in layers.values())
     pixels = np.stack([plane if same else plane.astype(np.float32) for plane in layers.values()], axis=2)

@@ -22,13 +22,16 @@ import OpenImageIO as oiio
 
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, OutputError, PaintoverError
+from engine.base.signatures import not_a_picture
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.images import provenance as provenance_fields
 from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
 from engine.images.foreign_text import clean_spec, error_of
-from engine.images.header import ColorChannels, Header, Layer, Part, find_color
+from engine.images.header import Header, Layer, Part
+from engine.images.layers import PartNames, Picture, find_picture, no_color
 from engine.images.limits import check_file, check_specs
+from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
 
 __all__ = [
@@ -72,12 +75,13 @@ class Image:
     """(H, W), where; None where there are none."""
 
 
-def read(path: Path | str, *, frame: int | None = None) -> Image:
+def read(path: Path | str, *, frame: int | None = None, coverage: bool = False) -> Image:
     """Decodes all of ``path``. Safe to call from several threads.
 
     Args:
         path: one image, not a pattern.
         frame: the frame number, for messages only.
+        coverage: of a matte, for which a single channel of coverage is enough.
 
     Raises:
         ImageError: missing, empty, not an image, damaged, deep, or without channels that could be a picture.
@@ -88,8 +92,10 @@ def read(path: Path | str, *, frame: int | None = None) -> Image:
         check_specs(specs, path, frame)
         if any(spec.deep for spec in specs):
             raise ImageError("deep EXR is not supported", frame=frame, path=path, remedy="flatten it (DeepToImage)")
-        index, color = _picture(specs, path, frame)
+        picture = _picture(specs, path, frame, coverage=coverage)
+        index, color = picture.index, picture.color
         file_format = str(source.format_name())
+        remarks = (*picture.remarks, *_pages(source))
         parts = []
         stored: dict[str, Layer] = {}
         for number, spec in enumerate(specs):
@@ -107,12 +113,17 @@ def read(path: Path | str, *, frame: int | None = None) -> Image:
     if alpha is not None and associated:
         rgb /= divisor(alpha)[..., None]
     claims = claims_of_header(path, specs[index], file_format)
-    header = Header(tuple(parts), index, color, alpha, file_format, associated, claims)
+    header = Header(tuple(parts), index, color, alpha, file_format, associated, claims, remarks)
     return Image(rgb, alpha, header, 0 if bad is None else int(bad.sum()), bad)
 
 
-def read_header(path: Path | str, *, frame: int | None = None) -> Header:
+def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = False) -> Header:
     """What ``read`` gives without pixels: no layers and no alpha, for questions about size, format and color.
+
+    Args:
+        path: one image, not a pattern.
+        frame: the frame number, for messages only.
+        coverage: of a matte, for which a single channel of coverage is enough.
 
     Raises:
         ImageError: missing, empty, not an image, or without channels that could be a picture.
@@ -120,20 +131,25 @@ def read_header(path: Path | str, *, frame: int | None = None) -> Header:
     path = Path(path)
     with _opened(path, frame, whole=False) as source:
         specs = _specs(source)
-        index, color = _picture(specs, path, frame)
+        picture = _picture(specs, path, frame, coverage=coverage)
+        index, color = picture.index, picture.color
         file_format = str(source.format_name())
+        remarks = (*picture.remarks, *_pages(source))
+    parts = [Part(spec, {}) for spec in specs]
+    if file_format != "openexr":
+        _upright({}, parts, index)
     associated = file_format in _ASSOCIATED_FORMATS and not specs[index].get_int_attribute("oiio:UnassociatedAlpha", 0)
     claims = claims_of_header(path, specs[index], file_format)
-    return Header(tuple(Part(spec, {}) for spec in specs), index, color, None, file_format, associated, claims)
+    return Header(tuple(parts), index, color, None, file_format, associated, claims, remarks)
 
 
 def read_matte(path: Path | str, *, frame: int | None = None) -> Floats:
     """A matte, (H, W) in 0..1: the alpha of ``path`` unless that is 1 everywhere, else its luminance (Rec. 709).
 
     Raises:
-        ImageError: as ``read``.
+        ImageError: as ``read``, but a single channel of coverage is enough.
     """
-    image = read(path, frame=frame)
+    image = read(path, frame=frame, coverage=True)
     if image.alpha is not None and bool((image.alpha != 1.0).any()):
         coverage = image.alpha
     elif len(image.header.color.rgb) == 1:
@@ -260,10 +276,20 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
     source = oiio.ImageInput.open(str(path), hints)
     if source is None:
         detail = _first_line(error_of(oiio))
+        other = not_a_picture(path)
+        if other is not None:
+            raise ImageError(f"not an image but {other[0]}", frame=frame, path=path, remedy=other[1])
         raise ImageError(
             f"not an image, or damaged: {detail}", frame=frame, path=path, remedy="look at it, or copy it again"
         )
     try:
+        if source.format_name() == "psd" and not holds_its_picture(path):
+            raise ImageError(
+                "the document holds layers and no picture of them, only a placeholder",
+                frame=frame,
+                path=path,
+                remedy='save it with "Maximize compatibility", or export it as PNG or TIFF',
+            )
         yield source
     except MemoryError as error:
         remedy = "free some, or give fewer --workers"
@@ -274,12 +300,25 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         source.close()
 
 
-def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None) -> tuple[int, ColorChannels]:
-    found = find_color(tuple(tuple(spec.channelnames) for spec in specs))
+def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, coverage: bool = False) -> Picture:
+    several = len(specs) > 1
+    parts = []
+    for spec in specs:
+        views = spec.getattribute("multiView") or spec.get_string_attribute("view") or ()
+        views = (views,) if isinstance(views, str) else tuple(views)
+        parts.append(PartNames(tuple(spec.channelnames), spec.get_string_attribute("name") if several else "", views))
+    found = find_picture(tuple(parts), coverage=coverage)
     if found is None:
-        names = ", ".join(name for spec in specs for name in spec.channelnames)
-        raise ImageError(f"no R, G, B or Y among the channels {names}", frame=frame, path=path)
+        reason, remedy = no_color(tuple(parts))
+        raise ImageError(reason, frame=frame, path=path, remedy=remedy)
     return found
+
+
+def _pages(source: oiio.ImageInput) -> tuple[str, ...]:
+    """A line where a file holds other pictures after the first."""
+    several = source.format_name() == "tiff" and source.seek_subimage(1, 0)
+    error_of(source)
+    return ("the TIFF has several pages: the first is taken",) if several else ()
 
 
 def _check_png_chunks(path: Path, frame: int | None) -> None:
@@ -364,6 +403,9 @@ def _upright(stored: dict[str, Layer], parts: list[Part], index: int) -> dict[st
         spec.attribute("Orientation", 1)
         if orientation >= 5:
             spec.width, spec.height = spec.height, spec.width
+            aspect = spec.get_float_attribute("PixelAspectRatio", 1.0)
+            if aspect not in (0.0, 1.0):
+                spec.attribute("PixelAspectRatio", 1.0 / aspect)
     spec.x = spec.y = spec.full_x = spec.full_y = 0
     spec.full_width, spec.full_height = spec.width, spec.height
     parts[index] = Part(spec, layers)

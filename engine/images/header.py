@@ -15,28 +15,15 @@ import OpenImageIO as oiio
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError
 from engine.images.color_claims import ColorClaim
+from engine.images.layers import ColorChannels
 
-__all__ = ["ColorChannels", "Header", "Layer", "Part", "erase_attributes", "find_color"]
+__all__ = ["Header", "Layer", "Part", "Window", "erase_attributes", "place"]
 
 Layer = npt.NDArray[Any]
 """One channel's (H, W) pixels in the format they are stored in: float16, float32 or uint32."""
 
-_PREFERRED_PREFIXES = ("", "rgba.", "beauty.")
-
-
-@dataclass(frozen=True)
-class ColorChannels:
-    """The channels of one part that are the picture."""
-
-    rgb: tuple[str, ...]
-    """Three names, or one for a gray image."""
-    alpha: str | None
-    """The coverage that belongs to them."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All of them, color first."""
-        return self.rgb if self.alpha is None else (*self.rgb, self.alpha)
+Window = tuple[int, int, int, int]
+"""x, y, width and height."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +57,8 @@ class Header:
     """Whether the file's color is multiplied by its alpha."""
     claims: tuple[ColorClaim, ...] = ()
     """What the file itself says about its color, the strongest first."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know of how the file was read, a line each."""
 
     @property
     def spec(self) -> oiio.ImageSpec:
@@ -142,8 +131,23 @@ class Header:
         return result, covered
 
 
-Window = tuple[int, int, int, int]
 Region = tuple[slice, slice]
+
+
+def place(pixels: Floats, inside: Window, wanted: Window, fill: float = 0.0) -> Floats:
+    """``pixels`` (H, W) or (H, W, C) of one window as those of another: padded with ``fill`` and cropped.
+
+    Raises:
+        ImageError: ``pixels`` are not of the size of ``inside``.
+    """
+    if pixels.shape[:2] != (inside[3], inside[2]):
+        raise ImageError(f"expected the window's {inside[2]}x{inside[3]}, got {pixels.shape[1]}x{pixels.shape[0]}")
+    if inside == wanted:
+        return pixels
+    result = np.full((wanted[3], wanted[2], *pixels.shape[2:]), fill, pixels.dtype)
+    source, target = _overlap(inside, wanted)
+    result[target] = pixels[source]
+    return result
 
 
 def _overlap(first: Window, second: Window) -> tuple[Region, Region]:
@@ -173,55 +177,3 @@ def erase_attributes(spec: oiio.ImageSpec, names: str) -> None:
     for item in list(spec.extra_attribs):
         if re.fullmatch(names, item.name):
             spec.erase_attribute(re.sub(r"([\\^$.*\[\]])", r"\\\1", item.name))
-
-
-def find_color(channels: tuple[tuple[str, ...], ...]) -> tuple[int, ColorChannels] | None:
-    """The part and the channels that are the picture, from the channel names of every part.
-
-    The first part with R, G, B (either case, plain or under "rgba." or "beauty."), else the first with Y, else the
-    first layer of any name with R, G, B, else the only channel of a one-channel part.
-    """
-    for accept in (_plain_rgb, _luminance, _any_rgb, _single):
-        for index, names in enumerate(channels):
-            found = accept(names)
-            if found is not None:
-                return index, found
-    return None
-
-
-def _rgb_under(prefix: str, names: tuple[str, ...]) -> ColorChannels | None:
-    lower = {name.lower(): name for name in reversed(names)}
-    for letters in (("r", "g", "b", "a"), ("red", "green", "blue", "alpha")):
-        wanted = [prefix.lower() + letter for letter in letters]
-        if all(name in lower for name in wanted[:3]):
-            return ColorChannels(tuple(lower[name] for name in wanted[:3]), lower.get(wanted[3]))
-    return None
-
-
-def _plain_rgb(names: tuple[str, ...]) -> ColorChannels | None:
-    for prefix in _PREFERRED_PREFIXES:
-        found = _rgb_under(prefix, names)
-        if found is not None:
-            return found
-    return None
-
-
-def _luminance(names: tuple[str, ...]) -> ColorChannels | None:
-    lower = {name.lower(): name for name in reversed(names)}
-    for name in ("y", "i", "l", "gray"):
-        if name in lower:
-            return ColorChannels((lower[name],), lower.get("a", lower.get("alpha")))
-    return None
-
-
-def _any_rgb(names: tuple[str, ...]) -> ColorChannels | None:
-    for name in names:
-        match = re.match(r"(.*\.)r(?:ed)?$", name, re.IGNORECASE)
-        found = _rgb_under(match[1], names) if match else None
-        if found is not None:
-            return found
-    return None
-
-
-def _single(names: tuple[str, ...]) -> ColorChannels | None:
-    return ColorChannels(names, None) if len(names) == 1 else None

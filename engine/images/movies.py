@@ -30,7 +30,8 @@ from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.images.color_claims import ColorClaim, claims_of_cicp
-from engine.images.header import ColorChannels, Header, Part
+from engine.images.header import Header, Part
+from engine.images.layers import ColorChannels
 from engine.images.limits import check_bytes, check_file
 
 __all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
@@ -145,7 +146,8 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
         frame: the plate's frame number, for messages only.
 
     Returns:
-        Display-referred RGB in 0..1, upright, without alpha; 8-bit movies in steps of 1/255.
+        Display-referred RGB in 0..1 and its alpha, upright and not mirrored; 8-bit movies in steps of 1/255. Alpha
+            is taken as not multiplied into the color: no movie says which it is.
 
     Raises:
         ImageError: missing, not a movie, no such frame, or damaged there.
@@ -176,7 +178,7 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
             raise ImageError(
                 "the movie is damaged at this frame", frame=number, path=path, remedy="copy it again, or transcode it"
             )
-        image = _image(found)
+        image = _image(found, decoder.stream)
     except FFmpegError as error:
         decoder.close()
         raise _unreadable(path, error, number) from error
@@ -202,7 +204,7 @@ def extract(path: Path | str, out_pattern: str, frames: Iterable[int]) -> list[P
         image = read_frame(path, number)
         out = sequence.path(number)
         claim = next(iter(image.header.claims), ColorClaim("a movie that does not say"))
-        images.write(out, image.rgb, bit_depth=image.header.bit_depth, color=claim)
+        images.write(out, image.rgb, like=image.header, color=claim)
         written.append(out)
     return written
 
@@ -270,21 +272,60 @@ def _encoder() -> tuple[str, dict[str, str]]:
     return "libx264", {"crf": "16", "preset": "medium"}
 
 
-def _image(frame: Any) -> images.Image:
-    """A decoded frame as RGB by its own matrix and range."""
+def _image(frame: Any, stream: Any) -> images.Image:
+    """A decoded frame as RGB by its own matrix and range, upright, with its alpha, and what its movie says of it."""
+    has_alpha = any(component.is_alpha for component in frame.format.components)
     bits = max(component.bits for component in frame.format.components)
+    top = np.float32(255 if bits <= 8 else 65535)
     if frame.format.is_rgb or len(frame.format.components) < 3:
-        stored = frame.reformat(format="rgb24" if bits <= 8 else "rgb48le").to_ndarray()
-        rgb = stored.astype(np.float32) / np.float32(255 if bits <= 8 else 65535)
+        kinds = ("rgba", "rgba64le") if has_alpha else ("rgb24", "rgb48le")
+        stored = frame.reformat(format=kinds[bits > 8]).to_ndarray().astype(np.float32) / top
+        rgb, alpha = stored[..., :3], stored[..., 3] if has_alpha else None
     else:
         rgb = _from_yuv(frame, bits)
+        alpha = _plane(frame.planes[3], bits) / np.float32((1 << bits) - 1) if has_alpha else None
     if bits <= 8:
         rgb = np.rint(rgb * 255) / np.float32(255)
-    rgb = np.ascontiguousarray(np.rot90(rgb, round((frame.rotation or 0) / 90) % 4))
+    rgb = _upright(frame, rgb)
+    if alpha is not None:
+        alpha = _upright(frame, alpha)
     spec = oiio.ImageSpec(rgb.shape[1], rgb.shape[0], 3, "uint8" if bits <= 8 else "uint16")
     spec.attribute("oiio:BitsPerSample", bits)
-    header = Header((Part(spec, {}),), 0, ColorChannels(("R", "G", "B"), None), None, "movie", False, _claims(frame))
-    return images.Image(rgb, None, header, 0, None)
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if aspect and aspect != 1:
+        turned = abs(_display_matrix(frame)[0]) < 0.5
+        spec.attribute("PixelAspectRatio", float(1 / aspect if turned else aspect))
+    remarks = []
+    if frame.interlaced_frame:
+        remarks.append("the movie is interlaced: its fields are taken as they are woven into frames, not separated")
+    if frame.side_data.get("STEREO3D") is not None:
+        remarks.append("the movie is stereo: both views are taken as the one picture that they are packed into")
+    color = ColorChannels(("R", "G", "B"), None if alpha is None else "A")
+    header = Header((Part(spec, {}),), 0, color, alpha, "movie", False, _claims(frame), tuple(remarks))
+    return images.Image(rgb, alpha, header, 0, None)
+
+
+def _display_matrix(frame: Any) -> tuple[float, float, float, float]:
+    """a, b, c, d of ISO/IEC 14496-12, 6.2.2: a stored (x, y) is shown at (a x + c y, b x + d y)."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 1.0, 0.0, 0.0, 1.0
+    a, b, _, c, d, *_ = np.frombuffer(memoryview(data), np.dtype("i4"))[:9].astype(np.float64) / 65536.0
+    return float(a), float(b), float(c), float(d)
+
+
+def _upright(frame: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """``pixels`` as players show them: turned by quarters and mirrored."""
+    a, b, c, d = _display_matrix(frame)
+    if abs(a) < abs(b):
+        # Rows become columns: what moved down moves to the right.
+        pixels = pixels.swapaxes(0, 1)
+        a, d = c, b
+    if a < 0:
+        pixels = pixels[:, ::-1]
+    if d < 0:
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def _claims(frame: Any) -> tuple[ColorClaim, ...]:
@@ -308,13 +349,7 @@ def _from_yuv(frame: Any, bits: int) -> npt.NDArray[np.float32]:
         src_color_range=stored_range,
         dst_color_range=stored_range,
     )
-    kind = np.dtype("u1" if depth == 8 else "<u2")
-    planes = [
-        np.frombuffer(memoryview(plane), kind)
-        .reshape(-1, plane.line_size // kind.itemsize)[: plane.height, : plane.width]
-        .astype(np.float32)
-        for plane in list(spread.planes)[:3]
-    ]
+    planes = [_plane(plane, depth) for plane in list(spread.planes)[:3]]
     unit, top = float(1 << (depth - 8)), float((1 << depth) - 1)
     luma = planes[0] / top if full else (planes[0] - 16 * unit) / (219 * unit)
     scale = top if full else 224 * unit
@@ -325,6 +360,13 @@ def _from_yuv(frame: Any, bits: int) -> npt.NDArray[np.float32]:
     blue = luma + 2 * (1 - kb) * blue_difference
     green = (luma - kr * red - kb * blue) / (1 - kr - kb)
     return np.clip(np.stack([red, green, blue], axis=2), 0, 1).astype(np.float32)
+
+
+def _plane(plane: Any, bits: int) -> npt.NDArray[np.float32]:
+    """(H, W) codes of one plane."""
+    kind = np.dtype("u1" if bits <= 8 else "<u2")
+    codes = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind.itemsize)
+    return codes[: plane.height, : plane.width].astype(np.float32)
 
 
 def _open(path: Path) -> Any:

@@ -29,7 +29,8 @@ from engine.color.config import ColorConfig
 from engine.color.known_spaces import film_log_of
 from engine.color.showing import Showing
 from engine.images.color_claims import ColorClaim
-from engine.images.header import Header
+from engine.images.encoding import keeps_float
+from engine.images.header import Header, place
 from engine.images.provenance import file_sha256
 from engine.look.session import Look
 from engine.look.tiling import plan
@@ -53,6 +54,7 @@ _FRAME_BYTES = 64
 """Per pixel of a frame in flight: five float copies of RGB at most, alpha, carried, and the encoder's."""
 _STRIP_ROWS = 128
 _FILM_SUFFIXES = {".dpx", ".cin"}
+_TIFF_SUFFIXES = {".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
@@ -250,14 +252,15 @@ class Pipeline:
             "plate": plate,
             **self._inputs.facts(frame, plate),
         }
-        if self._showing is not None and _is_picture(target):
+        if self._showing is not None and self._is_picture(target, source):
             facts["shown"] = str(self._showing)
         if not job.overwrite and is_whole(target, facts):
             return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
         read = self._plate.read(frame)
         if _stamp(source) != stamp:
             raise ImageError("the plate changed while it was read", frame=frame, path=source, remedy="run again")
-        header, bad_pixels, space, rgb = read.image.header, read.image.bad_pixels, read.space, read.image.rgb
+        header, bad_pixels, space, rgb = read.image.header, read.image.bad_pixels, read.space, read.rgb
+        window = read.window
         del read
         height, width = rgb.shape[:2]
         self._fit_memory(height, width)
@@ -290,13 +293,15 @@ class Pipeline:
             self._from_look(styled.rgb, wanted)
         else:
             self._show(styled.rgb, showing)
-        extra = {"paintover.carried": styled.carried} if job.settings.carried_layer else None
+        extra = (
+            {"paintover.carried": place(styled.carried, window, header.data)} if job.settings.carried_layer else None
+        )
         facts |= {"version": __version__, "tile": str(styled.tile), "colorspace": wanted, "plate_colorspace": space}
         if _stamp(job.look) != self._stamp and file_sha256(job.look) != self.look.sha256:
             raise _changed(job.look)
         images.write(
             target,
-            styled.rgb,
+            place(styled.rgb, window, header.data),
             like=header,
             extra=extra,
             provenance=facts,
@@ -343,7 +348,8 @@ class Pipeline:
             return self._config.resolve(settings.out_colorspace), None
         plate_is_float = header.bit_depth in _FLOAT_DEPTHS
         suffix = target.suffix.lower()
-        if suffix in FLOAT_SUFFIXES or settings.bit_depth in _FLOAT_DEPTHS:
+        keeps = settings.bit_depth is None and suffix in _TIFF_SUFFIXES and keeps_float(header, "tiff")
+        if suffix in FLOAT_SUFFIXES or settings.bit_depth in _FLOAT_DEPTHS or keeps:
             return (plate_space if plate_is_float else self._space), None
         if suffix in _FILM_SUFFIXES:
             return (film_log_of(self._config) if plate_is_float else plate_space), None
@@ -357,6 +363,14 @@ class Pipeline:
             return self._config.resolve("sRGB"), None
         showing = Showing.default(self._config)
         return showing.colorspace(self._config), showing
+
+    def _is_picture(self, target: Path, source: Path) -> bool:
+        """Whether a frame is made for looking at."""
+        suffix = target.suffix.lower()
+        if suffix in _TIFF_SUFFIXES and source.suffix.lower() in _TIFF_SUFFIXES and source.is_file():
+            asked = self.job.settings.bit_depth
+            return not (asked is None and keeps_float(images.read_header(source), "tiff"))
+        return suffix not in FLOAT_SUFFIXES | _FILM_SUFFIXES
 
     def _claim(self, header: Header, space: str, wanted: str, target: Path) -> ColorClaim | None:
         """What the frame says of its color; None for what the plate says, where that stays true."""
@@ -396,11 +410,6 @@ class Pipeline:
                 self.look.limit_memory(one, tiles * tile)
             self._in_flight = frames
             log.debug("%dx%d: %d frames in flight, %d tiles of %d at once", width, height, frames, tiles, size)
-
-
-def _is_picture(target: Path) -> bool:
-    """Whether a format is made for looking at."""
-    return target.suffix.lower() not in FLOAT_SUFFIXES | _FILM_SUFFIXES
 
 
 def _strips(rgb: Floats) -> Iterator[Floats]:

@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from engine import images
@@ -22,8 +23,10 @@ from engine.color.config import ColorConfig
 from engine.color.showing import Showing
 from engine.images import movies
 from engine.images.files import Image
+from engine.images.header import Window, place
 from engine.images.provenance import file_sha256
 from engine.shot.shot import Plate
+from engine.shot.windows import window_of
 
 __all__ = ["PlateFrame", "PlateReader", "plate_image", "plate_sha256"]
 
@@ -39,6 +42,21 @@ class PlateFrame:
     """Pixels in the file's own colorspace, and the header."""
     space: str
     """OCIO name of that colorspace: the one stated, else the one guessed."""
+    window: Window
+    """The area that all frames of the plate are worked on, in the coordinates of the file's windows."""
+
+    @cached_property
+    def rgb(self) -> Floats:
+        """(H, W, 3) of the window, in the file's colorspace; 0 where the file has no pixels."""
+        return self.placed(self.image.rgb)
+
+    def placed(self, pixels: Floats) -> Floats:
+        """(H, W) or (H, W, C) of the file's data window as the window; 0 where the file has no pixels."""
+        return place(pixels, self.image.header.data, self.window)
+
+    def own(self, pixels: Floats) -> Floats:
+        """The file's data window of the window's pixels."""
+        return place(pixels, self.window, self.image.header.data)
 
 
 class PlateReader:
@@ -74,7 +92,8 @@ class PlateReader:
             ColorError: the colorspace stated is not in the config.
         """
         path, image = self.path.path(frame), plate_image(self.path, frame)
-        return PlateFrame(frame, path, image, self.config.stated_or_guessed(self.colorspace, image.header, path))
+        space = self.config.stated_or_guessed(self.colorspace, image.header, path)
+        return PlateFrame(frame, path, image, space, window_of(self.path, image.header))
 
     def linear(self, frame: int) -> Floats:
         """(H, W, 3) scene-linear in the working colorspace; raises as :meth:`read`."""
@@ -112,7 +131,7 @@ class PlateReader:
 
     def _converted(self, frame: int) -> Floats:
         found = self.read(frame)
-        return self.config.to_working(found.image.rgb, found.space)
+        return self.config.to_working(found.rgb, found.space)
 
     def _encoded(self, frame: int) -> Floats:
         linear = self._converted(frame)

@@ -24,6 +24,8 @@ from .patterns import (
     colorspace_name,
     frame_list,
     frame_path,
+    in_html,
+    in_knob,
     is_absolute,
     names_view,
     range_ends,
@@ -246,7 +248,7 @@ class NukeHost(Host):
             shutil.copyfile(source, copy)
         except OSError:
             return  # The next one comes soon.
-        self._in_main(lambda: self._write("preview", f'<img src="{copy.as_posix()}" width="480">'))
+        self._in_main(lambda: self._write("preview", f'<img src="{in_html(copy.as_posix())}" width="480">'))
 
     def show_result(self, pattern: str, states: Sequence[FrameState]) -> None:
         """Keep what was found, point the Read inside at the sequence, and say how many frames are not shown."""
@@ -258,7 +260,7 @@ class NukeHost(Host):
         """Whether the Read inside reads the job's frames as what they are."""
         read = self._result()
         file = str(_value(read, "file") or "")
-        if with_view(file, self.view) != job.out:
+        if with_view(file, self.view) != in_knob(job.out or ""):
             return False
         return job.out_colorspace is None or _same_space(read, job.out_colorspace)
 
@@ -402,7 +404,7 @@ class NukeHost(Host):
         """
         read = self._result()
         first, last = range_ends(job.frames)
-        read["file"].setValue(self._file("out"))
+        read["file"].setValue(in_knob(self._file("out")))
         for knob, value in (("first", first), ("last", last), ("origfirst", first), ("origlast", last)):
             read[knob].setValue(value)
         read["origset"].setValue(True)
@@ -442,11 +444,12 @@ def _value(node: nuke.Node, name: str) -> Any:
 
 
 def _say(text: str) -> None:
-    nuke.tprint(text)
+    # A name that steers terminals is written out.
+    nuke.tprint("".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text))
 
 
 def _html(text: str, level: str) -> str:
-    plain = text.replace("&", "&amp;").replace("<", "&lt;")
+    plain = in_html(text)
     return plain if level == "info" else f"<b>{level}:</b> {plain}"
 
 

@@ -14,6 +14,8 @@ __all__ = [
     "colorspace_name",
     "frame_list",
     "frame_path",
+    "in_html",
+    "in_knob",
     "is_absolute",
     "names_view",
     "range_ends",
@@ -56,6 +58,17 @@ def frame_path(pattern: str, frame: int) -> str:
     digits, hashes, ats, dollar = token.groups()
     width = len(hashes or ats or "") or int(digits or dollar or 1)
     return f"{folder}{slash}{name[: token.start()]}{frame:0{width}d}{name[token.end() :]}"
+
+
+def in_knob(path: str) -> str:
+    """A path as the text of a file knob: Tcl, which Nuke evaluates there, gives it back as it is."""
+    return re.sub(r"[\\\[]", lambda found: "\\" + found.group(), path)
+
+
+def in_html(text: str) -> str:
+    """A text as the HTML of a text knob, whether or not Nuke evaluates Tcl in it."""
+    special = {"&": "&amp;", "<": "&lt;", '"': "&quot;", "[": "&#91;", "\\": "&#92;", "$": "&#36;"}
+    return "".join(special.get(c, c) if c.isprintable() else " " for c in text)
 
 
 def frame_list(text: str) -> list[int]:

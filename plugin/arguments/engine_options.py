@@ -15,14 +15,6 @@ ENGINES = ("dask", "slurm", "openjd", "opencue", "deadline10")
 
 ENGINE = Option("engine", ("--engine",), one_of(*ENGINES), "the engine", ", ".join(ENGINES), metavar="NAME")
 
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
 _PROGRAM = Option(
     "program",
     ("--program",),
@@ -109,7 +101,7 @@ _SLURM = (
     Option(
         "cpus",
         ("--cpus",),
-        Kind(read=_count),
+        values.counted("--cpus", 1, "give 1 or more"),
         "SLURM",
         "CPUs of every task",
         metavar="N",
@@ -119,7 +111,7 @@ _SLURM = (
     Option(
         "at_once",
         ("--at-once",),
-        Kind(read=_count),
+        values.counted("--at-once", 1, "give 1 or more"),
         "SLURM",
         "render no more chunks at the same time",
         metavar="N",

@@ -67,6 +67,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing a usage block."""
+        wrong = re.fullmatch(r"argument (\S+): invalid (\S+) value: (.*)", message)
+        if wrong is not None:
+            # argparse names the function that reads the value.
+            kind = {"int": "a whole number", "float": "a number"}.get(wrong[2], "a value that it takes")
+            message = f"{wrong[1]} {wrong[3]} is not {kind}"
         raise InputError(f"{self.command.verb}: {message}", remedy=f"see {self.prog} --help")
 
     def _refuse(self, rest: Sequence[str]) -> NoReturn:

@@ -92,7 +92,7 @@ def check_painting_sizes(plate: Plate, keyframes: Sequence[Keyframe], *, fit: bo
         for path, what in ((keyframe.painting, "painting"), (keyframe.matte, "matte")):
             if path is None:
                 continue
-            found = images.read(path, frame=keyframe.frame).header
+            found = images.read(path, frame=keyframe.frame, coverage=what == "matte").header
             if fit or found.data[2:] in known or found.display[2:] in known:
                 continue
             (width, height), (wanted, high) = found.data[2:], known[0]

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 CLIENT_FILES = (
+    "address.py",
     "command.py",
     "errors.py",
     "host.py",

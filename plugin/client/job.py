@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -16,6 +18,8 @@ from typing import Any
 from .errors import JobError  # Relative: hosts get a copy of these modules under another name.
 
 __all__ = [
+    "DEPTH",
+    "LARGEST",
     "PROTOCOL",
     "SCHEMA",
     "VERSION",
@@ -30,6 +34,10 @@ VERSION = 1
 """Of the job."""
 PROTOCOL = 1
 """Of the messages between a host and the resident worker."""
+LARGEST = 2**53
+"""Of whole numbers, as JSON's readers agree on them."""
+DEPTH = 16
+"""Of objects and lists within one another; a request has four."""
 SCHEMA = Path(__file__).with_name("job.schema.json")
 
 _REMEDY = "update Paintover, or the host's part of it, so that both are of one version"
@@ -109,6 +117,7 @@ class Job:
         for keyframe in self.keyframes:
             named += [(f"painting of keyframe {keyframe.frame}", keyframe.painting)]
             named += [(f"matte of keyframe {keyframe.frame}", keyframe.matte)]
+        _check_text(self.to_dict(), "job")
         for name, path in named:
             if path is not None and not _is_absolute(path):
                 raise JobError(f'the {name} "{path}" is not an absolute path', "give the whole path")
@@ -161,11 +170,7 @@ class Job:
         Raises:
             JobError: not JSON, or see :meth:`from_dict`.
         """
-        try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise JobError(f"the job is not JSON: {error}") from error
-        return cls.from_dict(data)
+        return cls.from_dict(_parsed(text, "the job"))
 
     def arguments(self, verb: str) -> list[str]:
         """What follows ``paintover`` to run a verb on this job: key, prepare, train, render or verify.
@@ -246,11 +251,7 @@ def parse_line(line: str, kind: str) -> dict[str, Any]:
     Raises:
         JobError: not JSON, or refused.
     """
-    try:
-        message = json.loads(line)
-    except ValueError as error:
-        raise JobError(f"this {kind} is not JSON: {error}", _REMEDY) from error
-    return check_message(message, kind)
+    return check_message(_parsed(line, f"this {kind}", _REMEDY), kind)
 
 
 def check(value: Any, name: str) -> None:
@@ -262,6 +263,51 @@ def check(value: Any, name: str) -> None:
     fault = _fault(value, {"$ref": f"#/$defs/{name}"}, name)
     if fault:
         raise JobError(fault)
+
+
+def _parsed(text: str, what: str, remedy: str = "") -> Any:
+    try:
+        value = json.loads(text, parse_int=_integer, parse_constant=_no_number)
+    except RecursionError:
+        raise JobError(f"{what} has more than {DEPTH} objects within one another") from None
+    except ValueError as error:
+        raise JobError(f"{what} is not JSON: {error}", remedy) from error
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > DEPTH + 1:
+            raise JobError(f"{what} has more than {DEPTH} objects within one another")
+        inner = [list(one.values()) if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
+        level = [one for each in inner for one in each]
+    return value
+
+
+def _integer(digits: str) -> int:
+    # Before it is read: a million digits take seconds.
+    if len(digits) > len(str(-LARGEST)) or abs(int(digits)) > LARGEST:
+        raise ValueError(f"a number has {len(digits)} digits, and the largest is {LARGEST}")
+    return int(digits)
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def _check_text(value: Any, place: str) -> None:
+    """Hold texts against what paths can be."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_text(item, f"{place}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _check_text(item, f"{place}[{index}]")
+    elif isinstance(value, str):
+        try:
+            whole = b"\0" not in os.fsencode(value)
+        except UnicodeEncodeError:
+            whole = False
+        if not whole:
+            raise JobError(f"{place} is {_shown(value)}, which no file can be named")
 
 
 @functools.lru_cache(maxsize=1)
@@ -277,7 +323,7 @@ def _check_version(data: Any, key: str, known: int, what: str) -> None:
         raise JobError(f"the {what} does not say its {key}", _REMEDY)
     found = data[key]
     if isinstance(found, bool) or found != known:
-        raise JobError(f"the {what} is of {key} {found!r}, and this Paintover knows {key} {known}", _REMEDY)
+        raise JobError(f"the {what} is of {key} {_shown(found)}, and this Paintover knows {key} {known}", _REMEDY)
 
 
 def _fault(value: Any, rule: Mapping[str, Any], place: str) -> str:
@@ -294,6 +340,10 @@ def _fault(value: Any, rule: Mapping[str, Any], place: str) -> str:
         return f"{place} is {_shown(value)}, not {' or '.join(kinds)}"
     if isinstance(value, str) and len(value) < rule.get("minLength", 0):
         return f"{place} is empty"
+    if _is_a(value, "number") and not abs(value) < math.inf:
+        return f"{place} is no number"
+    if _is_a(value, "integer") and abs(value) > LARGEST:
+        return f"{place} is over {LARGEST}"
     if _is_a(value, "number") and "minimum" in rule and not value >= rule["minimum"]:
         return f"{place} is {value:g}, the least is {rule['minimum']:g}"
     if isinstance(value, list) and "items" in rule:
@@ -315,7 +365,7 @@ def _object_fault(value: Mapping[str, Any], rule: Mapping[str, Any], place: str)
             if fault:
                 return fault
         elif rule.get("additionalProperties") is False:
-            return f"{place} has {name!r}, which this version does not know"
+            return f"{place} has {_shown(name)}, which this version does not know"
     return ""
 
 
@@ -333,7 +383,10 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    # Cut before it is written out: a value may be of any size.
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value[:60] if isinstance(value, (str, list)) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

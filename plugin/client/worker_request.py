@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from .address import connect, read_address
 from .command import find_command, start_beside
 from .errors import HostError, JobError, RequestCancelled, RequestFailed, WorkerCrashed
 from .job import PROTOCOL, Job, check_message, parse_line
@@ -22,6 +23,8 @@ from .job import PROTOCOL, Job, check_message, parse_line
 __all__ = ["ask"]
 
 _POLL_S = 0.05
+_EVENT_LIMIT = 1 << 28
+"""Bytes of an event; the states of a million frames are less."""
 
 
 def ask(
@@ -45,7 +48,7 @@ def ask(
             second, and one that ends is noticed at once.
 
     Raises:
-        JobError: not a request that the schema knows.
+        JobError: not a request that the schema knows, or the file names another machine.
         RequestFailed, RequestCancelled: the worker's answer.
         WorkerCrashed: the worker ended while it was at work, and the one started after it as well.
         CommandMissing, HostError: no worker can be started.
@@ -78,9 +81,12 @@ def _talk(
     try:
         connection.sendall(json.dumps(message).encode() + b"\n")
         with connection.makefile("rb") as stream:
-            for line in stream:
+            for line in iter(lambda: stream.readline(_EVENT_LIMIT), b""):
+                if len(line) >= _EVENT_LIMIT and not line.endswith(b"\n"):
+                    raise HostError(f"the worker's answer has more than {_EVENT_LIMIT} bytes", "ask for fewer frames")
                 event = parse_line(line.decode("utf-8", "replace"), "event")
-                greeted = True
+                # One that says goodbye was at its end, or has too many hosts: it is asked again.
+                greeted = event["event"] != "bye"
                 if event["event"] in ("done", "failed", "cancelled"):
                     return True, event
                 if on_event is not None and event["event"] in ("progress", "warning"):
@@ -124,18 +130,18 @@ def _ended(code: int, said: IO[bytes]) -> HostError:
 
 
 def _reached(path: Path) -> tuple[socket.socket, str] | None:
-    try:
-        address = json.loads(path.read_text(encoding="utf-8"))
-        known = address["protocol"]
-        connection = socket.create_connection((address["host"], address["port"]), timeout=5)
-        token = str(address["token"])
-    except (OSError, ValueError, KeyError, TypeError):
+    address = read_address(path)
+    if address is None:
         return None
-    if known != PROTOCOL:
-        connection.close()
+    if address.protocol != PROTOCOL:
+        known = address.protocol
         raise JobError(f"the worker at {path} speaks protocol {known}, and this part {PROTOCOL}", "end that worker")
+    try:
+        connection = connect(address)
+    except OSError:
+        return None
     connection.settimeout(None)
-    return connection, token
+    return connection, address.token
 
 
 def _start(

@@ -24,6 +24,7 @@ from plugin.arguments.farm_options import SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.table import FRAMES
 from plugin.farm import job_files
+from plugin.farm.plain_text import plain
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import program_from
 from plugin.progress.protocol import Progress
@@ -125,11 +126,12 @@ def plugin_info(step: FarmStep, calls: Sequence[str]) -> str:
         if step.shards > 1:
             words.append(SHARD.word(f"<STARTFRAME>/{step.shards}"))
     for word in (*calls, *step.command):
-        if '"' in word or re.search(r"<[A-Z]+[%\d]*>", word):
+        # Deadline finds its own words whatever their case.
+        if '"' in word or re.search(r"<\w+(%\d+)?>", word):
             raise InputError(f"Deadline's files cannot hold {word}", remedy="rename the file")
     pairs: dict[str, object | None] = {
         "Executable": calls[0],
-        "Arguments": " ".join(word if re.fullmatch(r"[^\s\\]+", word) else f'"{word}"' for word in words),
+        "Arguments": " ".join(map(_quoted, words)),
         "ShellExecute": "false",
         "SingleFramesOnly": "false",
     }
@@ -141,7 +143,18 @@ def _gapless(frames: FrameRange) -> bool:
 
 
 def _pairs(pairs: Mapping[str, object | None]) -> str:
-    return "".join(f"{name}={value}\n" for name, value in pairs.items() if value is not None)
+    """Every value is one line, so none can begin a key of its own."""
+    given = {name: str(value) for name, value in pairs.items() if value is not None}
+    return "".join(f"{name}={plain(value, 'a Deadline file')}\n" for name, value in given.items())
+
+
+def _quoted(word: str) -> str:
+    """A word of a command line, for Windows as for the shell that Deadline splits it like elsewhere."""
+    if re.fullmatch(r"[\w./:=,+@%<>-]+", word):
+        return word
+    # A backslash before the closing quotation mark would be taken for that mark's.
+    ends = len(word) - len(word.rstrip("\\"))
+    return f'"{word}{ends * chr(92)}"'
 
 
 def _filled(text: str, ids: Mapping[str, str]) -> str:

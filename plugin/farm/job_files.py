@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.base.temporaries import output_error, replacing
+from plugin.progress.protocol import visible
 
 __all__ = ["show", "write"]
 
@@ -13,7 +14,7 @@ __all__ = ["show", "write"]
 def show(files: Mapping[Path, str]) -> None:
     """Print what would be written, each file under its path."""
     for path, text in files.items():
-        print(f"# {path}\n{text}")
+        print(f"# {visible(str(path))}\n{text}")
 
 
 def write(files: Mapping[Path, str]) -> None:
@@ -28,4 +29,5 @@ def write(files: Mapping[Path, str]) -> None:
         except OSError as error:
             raise output_error(path.parent, error) from error
         with replacing(path) as temporary:
-            temporary.write_bytes(text.encode())
+            # A name that is no text keeps its bytes, for the formats that can hold it.
+            temporary.write_bytes(text.encode("utf-8", "surrogateescape"))

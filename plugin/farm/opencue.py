@@ -23,6 +23,7 @@ from plugin.arguments.farm_options import FRAMES_DIALECT, SHARD
 from plugin.arguments.options import Options
 from plugin.arguments.table import FRAMES
 from plugin.farm import job_files
+from plugin.farm.plain_text import plain
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import program_from
 from plugin.progress.protocol import Progress
@@ -140,4 +141,4 @@ def _named(kind: str, text: str) -> str:
 
 
 def _add(parent: ElementTree.Element, tag: str, text: str) -> None:
-    ElementTree.SubElement(parent, tag).text = text
+    ElementTree.SubElement(parent, tag).text = plain(text, "OpenCue's XML")

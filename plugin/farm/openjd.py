@@ -28,6 +28,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.table import BACKWARD_VECTORS, FEATURES, FRAMES, OCIO, PROGRESS, SETTINGS, VECTORS
 from plugin.farm import job_files
+from plugin.farm.plain_text import plain
 from plugin.farm.plan import FarmPlan, FarmStep
 from plugin.farm.program import program_from
 from plugin.progress.protocol import Progress
@@ -107,10 +108,10 @@ def template(plan: FarmPlan, calls: Sequence[str], *, session: bool = False) -> 
         session: whether a resident worker renders the chunks of a session.
 
     Raises:
-        InputError: ``{{`` in a path or a name, which a template takes for its own.
+        InputError: ``{{`` in a path or a name, which a template takes for its own, or a control character.
     """
     for word in (*calls, *(word for step in plan.steps for word in step.command)):
-        if "{{" in word:
+        if "{{" in plain(word, "a job template"):
             raise InputError(f'"{word}" cannot be in a job template: {{{{ is its own', remedy="rename the file")
     places = folders(plan)
     parameters: list[dict[str, Any]] = [

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from engine import images
 from engine.base.errors import ImageError
+from engine.base.frames import SequencePath
 from engine.color.assignment import Assignment, assign
 from engine.color.config import ColorConfig
 from engine.color.paintings import painting_color
 from engine.images.header import Header
+from engine.images.losses import lost
 from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
 
-__all__ = ["say_color"]
+__all__ = ["say_color", "say_losses"]
 
 
 def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: Sequence[Keyframe] = ()) -> None:
@@ -29,6 +31,8 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
     if first is None:
         return
     header = _header(plate, first)
+    for remark in header.remarks:
+        progress.warn(f"plate: {remark}")
     taken = assign(config, header, plate.path.path(first), plate.colorspace)
     progress.note(taken.said("plate"), {"colorspace": taken.colorspace, "why": taken.why})
     other = None if plate.colorspace or plate.path.is_movie else _other(config, plate, first, taken)
@@ -42,6 +46,8 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         if not keyframe.painting.is_file():
             continue
         painting = images.read_header(keyframe.painting, frame=keyframe.frame)
+        for remark in painting.remarks:
+            progress.warn(f"painting of keyframe {keyframe.frame}: {remark}")
         color = painting_color(config, painting, keyframe.painting, keyframe.colorspace, taken, header)
         what = f"painting of keyframe {keyframe.frame}"
         if color.question:
@@ -51,6 +57,18 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
             progress.note(color.taken.said(what), facts)
     if any(keyframe.matte is not None for keyframe in keyframes):
         progress.note("mattes taken as data: coverage has no colorspace")
+
+
+def say_losses(progress: Progress, plate: Plate, out: SequencePath, bit_depth: str | None) -> None:
+    """Say what of the plate its frames will not hold.
+
+    Raises:
+        ImageError: the plate's first frame is damaged.
+    """
+    first = next((frame for frame in plate.frames if plate.path.path(frame).is_file()), None)
+    if first is not None:
+        for line in lost(_header(plate, first), out.path(first).suffix.lower(), bit_depth):
+            progress.warn(line)
 
 
 def _header(plate: Plate, frame: int) -> Header:

@@ -47,7 +47,7 @@ class BarProgress(NoProgress):
             self._state.begin(name)
             if self._task is not None:
                 self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(self._state.phase.title, total=1.0, text="")
+            self._task = self._bar.add_task(quiet_errors(self._state.phase.title), total=1.0, text="")
             self._bar.start()
 
     def update(self, fraction: float, text: str = "", facts: Facts = NO_FACTS) -> None:
@@ -55,7 +55,7 @@ class BarProgress(NoProgress):
         with self._state.lock:
             self._state.update(fraction)
             if self._task is not None:
-                self._bar.update(self._task, completed=self._state.fraction, text=text)
+                self._bar.update(self._task, completed=self._state.fraction, text=quiet_errors(text))
 
     def note(self, text: str, facts: Facts = NO_FACTS) -> None:
         """Print the line above the bar."""

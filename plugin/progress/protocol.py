@@ -30,6 +30,7 @@ __all__ = [
     "duration",
     "open_progress",
     "quiet_errors",
+    "visible",
     "warn_on_stderr",
 ]
 
@@ -101,9 +102,19 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def visible(text: str) -> str:
+    """``text`` with every character that would steer a terminal written out, as ``\\x1b``; it may hold names of files.
+
+    Line ends as well: lines are split before. Bytes that are no text, and what turns writing around, count as such.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def quiet_errors(text: str) -> str:
-    """``text`` as one line that log scrapers do not take for a failure."""
-    return re.sub(r"([Ee]rror): ", r"\1, ", " ".join(text.split()))
+    """``text`` as one visible line that log scrapers do not take for a failure."""
+    return visible(re.sub(r"([Ee]rror): ", r"\1, ", " ".join(text.split())))
 
 
 class Overall:

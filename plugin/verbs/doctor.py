@@ -31,7 +31,7 @@ from engine.base.machine import (
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
-from plugin.progress.protocol import Progress, quiet_errors
+from plugin.progress.protocol import Progress, quiet_errors, visible
 from plugin.progress.stop import StopRequest
 
 __all__ = ["Finding", "examine", "parser", "run"]
@@ -99,9 +99,9 @@ def _print(findings: list[Finding], *, healthy: bool) -> None:
             section = finding.section
             print(f"\n{section}" if finding is not findings[0] else section)
         lines = textwrap.wrap(finding.value, _VALUE_WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
-        print(f"  {marks[finding.state]} {finding.name:<14} {lines[0]}".rstrip())
+        print(f"  {marks[finding.state]} {finding.name:<14} {visible(lines[0])}".rstrip())
         for line in lines[1:]:
-            print(f"{'':19}{line}")
+            print(f"{'':19}{visible(line)}")
     print(f"\n{'Everything needed is here.' if healthy else 'Something needed is broken; see the lines marked above.'}")
 
 

@@ -13,7 +13,7 @@ from engine.look.session import Card, read_card
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
-from plugin.progress.protocol import Progress, duration
+from plugin.progress.protocol import Progress, duration, visible
 from plugin.progress.stop import StopRequest
 
 __all__ = ["parser", "run"]
@@ -29,7 +29,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     path = Path(options.path or "")
     if path.suffix.lower() == ".onnx":
         card = read_card(path)
-        print(json.dumps(asdict(card), indent=2) if options.json else _card_text(path, card))
+        print(json.dumps(asdict(card), indent=2) if options.json else "\n".join(map(visible, _card_lines(path, card))))
         return 0
     if not path.is_file():
         raise InputError("there is no such file", path=path, remedy="name a look (.onnx) or a rendered frame")
@@ -42,15 +42,15 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     if options.json:
         print(json.dumps({"path": str(path), **size, "provenance": facts}, indent=2))
         return 0
-    print(f"{path}: {size['width']}x{size['height']} {size['bit_depth']}")
+    print(visible(f"{path}: {size['width']}x{size['height']} {size['bit_depth']}"))
     for name, value in sorted(facts.items()):
-        print(f"  {name:<12} {value}")
+        print(visible(f"  {name:<12} {value}"))
     if not facts:
         print("  was not rendered by Paintover, or its format keeps no such facts")
     return 0
 
 
-def _card_text(path: Path, card: Card) -> str:
+def _card_lines(path: Path, card: Card) -> list[str]:
     trained = card.trained
     # A look of so many steps keeps no time, so that the same steps are the same bytes.
     length = f"in {duration(trained.seconds)}" if trained.seconds else "(seconds not recorded: trained by steps)"
@@ -72,4 +72,4 @@ def _card_text(path: Path, card: Card) -> str:
     if card.denoise is not None:
         lines.append(f"  plate        denoised ({card.denoise}): prepare --denoise makes it")
     lines.append("  versions     " + ", ".join(f"{name} {number}" for name, number in card.versions.items()))
-    return "\n".join(lines)
+    return lines

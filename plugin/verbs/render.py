@@ -17,7 +17,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_device, check_out, check_spaces
 from plugin.arguments.request import look_from, out_from, shot_from, sidecars_from, work_from
-from plugin.phases.color import say_color
+from plugin.phases.color import say_color, say_losses
 from plugin.phases.rendering import render_frames, render_phase, settings_of
 from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
@@ -48,9 +48,10 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_device(shot.device)
     _check_any_frame(shot.plate)
     check_out(out_from(options, shot), shot.plate)
-    settings_of(shot, options)
+    settings = settings_of(shot, options)
     progress.plan([render_phase(shot, options)])
     say_color(progress, config, shot.plate)
+    say_losses(progress, shot.plate, out_from(options, shot), settings.bit_depth)
     render_frames(shot, options, progress, stop)
     progress.finish()
     return 0

@@ -18,7 +18,7 @@ from plugin.arguments.preflight import check_out
 from plugin.arguments.request import look_from, out_from, shot_from, sidecars_from, work_from
 from plugin.farm import dask
 from plugin.farm.plan import plan_from
-from plugin.phases.color import say_color
+from plugin.phases.color import say_color, say_losses
 from plugin.phases.prepared_files import Extras, check_prepared, extra_phases, prepare_extras
 from plugin.phases.rendering import render_frames, render_phase, settings_of
 from plugin.phases.sidecars import prepare_frames, prepare_phase, vectors_from
@@ -66,6 +66,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     phases = [*extra_phases(shot.plate, extras), *phases]
     progress.plan(phases if work is None else [prepare_phase(shot.plate, keys), *phases])
     say_color(progress, config, shot.plate, shot.keyframes)
+    say_losses(progress, shot.plate, out, settings.bit_depth)
     look = look_from(options, shot)
     if work is not None:
         prepare_frames(shot.plate, keys, work, vectors, progress, stop, threads=options.threads)

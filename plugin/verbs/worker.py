@@ -32,7 +32,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         return _ask(options)
     # Here, because --help should not wait for the engine.
     from plugin.worker.looks import LoadedLooks, default_limit
-    from plugin.worker.server import DEFAULT_IDLE_S, Worker, serve_socket, serve_streams
+    from plugin.worker.server import DEFAULT_IDLE_S, Worker, serve_streams
+    from plugin.worker.sockets import serve_socket
 
     limit = default_limit() if options.memory is None else int(options.memory * 2**30)
     looks = LoadedLooks(limit, threads=options.threads)
@@ -54,7 +55,7 @@ def _ask(options: Options) -> int:
         request = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(request, dict):
             raise ValueError("not an object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot read the request: {why}", path=path, remedy="write op and job as JSON") from error
     command = [sys.executable, "-m", "plugin"]

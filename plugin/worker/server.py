@@ -1,8 +1,9 @@
-"""The resident worker: keeps looks loaded and serves a host's requests, over its standard streams or a loopback socket.
+"""The resident worker: keeps looks loaded and serves a host's requests, here over its standard streams.
 
 One JSON object a line each way, as ``job.schema.json`` has them. Requests are served one after another, because one
-render uses every core already; ``cancel``, ``ping`` and ``shutdown`` are heard meanwhile. Whoever holds the other end
-owns what it asked for: where its stream ends, its requests are cancelled, and a worker on standard streams ends too.
+render uses every core already, and hosts take turns; ``cancel``, ``ping`` and ``shutdown`` are heard meanwhile. Whoever
+holds the other end owns what it asked for: where its stream ends, its requests are cancelled, and a worker on standard
+streams ends too. Whatever a line holds, it is answered, and the next one is heard.
 """
 
 from __future__ import annotations
@@ -12,75 +13,60 @@ import hmac
 import json
 import logging
 import os
-import queue
-import secrets
-import socket
 import sys
 import threading
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 from engine import __version__
 from engine.base.errors import InputError, Interrupted, PaintoverError
-from engine.base.events import failure_facts, finite
-from engine.base.temporaries import output_error
+from engine.base.events import failure_facts
 from plugin.client.errors import JobError
-from plugin.client.job import PROTOCOL, Job, parse_line
+from plugin.client.job import LARGEST, Job, parse_line
 from plugin.progress.stop import StopRequest
+from plugin.worker.link import REQUEST_LIMIT, Link, Request
 from plugin.worker.looks import LoadedLooks
 from plugin.worker.tasks import load, render_frames, states
 
-__all__ = ["DEFAULT_IDLE_S", "LINE_LIMIT", "Worker", "serve_socket", "serve_streams"]
+__all__ = ["DEFAULT_IDLE_S", "LINE_LIMIT", "Worker", "serve_streams"]
 
 log = logging.getLogger(__name__)
 
 DEFAULT_IDLE_S = 600.0
 LINE_LIMIT = 1 << 20
-"""Characters of a request; a job with a thousand keyframes has a tenth of it."""
+"""Bytes of a request; a job with a thousand keyframes has a tenth of it."""
 _POLL_S = 0.2
+_FLUSH_S = 2.0
+"""For what is left to say when the worker ends."""
+_SKIP = 1 << 16
 
 
-@dataclass(eq=False)
-class _Request:
-    """One thing asked for."""
+class _Turns:
+    """Requests that wait, each host's in their order; hosts take turns."""
 
-    id: int
-    message: Mapping[str, Any]
-    link: _Link
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[Link, deque[Request]] = OrderedDict()
+        self._added = threading.Condition()
 
+    def add(self, request: Request) -> None:
+        with self._added:
+            self._waiting.setdefault(request.link, deque()).append(request)
+            self._added.notify()
 
-class _Link:
-    """One host: the way to it, and what it still waits for."""
-
-    def __init__(self, write: Callable[[bytes], object], *, token: str | None) -> None:
-        self._write: Callable[[bytes], object] | None = write
-        self._lock = threading.Lock()
-        self.token = token
-        """What a host must say before anything else; None where the stream itself is proof."""
-        self.requests: dict[int, _Request] = {}
-        self.closed = threading.Event()
-
-    def send(self, request_id: int | None, event: str, facts: Mapping[str, Any]) -> None:
-        """Send an event; a host that went away must not end a render for another."""
-        message = {"protocol": PROTOCOL, "id": request_id, "event": event, **facts}
-        data = json.dumps(finite(message), default=str).encode() + b"\n"
-        with self._lock:
-            if self._write is None:
-                return
-            try:
-                self._write(data)
-            except (OSError, ValueError):
-                self._write = None
-
-    def close(self) -> None:
-        """The host is gone: nothing that it asked for is wanted any more."""
-        self.closed.set()
-        for request in list(self.requests.values()):
-            request.cancelled.set()
+    def next(self, timeout_s: float) -> Request | None:
+        """The next request, or None where there is none within the time."""
+        with self._added:
+            if not self._waiting:
+                self._added.wait(timeout_s)
+            if not self._waiting:
+                return None
+            link, requests = self._waiting.popitem(last=False)
+            request = requests.popleft()
+            if requests:
+                self._waiting[link] = requests
+            return request
 
 
 class Worker:
@@ -98,15 +84,15 @@ class Worker:
         self._stop = stop
         self._idle_s = idle_s
         self._threads = threads
-        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._requests = _Turns()
         self._ended: str | None = None
-        self._links: list[_Link] = []
+        self._links: list[Link] = []
 
     def end(self, reason: str) -> None:
         """Serve nothing more; what is at work is cancelled. From any thread."""
         self._ended = reason
         for link in list(self._links):
-            for request in list(link.requests.values()):
+            for request in link.requests():
                 request.cancelled.set()
 
     def run(self) -> None:
@@ -117,9 +103,8 @@ class Worker:
         """
         heard_s = time.monotonic()
         while self._ended is None and not self._stop():
-            try:
-                request = self._requests.get(timeout=_POLL_S)
-            except queue.Empty:
+            request = self._requests.next(_POLL_S)
+            if request is None:
                 if time.monotonic() - heard_s >= self._idle_s:
                     self._ended = "idle"
                 continue
@@ -127,65 +112,74 @@ class Worker:
             heard_s = time.monotonic()
         stopped = self._stop()
         reason = "stopped by a signal" if stopped else str(self._ended)
-        for link in self._links:
-            for request in list(link.requests.values()):
-                self._finish(request, "cancelled", {"message": f"the worker ended: {reason}"})
+        links = list(self._links)
+        for link in links:
+            for request in link.requests():
+                link.finish(request, "cancelled", {"message": f"the worker ended: {reason}"})
             link.send(None, "bye", {"reason": reason})
+        flushed_s = time.monotonic() + _FLUSH_S
+        for link in links:
+            link.flush(max(0.0, flushed_s - time.monotonic()))
         self._looks.close()
         if stopped:
             raise Interrupted("the worker was stopped on request", exit_code=self._stop.exit_code)
 
-    def open_link(self, write: Callable[[bytes], object], *, token: str | None) -> _Link:
-        """A host to answer; tells it who speaks."""
-        link = _Link(write, token=token)
+    def open_link(
+        self, write: Callable[[memoryview], int | None], drop: Callable[[str], None], *, token: str | None
+    ) -> Link:
+        """A host to answer; tells it who speaks. See :class:`plugin.worker.link.Link`."""
+        link = Link(write, drop, token=token)
         self._links.append(link)
         link.send(None, "ready", {"version": __version__, "pid": os.getpid()})
         return link
 
-    def listen(self, link: _Link, stream: IO[bytes]) -> None:
+    def listen(self, link: Link, stream: IO[bytes]) -> None:
         """Hear a host until its stream ends; in a thread of its own."""
         try:
             while not link.closed.is_set():
                 line = stream.readline(LINE_LIMIT)
                 if not line:
                     break
-                if not line.endswith(b"\n") and len(line) >= LINE_LIMIT:
+                if len(line) >= LINE_LIMIT and not line.endswith(b"\n"):
                     self._refuse(link, None, JobError(f"a request has more than {LINE_LIMIT} bytes"))
-                    break
-                if line.strip():
-                    self._hear(link, line.decode("utf-8", "replace"))
+                    while line and not line.endswith(b"\n") and not link.closed.is_set():
+                        line = stream.readline(_SKIP)
+                elif line.strip():
+                    self._hear(link, line)
         except (OSError, ValueError):
             log.debug("a host went away", exc_info=True)
         finally:
             link.close()
 
-    def forget(self, link: _Link) -> None:
+    def forget(self, link: Link) -> None:
         """A host that went away for good."""
         with contextlib.suppress(ValueError):
             self._links.remove(link)
 
-    def _hear(self, link: _Link, line: str) -> None:
+    def _hear(self, link: Link, line: bytes) -> None:
+        text = ""
         try:
-            message = parse_line(line, "request")
+            text = _text(line)
+            message = parse_line(text, "request")
             number = int(message["id"])
             if link.token is not None and not _is_token(link.token, message.get("token")):
-                self._refuse(link, number, JobError("the token is wrong", "read it from the worker's file"))
-                link.close()
-                return
+                raise JobError("the token is wrong", "read it from the worker's file")
             link.token = None
-            if number in link.requests:
+            if link.request(number) is not None:
                 raise JobError(f"request {number} is at work already", "number requests upwards")
+            self._take(link, number, message)
         except JobError as error:
-            self._refuse(link, _id_in(line), error)
-            return
-        self._take(link, number, message)
+            self._refuse(link, _id_in(text), error)
+        except Exception as fault:  # A fault of ours: the host hears of it, and its next line is heard.
+            log.debug("a line of a host", exc_info=True)
+            self._refuse(link, None, JobError(f"this request cannot be read: {type(fault).__name__}"))
 
-    def _take(self, link: _Link, number: int, message: Mapping[str, Any]) -> None:
+    def _take(self, link: Link, number: int, message: Mapping[str, Any]) -> None:
         op = message["op"]
         if op in ("hello", "ping"):
             link.send(number, "done", {"version": __version__, "pid": os.getpid()})
         elif op == "cancel":
-            target = link.requests.get(int(message.get("target", 0)))
+            target = link.request(int(message.get("target", 0)))
             if target is not None:
                 target.cancelled.set()
             # What has just ended cannot be cancelled any more, and that is no fault.
@@ -194,39 +188,44 @@ class Worker:
             link.send(number, "done", {})
             self.end("asked to")
         else:
-            request = _Request(number, message, link)
-            link.requests[number] = request
-            self._requests.put(request)
+            request = Request(number, message, link)
+            if not link.take(request):
+                raise JobError(f"{REQUEST_LIMIT} requests are waiting already", "wait for some of them")
+            self._requests.add(request)
 
-    def _serve(self, request: _Request) -> None:
-        if request.cancelled.is_set():
-            self._finish(request, "cancelled", {"message": "stopped before it began"})
-            return
+    def _serve(self, request: Request) -> None:
         try:
-            answer = self._answer(request)
+            event, facts = self._outcome(request)
+            request.link.finish(request, event, facts)
+        except Exception:
+            # Its last event cannot be said, in whatever way; the next request is served all the same.
+            log.debug("request %d", request.id, exc_info=True)
+            fault = PaintoverError("internal fault: the answer cannot be written")
+            request.link.finish(request, "failed", failure_facts(fault))
+
+    def _outcome(self, request: Request) -> tuple[str, Mapping[str, Any]]:
+        """The last event of a request, after its work."""
+        if request.cancelled.is_set():
+            return "cancelled", {"message": "stopped before it began"}
+        try:
+            return "done", self._answer(request)
         except JobError as error:
-            self._finish(request, "failed", failure_facts(InputError(error.message, remedy=error.remedy)))
+            return "failed", failure_facts(InputError(error.message, remedy=error.remedy))
         except Interrupted as error:
-            self._finish(request, "cancelled", {"message": str(error)})
+            return "cancelled", {"message": str(error)}
         except PaintoverError as error:
-            self._finish(request, "failed", failure_facts(error))
+            return "failed", failure_facts(error)
         except MemoryError:
-            self._finish(
-                request, "failed", failure_facts(PaintoverError("memory ran out", remedy="give a smaller tile"))
-            )
+            return "failed", failure_facts(PaintoverError("memory ran out", remedy="give a smaller tile"))
         except OSError as fault:
             path = fault.filename if isinstance(fault.filename, str) else None
-            self._finish(request, "failed", failure_facts(PaintoverError(fault.strerror or str(fault), path=path)))
+            return "failed", failure_facts(PaintoverError(fault.strerror or str(fault), path=path))
         except Exception as fault:  # A fault of ours: the host hears of it, and the worker goes on.
             log.debug("request %d", request.id, exc_info=True)
             what = f"internal fault: {type(fault).__name__}, {fault}"
-            self._finish(
-                request, "failed", failure_facts(PaintoverError(what, remedy="run paintover worker with --debug"))
-            )
-        else:
-            self._finish(request, "done", answer)
+            return "failed", failure_facts(PaintoverError(what, remedy="run paintover worker with --debug"))
 
-    def _answer(self, request: _Request) -> dict[str, Any]:
+    def _answer(self, request: Request) -> dict[str, Any]:
         message = request.message
         if "job" not in message:
             raise JobError(f"{message['op']} needs a job")
@@ -246,12 +245,11 @@ class Worker:
         overwrite = bool(message.get("overwrite", False))
         return render_frames(job, frames, overwrite, self._looks, tell, stop, self._threads)
 
-    def _finish(self, request: _Request, event: str, facts: Mapping[str, Any]) -> None:
-        request.link.requests.pop(request.id, None)
-        request.link.send(request.id, event, facts)
-
-    def _refuse(self, link: _Link, number: int | None, error: JobError) -> None:
+    def _refuse(self, link: Link, number: int | None, error: JobError) -> None:
         link.send(number, "failed", failure_facts(InputError(error.message, remedy=error.remedy)))
+        if link.token is not None:
+            # Who has not said the token gets one line.
+            link.close()
 
 
 def serve_streams(worker: Worker) -> None:
@@ -266,87 +264,23 @@ def serve_streams(worker: Worker) -> None:
     os.close(nowhere)
     os.dup2(2, 1)
     source, sink = os.fdopen(ours_in, "rb"), os.fdopen(ours_out, "wb", buffering=0)
-    link = worker.open_link(sink.write, token=None)
+    link = worker.open_link(sink.write, worker.end, token=None)
 
     def listen() -> None:
-        worker.listen(link, source)
-        worker.end("the host closed its end")
+        try:
+            worker.listen(link, source)
+        finally:
+            worker.end("the host closed its end")
 
     threading.Thread(target=listen, name="host", daemon=True).start()
     worker.run()
 
 
-def serve_socket(worker: Worker, address_file: Path) -> None:
-    """Serve hosts on this machine, each of which must send the token from ``address_file`` with its first request.
-
-    The file is JSON with ``host``, ``port``, ``token``, ``pid`` and ``protocol``; only this user can read it (on
-    Windows it has the permissions of its folder), and it goes when the worker ends.
-
-    Raises:
-        InputError: the file is there already, and the worker that wrote it is alive.
-        OutputError: it cannot be written.
-    """
-    token = secrets.token_hex(32)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = {"host": "127.0.0.1", "port": server.getsockname()[1], "token": token, "pid": os.getpid()}
-        text = json.dumps({**address, "protocol": PROTOCOL}) + "\n"
-        _write_private(address_file, text)
-        threading.Thread(target=_accept, args=(worker, server, token), name="accept", daemon=True).start()
-        try:
-            worker.run()
-        finally:
-            with contextlib.suppress(OSError, ValueError):
-                # Another worker's by now, where somebody removed ours.
-                if address_file.read_text(encoding="utf-8") == text:
-                    address_file.unlink()
-
-
-def _accept(worker: Worker, server: socket.socket, token: str) -> None:
-    while True:
-        try:
-            connection, _ = server.accept()
-        except OSError:
-            return
-        # Small events must not wait for one another.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=_talk, args=(worker, connection, token), name="host", daemon=True).start()
-
-
-def _talk(worker: Worker, connection: socket.socket, token: str) -> None:
-    with connection, connection.makefile("rb") as source:
-        link = worker.open_link(connection.sendall, token=token)
-        worker.listen(link, source)
-        worker.forget(link)
-
-
-def _write_private(path: Path, text: str) -> None:
+def _text(line: bytes) -> str:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if _is_left_over(path):
-            path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise InputError(
-            "another worker may be using this file", path=path, remedy="end that worker, or delete the file"
-        ) from error
-    except OSError as error:
-        raise output_error(path, error) from error
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-
-
-def _is_left_over(path: Path) -> bool:
-    """Whether an address file tells of a worker that is gone, such as one that was killed."""
-    try:
-        address = json.loads(path.read_text(encoding="utf-8"))
-        place = (str(address["host"]), int(address["port"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    try:
-        socket.create_connection(place, timeout=2).close()
-    except OSError:
-        return True
-    return False
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise JobError("this request is not UTF-8", "write JSON as UTF-8") from error
 
 
 def _is_token(wanted: str, said: object) -> bool:
@@ -358,6 +292,7 @@ def _id_in(line: str) -> int | None:
     """The id of a request that is refused, as far as it can be told."""
     try:
         number = json.loads(line)["id"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return number if isinstance(number, int) and not isinstance(number, bool) else None
+    small = isinstance(number, int) and not isinstance(number, bool) and abs(number) <= LARGEST
+    return number if small else None

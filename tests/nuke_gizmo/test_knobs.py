@@ -189,3 +189,25 @@ def test_frames_are_painted_under_the_viewer_s_transform(
     assert nuke.host(node).painting_view() == display_and_view
     nuke_stub.state.viewer = None
     assert nuke.host(node).painting_view() == ("P3", "Film")
+
+
+HOSTILE = "/shots/[python nuke.scriptClose()] \\[exec x]\\n"
+
+
+def test_a_bracket_in_a_folder_stays_a_bracket(nuke: Nuke) -> None:
+    """What Tcl made of the knob out goes into the Read's knob, where Tcl must not make more of it."""
+    patterns = nuke.part("patterns")
+    node = nuke.node("/a/p.%04d.exr", (1, 9), work="/w", out=patterns.in_knob(f"{HOSTILE}/o.%04d.exr"))
+    job = job_of(nuke, node)
+    assert job.out == f"{HOSTILE}/o.%04d.exr"
+    host = nuke.host(node)
+    host.point_result(job)
+    read = node.children["Result"]
+    assert nuke_stub.evaluated(str(read["file"].value()), read) == job.out
+    assert host.result_matches(job)
+
+
+def test_texts_on_the_node_are_no_code(nuke: Nuke) -> None:
+    patterns = nuke.part("patterns")
+    assert patterns.in_html('[exec x] \\ <b> "&" $x') == "&#91;exec x] &#92; &lt;b> &quot;&amp;&quot; &#36;x"
+    assert patterns.in_knob("C:\\a[b]") == "C:\\\\a\\[b]"

@@ -20,12 +20,12 @@ from engine.color.assignment import Assignment
 from engine.color.config import ColorConfig
 from engine.color.keys import fit_to_data_window
 from engine.color.paintings import painting_color
-from engine.images.files import Image
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.shot.paintings import PAINTED, painted_alpha
-from engine.shot.plate import PlateReader, plate_sha256
+from engine.shot.plate import PlateFrame, PlateReader, plate_sha256
+from engine.shot.windows import has_windows, place_by_windows
 from engine.training.data.patches import Pair
 from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.model.carry import StoredExemplar
@@ -42,7 +42,7 @@ class LoadedKeyframe:
 
     frame: int
     plate: Floats
-    """(H, W, 3) scene-linear, the plate's data window."""
+    """(H, W, 3) scene-linear, the shot's window."""
     painting: Floats
     """(H, W, 3) scene-linear; 0 where nothing is painted."""
     weight: Floats
@@ -81,22 +81,22 @@ def pad_to_multiple(x: torch.Tensor, multiple: int, mode: str) -> torch.Tensor:
     return torch.nn.functional.pad(x[None], margins(x, multiple), mode=mode)[0]
 
 
-def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Floats, str, Image]:
-    """A plate frame as scene-linear (H, W, 3), its colorspace, and the image as read.
+def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Floats, str, PlateFrame]:
+    """A plate frame as scene-linear (H, W, 3) of the shot's window, its colorspace, and the frame as read.
 
-    A job that asks for denoised frames gets them in the plate's place; the image is the plate's all the same.
+    A job that asks for denoised frames gets them in the plate's place; the frame is the plate's all the same.
 
     Raises:
         ImageError: a frame is missing, damaged, or its denoised one is not of this plate.
     """
     sequence = SequencePath.parse(job.plate)
     read = PlateReader(sequence, job.plate_colorspace, config).read(frame)
-    image, space = read.image, read.space
+    space = read.space
     if job.denoise is not None:
         files = denoised_frames(job.work, sequence, job.denoise)
         files.sha256(frame, plate_sha256(sequence, frame))
-        return files.read(frame, *image.rgb.shape[:2]), space, image
-    return config.to_working(image.rgb, space), space, image
+        return files.read(frame, *read.rgb.shape[:2]), space, read
+    return config.to_working(read.rgb, space), space, read
 
 
 def load_guide(job: TrainingJob, frame: int, size: tuple[int, ...]) -> Floats | None:
@@ -139,7 +139,8 @@ def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[LoadedKeyframe
 
 def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> LoadedKeyframe:
     frame = keyframe.frame
-    plate, plate_space, plate_image = load_plate(job, frame, config)
+    plate, plate_space, read = load_plate(job, frame, config)
+    plate_image = read.image
     if not keyframe.painting.is_file():
         raise ImageError(
             f"frame {frame}: the painting is missing", path=keyframe.painting, remedy="correct the path of --keyframe"
@@ -152,27 +153,29 @@ def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> Load
     painting = color.to_working(painted, config, plate=plate_image if whole else None)
     paint_space = color.taken.colorspace
     size = f"frame {frame}: the painting is {painting.shape[1]}x{painting.shape[0]}"
-    painting, covered = _fit(painting, plate_image.header, job.fit_paintings, size, keyframe.painting)
+    painting, covered = _fit(painting, painted.header, plate_image.header, job.fit_paintings, size, keyframe.painting)
     weight = covered.astype(np.float32)
     alpha = painted_alpha(painted)
     if alpha is not None:
-        weight *= _fit_coverage(alpha, plate_image.header, job.fit_paintings)
+        weight *= _fit_coverage(alpha, painted.header, plate_image.header, job.fit_paintings)
     if keyframe.matte is not None:
         matte = images.read_matte(keyframe.matte, frame=frame)
+        own = images.read_header(keyframe.matte, frame=frame, coverage=True)
         wrong = f"frame {frame}: the matte is {matte.shape[1]}x{matte.shape[0]}"
         planes = np.repeat(matte[..., None], 3, 2)
-        shaped, inside = _fit(planes, plate_image.header, job.fit_paintings, wrong, keyframe.matte)
+        shaped, inside = _fit(planes, own, plate_image.header, job.fit_paintings, wrong, keyframe.matte)
         weight *= shaped[..., 0] * inside
     weight = np.clip(weight, 0, 1)
     weight[weight < PAINTED] = 0
     if weight.any() and (job.unpainted or ("translate" if alpha is None else "plate")) == "plate":
-        painting, weight = _over_plate(painting, plate, weight)
+        painting, weight = _over_plate(painting, read.own(plate), weight)
     for image, what in ((plate_image, "plate"), (painted, "painting")):
         if image.bad_mask is not None and image.bad_pixels:
             log.warning("frame %d: %d pixels of the %s are not finite and are left out", frame, image.bad_pixels, what)
             bad = image.bad_mask
-            if bad.shape != weight.shape:
-                bad = _fit_coverage(bad.astype(np.float32), plate_image.header, job.fit_paintings) > PAINTED
+            if bad.shape != weight.shape or has_windows(image.header, plate_image.header):
+                own = image.header
+                bad = _fit_coverage(bad.astype(np.float32), own, plate_image.header, job.fit_paintings) > PAINTED
             weight[bad] = 0
     if not weight.any():
         raise InputError(
@@ -180,7 +183,8 @@ def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> Load
             path=keyframe.matte or keyframe.painting,
             remedy="paint some coverage into it, or leave the matte out",
         )
-    painting = np.where(weight[..., None] > 0, painting, np.float32(0))
+    painting = read.placed(np.where(weight[..., None] > 0, painting, np.float32(0)))
+    weight = read.placed(weight)
     digest = file_sha256(keyframe.painting)
     guide = load_guide(job, frame, plate.shape[:2])
     return LoadedKeyframe(frame, plate, painting, weight, digest, plate_space, paint_space, guide)
@@ -198,8 +202,16 @@ def _over_plate(painting: Floats, plate: Floats, coverage: Floats) -> tuple[Floa
     return np.where(share > 0, np.where(share < 1, mixed, painting), plate), np.ones_like(coverage)
 
 
-def _fit(pixels: Floats, header: Header, resample: bool, wrong: str, path: Path) -> tuple[Floats, NDArray[np.bool_]]:
-    """Pixels (h, w, 3) of the display or data window as the data window, and where they cover it."""
+def _fit(
+    pixels: Floats, own: Header, header: Header, resample: bool, wrong: str, path: Path
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Pixels (h, w, 3) of a painting or matte as the plate's data window, and where they cover it.
+
+    One with windows of its own, on the plate's format, lies where they say; any other is of the plate's display or
+    data window, by its size.
+    """
+    if has_windows(own, header):
+        return place_by_windows(pixels, own, header)
     if _known_size(pixels, header):
         return fit_to_data_window(pixels, header)
     width, height = header.display[2:]
@@ -212,8 +224,10 @@ def _fit(pixels: Floats, header: Header, resample: bool, wrong: str, path: Path)
     return fit_to_data_window(_resized(pixels, width, height), header)
 
 
-def _fit_coverage(alpha: Floats, header: Header, resample: bool) -> Floats:
+def _fit_coverage(alpha: Floats, own: Header, header: Header, resample: bool) -> Floats:
     pixels = np.repeat(alpha[..., None], 3, 2)
+    if has_windows(own, header):
+        return place_by_windows(pixels, own, header)[0][..., 0]
     if not _known_size(pixels, header) and resample:
         pixels = _resized(pixels, *header.display[2:])
     shaped, inside = fit_to_data_window(pixels, header)

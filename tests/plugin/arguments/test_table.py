@@ -150,6 +150,24 @@ def test_what_a_wrong_flag_is_told(verb: str, typed: str, said: str) -> None:
     assert str(caught.value) == f"{verb}: {said}"
 
 
+@pytest.mark.parametrize(
+    ("engine", "words", "said"),
+    [
+        ("slurm", ("--cpus", "0"), "--cpus 0 is too small, the least is 1; give 1 or more"),
+        ("slurm", ("--at-once", "few"), "--at-once 'few' is not a whole number; give 1 or more"),
+        (
+            "opencue",
+            ("--priority", "high"),
+            "submit: --priority 'high' is not a whole number; see paintover submit --help",
+        ),
+    ],
+)
+def test_a_wrong_number_is_told_in_words(engine: str, words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Parser(submit_through(engine)).read(["--engine", engine, *words])
+    assert str(caught.value) == said
+
+
 def test_no_typing_error_leads_to_what_destroys() -> None:
     for verb, command in COMMANDS.items():
         for option in command.options:

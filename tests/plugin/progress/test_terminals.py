@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from engine.base.errors import ImageError, InputError
+from plugin.cli import main
 from plugin.progress import json_lines
 from plugin.progress.bar import BarProgress
 from plugin.progress.json_lines import JsonProgress
@@ -27,7 +28,9 @@ from plugin.progress.protocol import (
     duration,
     open_progress,
     quiet_errors,
+    visible,
 )
+from tests.support.hostile_names import CONTROL, NAMES
 
 PHASES = (Phase("train", "Training hero.onnx", 3.0), Phase("render", "Rendering 4 frames", 1.0))
 
@@ -111,6 +114,38 @@ def test_openjd_text_cannot_smuggle_in_a_second_message() -> None:
         "openjd_status: a name with openjd_fail: a line and [31mcolor",
         "openjd_fail: frame 7: no such image (plate.0007.exr)",
     ]
+
+
+@pytest.mark.parametrize("name", CONTROL | NAMES)
+def test_names_cannot_steer_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In bars, lines, warnings and the last line of a failure: what stands in a file's name is written out."""
+    hostile = (CONTROL | NAMES)[name]
+    phases = (Phase("render", f"Rendering {hostile}", 1.0),)
+    lines, bar, session = io.StringIO(), io.StringIO(), io.StringIO()
+    for progress in (
+        LineProgress(lines),
+        BarProgress(Console(file=bar, width=200, highlight=False)),
+        OpenJobProgress(session),
+    ):
+        progress.plan(phases)
+        progress.begin("render")
+        progress.update(0.5, hostile)
+        progress.note(f"wrote {hostile}")
+        progress.warn(f"{hostile} is black")
+        progress.finish()
+        progress.close()
+    assert main(["verify", "--look", f"/nowhere/{hostile}.onnx"]) == 2
+    assert main([hostile]) == 2
+    said = capsys.readouterr()
+    for text in (lines.getvalue(), bar.getvalue(), session.getvalue(), said.err, said.out):
+        assert all(line.isprintable() for line in text.split("\n")), ascii(text)
+    assert f"wrote {visible(' '.join(hostile.split()))}\n" in lines.getvalue()
+    assert said.err.count("\n") == 5
+
+
+def test_what_is_written_out() -> None:
+    assert visible("a\x1b[2J\x9b\x85\u202e\udcff\x00b") == "a\\x1b[2J\\x9b\\x85\\u202e\\udcff\\x00b"
+    assert visible("\u00e9t\u00e9 \u753b") == "\u00e9t\u00e9 \u753b"
 
 
 def test_json_events(monkeypatch: pytest.MonkeyPatch) -> None:

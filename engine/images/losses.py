@@ -1,0 +1,50 @@
+"""Losses: what frames of a format cannot hold of what their plate has, a line each."""
+
+from __future__ import annotations
+
+import OpenImageIO as oiio
+
+from engine.images.header import Header
+
+__all__ = ["lost"]
+
+_SQUARE_PIXELS = {"hdr", "bmp", "webp", "pnm", "ppm", "gif", "jpegxl", "sgi", "jpeg2000"}
+"""Formats in which OIIO stores no pixel aspect."""
+_SHOWN_NAMES = 8
+
+
+def lost(header: Header, suffix: str, bit_depth: str | None = None) -> tuple[str, ...]:
+    """What frames written under ``suffix`` lose of a plate with this header.
+
+    Args:
+        suffix: of the frames, such as ".png".
+        bit_depth: as it was asked for; None for what the format and the plate give.
+    """
+    writer = oiio.ImageOutput.create(f"a{suffix}")
+    if writer is None:
+        oiio.geterror()
+        return ()
+    target = str(writer.format_name())
+    if target == "openexr":
+        return ()
+    lines = []
+    if header.color.alpha is not None and not writer.supports("alpha"):
+        lines.append(f"the plate's alpha is lost: {suffix} frames have none; write .exr, .png or .tif to keep it")
+    picture = set(header.color.names)
+    others = [
+        f"{part.spec.get_string_attribute('name')}:{name}" if number != header.index else name
+        for number, part in enumerate(header.parts)
+        for name in part.spec.channelnames
+        if number != header.index or name not in picture
+    ]
+    if others:
+        more = f" and {len(others) - _SHOWN_NAMES} more" if len(others) > _SHOWN_NAMES else ""
+        names = ", ".join(others[:_SHOWN_NAMES]) + more
+        kept = "write .exr to keep them" if header.file_format == "openexr" else "they are read from no such file"
+        lines.append(f"channels beside the picture are lost in {suffix} frames: {names}; {kept}")
+    aspect = header.spec.get_float_attribute("PixelAspectRatio", 1.0)
+    if target in _SQUARE_PIXELS and abs(aspect - 1.0) > 1e-3:
+        lines.append(f"the plate's pixel aspect of {aspect:.4g} is lost: {suffix} frames cannot say it")
+    if header.bit_depth in ("half", "float") and header.file_format == "tiff" and bit_depth in ("uint8", "uint16"):
+        lines.append(f"values under 0 and over 1 are clipped: {bit_depth} was asked for, and the plate is float")
+    return tuple(lines)
