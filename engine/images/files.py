@@ -28,7 +28,7 @@ from engine.images import provenance as provenance_fields
 from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
 from engine.images.header import Header, Layer, Part
-from engine.images.layers import PartNames, Picture, find_picture, no_color
+from engine.images.layers import PartNames, find_picture, no_color
 from engine.images.limits import check_file, check_specs
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
@@ -299,7 +299,7 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         source.close()
 
 
-def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, coverage: bool = False) -> Picture:
+def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, coverage: bool = False) -> PictureLayer:
     several = len(specs) > 1
     parts = []
     for spec in specs:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["ColorChannels", "PartNames", "Picture", "find_picture", "no_color"]
+__all__ = ["ColorChannels", "PartNames", "PictureLayer", "find_picture", "no_color"]
 
 _CALLED = (
     "",
@@ -68,7 +68,7 @@ class PartNames:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureLayer:
     """Which channels are the picture, and what else could have been meant."""
 
     index: int
@@ -110,7 +110,7 @@ class _Candidate:
     rank: tuple[int, ...]
 
 
-def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Picture | None:
+def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> PictureLayer | None:
     """The part and the channels that are the picture, from the names in every part; None where there is no color.
 
     First what is called so (plain R, G, B; "rgba", "Combined", "beauty" ...), then gray, then layers of unknown names,
@@ -131,7 +131,7 @@ def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Pic
     others = tuple(name for name in prefixed if name != view)
     if not eligible:
         single = [
-            Picture(index, ColorChannels(part.channels, None))
+            PictureLayer(index, ColorChannels(part.channels, None))
             for index, part in enumerate(parts)
             if len(part.channels) == 1 and _may_stand_alone(part.channels[0], coverage)
         ]
@@ -140,7 +140,7 @@ def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Pic
     if best.rank[0] >= _DATA_RANK:
         return None
     rivals = tuple(item.layer for item in eligible if item is not best and _rivals(item, best))
-    return Picture(best.index, best.color, best.layer, rivals, view, others)
+    return PictureLayer(best.index, best.color, best.layer, rivals, view, others)
 
 
 def no_color(parts: tuple[PartNames, ...]) -> tuple[str, str]:

@@ -16,7 +16,8 @@ from onnx import TensorProto
 
 from engine.base.errors import LookError
 from engine.look.graph_check import ITEM_BYTES, REMEDY
-from engine.look.operator_shapes import Value, make, stored
+from engine.look.operator_shapes import make, stored
+from engine.look.operator_values import Value
 
 __all__ = ["Cost", "GraphPlan"]
 

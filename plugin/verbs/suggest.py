@@ -20,7 +20,7 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_keyframes, check_plate, check_spaces, prepare_folder
 from plugin.arguments.request import painted_so_far, work_from
 from plugin.phases.color import say_color
-from plugin.progress.protocol import NoProgress, Phase, Progress, counted_frames
+from plugin.progress.protocol import NoProgress, Phase, Progress, counted_frames, visible
 from plugin.progress.stop import StopRequest
 from plugin.report.advice import key_command, luma_of, percent, plan_paintings
 from plugin.report.stills import STILL_PX, Stills
@@ -70,7 +70,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     progress.note(f"{picture}: where each painting carries, and what is left", facts)
     progress.finish()
     if options.progress in _FOR_PEOPLE:
-        print("\n".join([*_table(plan, measured), *([f"\nnext: {command}"] if command else [])]))
+        print("\n".join([*_table(plan, measured), *([f"\nnext: {visible(command)}"] if command else [])]))
     return 0
 
 

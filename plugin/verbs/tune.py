@@ -26,7 +26,7 @@ from plugin.arguments.verb_options import TUNE_SECONDS
 from plugin.phases.color import say_color
 from plugin.phases.training import check_training, job_from
 from plugin.progress.child import follow
-from plugin.progress.protocol import Phase, Progress, counted_frames, duration
+from plugin.progress.protocol import Phase, Progress, counted_frames, duration, visible
 from plugin.progress.stop import StopRequest
 
 __all__ = ["COMMAND", "parser", "run"]
@@ -82,10 +82,10 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         # As the user named the work folder: the process was given absolute paths.
         folder = work_from(options, shot) / "tune"
         plot, look, file = (str(folder / Path(done[name]).name) for name in ("plot", "look", "settings_file"))
-        print(f"\n{plot}: loss against each parameter")
-        print(f"next: paintover render --look {shlex.quote(look)}, the best look as it is;")
+        print(f"\n{visible(str(plot))}: loss against each parameter")
+        print(visible(f"next: paintover render --look {shlex.quote(look)}, the best look as it is;"))
         print("      or train with its settings, longer:")
-        print(f"      {shlex.join(_training(options, file))}")
+        print(visible(f"      {shlex.join(_training(options, file))}"))
     return 0
 
 

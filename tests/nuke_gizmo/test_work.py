@@ -145,7 +145,7 @@ def test_the_farm_gets_a_command_line_that_it_understands(nuke: Nuke, shot: Path
     words = nuke.part("buttons").submit_words(nuke.host(node))
     options = _verb("submit").parser().read(words[1:])
     assert (options.engine, options.chunk, options.plate) == ("slurm", 20, str(shot / "plate.%04d.png"))
-    assert options.keyframes == [f"1={shot}/work/paint/0001.png"]
+    assert [keyframe.text for keyframe in options.keyframes] == [f"1={shot}/work/paint/0001.png"]
     assert (options.budget, options.carried, options.frames, options.device) == (60.0, True, "0-3", "cpu")
     assert (options.out, options.look) == (str(shot / "out" / "out.%04d.exr"), str(shot / "hero.onnx"))
     node["keyframes"].setValue("")
