@@ -27,8 +27,9 @@ from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.images import provenance as provenance_fields
 from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
+from engine.images.foreign_text import clean_spec, error_of
 from engine.images.header import Header, Layer, Part
-from engine.images.layers import PartNames, find_picture, no_color
+from engine.images.layers import PartNames, PictureLayer, find_picture, no_color
 from engine.images.limits import check_file, check_specs
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
@@ -178,7 +179,7 @@ def check(path: Path | str) -> None:
             if spec.deep:
                 deep = source.read_native_deep_image(number, 0)
                 if deep is None or source.has_error:
-                    raise _damaged(path, None, source.geterror())
+                    raise _damaged(path, None, error_of(source))
             else:
                 parts.append(_decode(source, number, spec, path, None))
         if stored and source.format_name() == "openexr" and checksum(parts) != stored:
@@ -222,7 +223,7 @@ def write(
     path = Path(path)
     writer = oiio.ImageOutput.create(path.suffix.lstrip(".") or str(path))
     if writer is None:
-        oiio.geterror()
+        error_of(oiio)
         raise ImageError(f"no image format for {path.suffix!r}", path=path, remedy="use .exr, .png, .tif, .jpg or .dpx")
     file_format = str(writer.format_name())
     depth = choose_depth(file_format, like, bit_depth, path)
@@ -274,7 +275,7 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
     hints.attribute("oiio:UnassociatedAlpha", 1)
     source = oiio.ImageInput.open(str(path), hints)
     if source is None:
-        detail = _first_line(oiio.geterror())
+        detail = _first_line(error_of(oiio))
         other = not_a_picture(path)
         if other is not None:
             raise ImageError(f"not an image but {other[0]}", frame=frame, path=path, remedy=other[1])
@@ -316,7 +317,7 @@ def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, cove
 def _pages(source: oiio.ImageInput) -> tuple[str, ...]:
     """A line where a file holds other pictures after the first."""
     several = source.format_name() == "tiff" and source.seek_subimage(1, 0)
-    source.geterror()
+    error_of(source)
     return ("the TIFF has several pages: the first is taken",) if several else ()
 
 
@@ -343,11 +344,15 @@ def _check_png_chunks(path: Path, frame: int | None) -> None:
 def _specs(source: oiio.ImageInput) -> list[oiio.ImageSpec]:
     specs: list[oiio.ImageSpec] = []
     while source.seek_subimage(len(specs), 0):
-        specs.append(source.spec().copy())
+        spec = source.spec().copy()
+        changed = clean_spec(spec)
+        if changed:
+            log.info("text that is no UTF-8 is taken as Latin-1: %s", ", ".join(changed))
+        specs.append(spec)
         if source.format_name() != "openexr":
             # Pages of a TIFF or frames of a GIF are other pictures, not other layers of this one.
             break
-    source.geterror()
+    error_of(source)
     return specs
 
 
@@ -358,7 +363,7 @@ def _decode(
     formats = [str(item) for item in spec.channelformats] or [str(spec.format)] * spec.nchannels
     kind = "half" if set(formats) == {"half"} else "float"
     pixels = source.read_image(part, 0, 0, spec.nchannels, kind)
-    message = source.geterror()
+    message = error_of(source)
     if pixels is None or (message and _HARMLESS not in message):
         raise _damaged(path, frame, message)
     layers: dict[str, Layer] = {}
@@ -366,7 +371,7 @@ def _decode(
         if formats[channel] == "uint" and source.format_name() == "openexr":
             exact = source.read_image(part, 0, channel, channel + 1, "uint")
             if exact is None:
-                raise _damaged(path, frame, source.geterror())
+                raise _damaged(path, frame, error_of(source))
             layers[name] = exact[..., 0].reshape(spec.height, spec.width)
         else:
             plane = pixels.reshape(spec.height, spec.width, spec.nchannels)[..., channel]
@@ -454,9 +459,9 @@ def _encode(writer: oiio.ImageOutput, path: Path, plan: list[PlannedPart]) -> st
         if done and number:
             done = bool(writer.open(str(path), part.spec, "AppendSubimage"))
         done = done and bool(writer.write_image(np.ascontiguousarray(part.pixels)))
-    message = "" if done else writer.geterror() or "unknown reason"
+    message = "" if done else error_of(writer) or "unknown reason"
     closed = writer.close()
-    return message or ("" if closed else writer.geterror() or "could not finish the file")
+    return message or ("" if closed else error_of(writer) or "could not finish the file")
 
 
 def _write_failure(path: Path, temporary: Path, plan: list[PlannedPart], message: str) -> PaintoverError:

@@ -371,7 +371,7 @@ def _plane(plane: Any, bits: int) -> npt.NDArray[np.float32]:
 
 def _open(path: Path) -> Any:
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except FFmpegError as error:
         raise _unreadable(path, error, None) from error
     if not container.streams.video:

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode
 import OpenImageIO as oiio
 
 from engine.base.whole_file import check_regular
+from engine.images.foreign_text import error_of
 
 __all__ = ["FORMATS", "attach", "detach", "facts_of", "file_sha256", "read_provenance", "stamp_dpx"]
 
@@ -80,7 +81,7 @@ def read_provenance(path: Path | str) -> dict[str, str]:
     """What ``images.write`` stored in ``path``; empty where there is nothing, or no readable image."""
     handle = oiio.ImageInput.open(str(path)) if Path(path).is_file() else None
     if handle is None:
-        oiio.geterror()
+        error_of(oiio)
         return {}
     try:
         if handle.format_name() == "dpx":
@@ -90,7 +91,7 @@ def read_provenance(path: Path | str) -> dict[str, str]:
         while handle.seek_subimage(index, 0):
             facts.update(facts_of(handle.spec()))
             index += 1
-        handle.geterror()
+        error_of(handle)
         return facts
     finally:
         handle.close()

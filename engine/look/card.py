@@ -21,6 +21,7 @@ from engine.base.foreign_json import parse_json
 from engine.base.whole_file import read_whole
 from engine.look.graph_check import REMEDY, check_structure
 from engine.look.graph_cost import GraphPlan
+from engine.look.wire_check import check_wire
 
 __all__ = [
     "CARD_KEY",
@@ -217,6 +218,10 @@ def weights_sha256(model: onnx.ModelProto) -> str:
 
 def _examine(path: Path, data: bytes) -> LookFile:
     model = onnx.ModelProto()
+    try:
+        check_wire(data)
+    except ValueError as error:
+        raise LookError(f"not an ONNX file, or a truncated one: {error}", remedy=REMEDY) from error
     try:
         model.ParseFromString(data)
     except DecodeError as error:

@@ -44,6 +44,7 @@ from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.base.whole_file import check_regular
+from engine.images.foreign_text import clean_spec, error_of
 from engine.images.limits import check_bytes, check_specs
 
 __all__ = ["Direction", "FlowFiles", "read_flow", "write_flow"]
@@ -260,7 +261,7 @@ def _opened(path: Path, frame: int | None) -> Iterator[oiio.ImageInput]:
         raise _unreadable(path, frame, error) from error
     source = None if empty else oiio.ImageInput.open(str(path))
     if source is None:
-        lines = oiio.geterror().splitlines() or ["the file is empty"]
+        lines = error_of(oiio).splitlines() or ["the file is empty"]
         raise ImageError(f"not an EXR file, or damaged: {lines[0]}", frame=frame, path=path, remedy="write it again")
     try:
         yield source
@@ -274,8 +275,10 @@ def _read_exr(
     with _opened(path, frame) as source:
         specs: list[oiio.ImageSpec] = []
         while source.seek_subimage(len(specs), 0):
-            specs.append(source.spec().copy())
-        source.geterror()
+            spec = source.spec().copy()
+            clean_spec(spec)
+            specs.append(spec)
+        error_of(source)
         check_specs(specs, path, frame)
         layers = _layers_of(specs)
         planes, sign = _find(layers, direction, shared, layer, path, frame)
@@ -283,7 +286,7 @@ def _read_exr(
         for plane in planes:
             spec = specs[plane.part]
             pixels = source.read_image(plane.part, 0, plane.index, plane.index + 1, "float")
-            message = source.geterror()
+            message = error_of(source)
             if pixels is None or message:
                 lines = message.splitlines() or ["unknown reason"]
                 what = f"the motion vectors are damaged or truncated: {lines[0]}"
@@ -362,10 +365,10 @@ def _write_exr(temporary: Path, path: Path, flows: dict[str, Floats]) -> None:
     spec.attribute("compression", "zip")
     writer = oiio.ImageOutput.create("exr")
     if writer is None:
-        raise OutputError(f"cannot write EXR: {oiio.geterror()}", path=path)
+        raise OutputError(f"cannot write EXR: {error_of(oiio)}", path=path)
     stored = np.ascontiguousarray(pixels + np.float32(0), np.float32)
-    message = "" if writer.open(str(temporary), spec) and writer.write_image(stored) else writer.geterror() or "failed"
+    message = "" if writer.open(str(temporary), spec) and writer.write_image(stored) else error_of(writer) or "failed"
     # Closing writes what is still in memory, so it may be what fails.
-    message = (writer.geterror() or message or "failed") if not writer.close() else message
+    message = (error_of(writer) or message or "failed") if not writer.close() else message
     if message:
         raise OutputError(f"cannot write the motion vectors: {message.splitlines()[0]}", path=path)

@@ -19,6 +19,7 @@ import OpenImageIO as oiio
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError
 from engine.base.temporaries import output_error, replacing
+from engine.images.foreign_text import error_of
 from engine.images.limits import check_file, check_specs
 from engine.images.provenance import file_sha256
 
@@ -113,7 +114,7 @@ def read_sidecars(
             pixels = source.read_image(oiio.FLOAT)
             if pixels is None or source.has_error:
                 raise ImageError(
-                    f"damaged STMap sidecar: {source.geterror()}", frame=frame, path=path, remedy="prepare again"
+                    f"damaged STMap sidecar: {error_of(source)}", frame=frame, path=path, remedy="prepare again"
                 )
         finally:
             source.close()
@@ -196,7 +197,7 @@ def _inside(planes: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _reason() -> str:
-    return str(oiio.geterror()).strip() or "not an image"
+    return str(error_of(oiio)).strip() or "not an image"
 
 
 def flow_to_stmap(flow: Floats, height: int, width: int) -> tuple[Floats, Floats]:
@@ -255,8 +256,10 @@ def _write(path: Path, pixels: Floats, digest: str) -> None:
     with replacing(path) as temporary:
         writer = oiio.ImageOutput.create(str(temporary))
         if writer is None or not writer.open(str(temporary), spec):
-            raise OSError(f"cannot write EXR: {oiio.geterror()}")
+            raise OSError(f"cannot write EXR: {error_of(oiio)}")
         wrote = writer.write_image(np.ascontiguousarray(pixels))
-        said = writer.geterror()
+        said = error_of(writer)
         if not writer.close() or not wrote:
+            # OpenImageIO does not tell a full disk from other failures; the system does.
+            temporary.write_bytes(bytes(pixels.nbytes))
             raise OSError(said or "the EXR could not be finished")

@@ -34,6 +34,7 @@ from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.machine import cpu_count
 from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
+from engine.images.foreign_text import error_of
 from engine.motion.flow import estimate, one_thread
 from engine.motion.lookalike import Lookalike, find_lookalike, no_lookalike
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
@@ -388,7 +389,7 @@ class _Chain:
             return "missing"
         source = oiio.ImageInput.open(str(path))
         if source is None:
-            oiio.geterror()
+            error_of(oiio)
             return "missing"
         spec = source.spec()
         source.close()

@@ -332,6 +332,27 @@ def test_values_of_a_card_are_bounded(tmp_path: Path, change: dict[str, Any]) ->
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"\x0a\x00" * 2_000_000, "entries"),  # empty nodes
+        (b"\x2a\x00" * 2_000_000, "entries"),  # empty constants
+        (b"\x0a\x80\x80\x80\x04" + b"\x2a\x00" * 2**22, "no weights"),  # a node of empty attributes
+        (b"\x2a\x80\x80\x80\x04" + b"\x6a\x00" * 2**22, "entries"),  # a constant of empty references
+    ],
+)
+def test_structure_is_bounded_before_it_is_parsed(tmp_path: Path, body: bytes, said: str) -> None:
+    length, digits = len(body), bytearray()
+    while length:
+        digits.append(length & 127 | (128 if length > 127 else 0))
+        length >>= 7
+    (tmp_path / "a.onnx").write_bytes(b"\x08\x08\x3a" + bytes(digits) + body)
+    started = time.perf_counter()
+    with pytest.raises(LookError, match=said):
+        open_look(tmp_path / "a.onnx")
+    assert time.perf_counter() - started < 1
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_only_a_regular_file_is_a_look(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
