@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Networks here are tiny: a second thread of torch mostly waits, and beside another worker it must not wait by spinning.
 # Read when torch is imported, here or in a process that a test starts; training sets its own number of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would every process that a test sends it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hypothesis import HealthCheck, settings
 
