@@ -152,6 +152,7 @@ def test_only_one_module_imports_nuke_and_the_rest_is_the_standard_library() -> 
             assert name in sys.stdlib_module_names | {"nuke"}, f"{path.name} imports {name}"
 
 
+@pytest.mark.slow
 def test_types_are_those_of_nuke(tmp_path: Path) -> None:
     """mypy against the published stubs of Nuke's module finds calls that are not there."""
     pytest.importorskip("mypy", reason="needs mypy")

@@ -216,6 +216,7 @@ def reader(folder: Path) -> PlateReader:
     return PlateReader(SequencePath.parse(folder / "plate.%d.png"), None, ColorConfig.active())
 
 
+@pytest.mark.slow
 def test_paint_frame_paints_the_file(tmp_path: Path, corner: np.ndarray) -> None:
     images.write(tmp_path / "plate.1.png", corner, bit_depth="uint8")
     paint_frame(reader(tmp_path), 1, tmp_path / "painted.png", "oil", 5)

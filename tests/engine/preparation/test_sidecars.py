@@ -135,6 +135,7 @@ def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: 
     assert hashes(tmp_path / "w") == hashes(tmp_path / "apart")
 
 
+@pytest.mark.slow
 def test_where_a_chain_stands_is_saved_at_its_end_and_before_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +227,7 @@ def test_kept_on_a_second_run_and_remade_when_asked(made: Made) -> None:
     assert hashes(made.work) == made.before
 
 
+@pytest.mark.slow
 def test_one_that_is_gone_comes_back_the_same(made: Made) -> None:
     made.path(3).unlink()
     assert made.again() == (1, 5, 0)
@@ -236,6 +238,7 @@ def test_one_that_is_gone_comes_back_the_same(made: Made) -> None:
     assert hashes(made.work) == made.before
 
 
+@pytest.mark.slow
 def test_a_changed_plate_frame_remakes_what_lies_behind_it(made: Made) -> None:
     draw(made.plate.path.folder, 3, seed=8)
     assert made.again() == (3, 3, 0)

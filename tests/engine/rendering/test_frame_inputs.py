@@ -53,6 +53,7 @@ def test_a_guide_is_cut_like_the_plate(tmp_path: Path) -> None:
         Look.load(lookfactory.gain(tmp_path / "p.onnx"), device="cpu").stylize(plate, guide=guide)
 
 
+@pytest.mark.slow
 def test_a_look_with_a_guide_renders_and_notices_another_one(tmp_path: Path, plate: Plate) -> None:
     look, out = lookfactory.guided(tmp_path / "g.onnx"), outputs(tmp_path / "out")
     files = guide_images(tmp_path, "points", [1001])

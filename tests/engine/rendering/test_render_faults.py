@@ -28,6 +28,7 @@ from tests.support.rendering import ON_CPU, TILED, digests, make_plate, outputs
 from tests.support.signals import posix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_look_that_changes_stops_the_job(tmp_path: Path, workers: int) -> None:
     plate = make_plate(tmp_path / "plate", "1-30")
@@ -182,6 +183,7 @@ def test_a_frame_that_kills_its_worker_fails_alone(tmp_path: Path, look: Path, m
     assert out.existing() == FrameRange((1, 2, 4, 5, 6, 7, 8))
 
 
+@pytest.mark.slow
 def test_a_workers_error_is_this_process_error(tmp_path: Path, look: Path, plate: Plate) -> None:
     settings = RenderSettings(device="cpu", bit_depth="half", threads=2)
     with pytest.raises(FrameFailures, match="png cannot hold half") as caught:

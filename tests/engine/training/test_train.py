@@ -88,6 +88,7 @@ def test_training_comes_nearer_to_the_painting(shot: ProceduralShot) -> None:
     assert written == str(shot.job().checkpoint) == str(shot.folder / "work" / "train" / "checkpoint.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unpainted", ["translate", "plate"])
 @pytest.mark.parametrize("how", ["matte", "alpha"])
 def test_unpainted_pixels_have_no_say(tmp_path: Path, how: str, unpainted: str) -> None:
@@ -123,6 +124,7 @@ def test_unpainted_pixels_have_no_say(tmp_path: Path, how: str, unpainted: str) 
     assert weights(job.look) != found[0][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unpainted", "near"), [(None, True), ("translate", False)])
 def test_what_is_not_painted_stays_as_it_is(tmp_path: Path, unpainted: str | None, near: bool) -> None:
     """An object painted with alpha: away from it the result is the plate within a few codes, also on another frame."""
@@ -203,6 +205,7 @@ def test_a_preview_strip_shows_four_pictures(shot: ProceduralShot, monkeypatch: 
         assert (strip[:LABEL_HEIGHT, left : left + 96] > 0.5).mean() > 0.02
 
 
+@pytest.mark.slow
 def test_the_preview_of_the_keyframe_has_its_carried_strokes(shot: ProceduralShot) -> None:
     """With STMaps in the work folder, what a render would show: nearer to the painting than the translator alone."""
     away = []

@@ -65,6 +65,7 @@ def test_links_are_left_alone(cli: Cli) -> None:
     assert files(elsewhere) == OURS | STAYS
 
 
+@pytest.mark.slow
 def test_a_cleaned_job_is_made_again(cli: Cli) -> None:
     """The look stays, so only motion is followed anew; the rendered frames are right already."""
     assert cli(*RUN).code == 0

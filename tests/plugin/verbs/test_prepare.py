@@ -110,6 +110,7 @@ def test_wrong_input_to_prepare(cli: Cli, words: tuple[str, ...], message: str) 
     assert not (cli.folder / "work" / "stmap").exists()
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_prepare_goes_on(tmp_path: Path, signum: int, code: int) -> None:

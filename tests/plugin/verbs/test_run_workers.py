@@ -34,6 +34,7 @@ def frames(shot: Cli, name: str) -> dict[str, bytes]:
     return {path.name.removeprefix(name): path.read_bytes() for path in sorted(shot.folder.glob(f"{name}.*.exr"))}
 
 
+@pytest.mark.slow
 def test_dask_and_crew_give_the_same_frames(shot: Cli) -> None:
     by_crew = events(shot, "--out", "crew.%04d.exr")
     by_dask = events(shot, "--out", "dask.%04d.exr", "--engine", "dask")
@@ -50,6 +51,7 @@ def test_dask_and_crew_give_the_same_frames(shot: Cli) -> None:
     assert [(event["rendered"], event["skipped"]) for event in again if "chunk" in event] == [(0, 11)]
 
 
+@pytest.mark.slow
 def test_a_frame_that_fails_through_dask_is_named_and_the_others_are_done(shot: Cli) -> None:
     (shot.folder / "plate.0007.png").write_bytes(b"no image")
     line = shot.refused(*RUN, "--out", "out.%04d.exr", "--engine", "dask", "--no-stmaps")

@@ -29,6 +29,8 @@ from tests.support import ROOT
 from tests.support.farm_shot import Shot, make_shot
 from tests.support.signals import posix
 
+pytestmark = pytest.mark.host
+
 
 @pytest.fixture
 def shot(tmp_path: Path) -> Shot:

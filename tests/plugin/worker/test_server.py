@@ -30,6 +30,8 @@ from tests.support import ROOT, lookfactory
 from tests.support.pictures import picture
 from tests.support.signals import posix
 
+pytestmark = pytest.mark.host
+
 COMMAND = (sys.executable, "-m", "plugin")
 
 

@@ -78,6 +78,7 @@ def test_a_painting_of_another_size_offers_what_to_do(shot: ProceduralShot) -> N
     assert "resize it to 96x72, or pass --fit-paintings" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(36, 48), (144, 192), (100, 96)])
 def test_fitted_paintings_are_resampled(shot: ProceduralShot, size: tuple[int, int]) -> None:
     picture = cv2.resize(painting_of(plate(*SIZE)), size[::-1], interpolation=cv2.INTER_LINEAR)
