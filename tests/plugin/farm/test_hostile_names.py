@@ -108,15 +108,22 @@ def test_a_name_that_ends_lines_is_refused_where_a_format_has_no_way_for_it(name
     hostile = (CONTROL | UNNAMEABLE)[name]
     if name == "text that turns around":
         return  # It is one line, and stays as it is; terminals show it written out.
-    plan = plan_of(hostile)
-    for write in (
-        lambda: deadline10.job_info(plan, plan.steps[0], Options()),
-        lambda: deadline10.plugin_info(plan.steps[0], CALLS),
+    writes = [
         lambda: deadline10.job_info(plan_of("a"), plan_of("a").steps[0], Options(pool=hostile)),
-        lambda: opencue.job_xml(plan, Options(user="artist", show="show"), CALLS),
         lambda: opencue.job_xml(plan_of("a"), Options(user="artist", show="show", tags=hostile), CALLS),
-        lambda: openjd.template(plan, CALLS),
-    ):
+    ]
+    if name == "a NUL":
+        with pytest.raises(InputError, match="a path has a zero character"):
+            plan_of(hostile)
+    else:
+        plan = plan_of(hostile)
+        writes += [
+            lambda: deadline10.job_info(plan, plan.steps[0], Options()),
+            lambda: deadline10.plugin_info(plan.steps[0], CALLS),
+            lambda: opencue.job_xml(plan, Options(user="artist", show="show"), CALLS),
+            lambda: openjd.template(plan, CALLS),
+        ]
+    for write in writes:
         with pytest.raises(InputError, match=r"cannot hold the character U\+") as caught:
             write()
         assert str(caught.value).isprintable() and str(caught.value).endswith("rename the file")
