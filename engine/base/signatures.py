@@ -84,7 +84,10 @@ def not_a_picture(path: Path | str) -> tuple[str, str] | None:
 
 def _head(path: Path) -> bytes:
     try:
+        # A pipe or a device would wait, or never end.
+        if not path.is_file():
+            return b""
         with path.open("rb") as handle:
             return handle.read(_LOOKED_AT)
-    except OSError:
+    except (OSError, ValueError):
         return b""
