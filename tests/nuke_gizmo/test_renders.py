@@ -18,6 +18,8 @@ from tests.support.nuke_stage import Nuke, at, on_plate, opened
 from tests.support.nuke_stage import nuke as nuke
 from tests.support.nuke_stage import shot as shot
 
+pytestmark = pytest.mark.host
+
 
 def test_frames_have_the_windows_and_layers_of_an_overscanned_plate(nuke: Nuke, shot: Path) -> None:
     spec = OpenImageIO.ImageSpec(48, 40, 4, "half")

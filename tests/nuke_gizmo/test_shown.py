@@ -16,6 +16,8 @@ from tests.support.nuke_stage import Nuke, at, on_plate
 from tests.support.nuke_stage import nuke as nuke
 from tests.support.nuke_stage import shot as shot
 
+pytestmark = pytest.mark.host
+
 
 def test_nothing_stale_is_shown_even_before_refresh(nuke: Nuke, shot: Path) -> None:
     """Everything that a frame depends on changes once; the node notices without being told."""

@@ -22,6 +22,8 @@ from tests.support.nuke_stage import Nuke, at, nuke_at, on_plate
 from tests.support.nuke_stage import nuke as nuke
 from tests.support.nuke_stage import shot as shot
 
+pytestmark = pytest.mark.host
+
 FAKE_TRAINING = f"training_process.COMMAND = (sys.executable, {str(FAKE)!r})"
 
 

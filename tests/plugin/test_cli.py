@@ -92,6 +92,7 @@ def test_run_trains_renders_verifies_and_shows(cli: Cli) -> None:
     assert re.search(r"[Ee]rror: ", said.out + said.err) is None
 
 
+@pytest.mark.slow
 def test_a_second_run_trains_only_when_something_changed(cli: Cli) -> None:
     assert cli(*RUN).code == 0
     second = cli(*RUN)

@@ -203,6 +203,7 @@ def test_a_wrong_size_is_refused_before_motion_is_followed(cli: Cli, what: str) 
     assert cli(*words, "--fit-paintings").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "parts"),
     [

@@ -27,6 +27,7 @@ def test_training_takes_what_the_search_wrote(cli: Cli) -> None:
     assert cli(*TRAIN).code == 0 and told(cli) is None
 
 
+@pytest.mark.slow
 def test_other_settings_are_another_training(cli: Cli) -> None:
     best, words = cli.folder / "best.toml", (*RUN, "--settings", "best.toml")
     best.write_text("blocks = 9\n")
@@ -40,6 +41,7 @@ def test_other_settings_are_another_training(cli: Cli) -> None:
     assert "already trained" not in cli(*words).out and told(cli) == {"blocks": 3}
 
 
+@pytest.mark.slow
 def test_crisp_strokes_are_another_training(cli: Cli) -> None:
     def crisp() -> object:
         return json.loads((cli.folder / "work" / "job.json").read_text(encoding="utf-8"))["crisp"]
@@ -50,6 +52,7 @@ def test_crisp_strokes_are_another_training(cli: Cli) -> None:
     assert "takes no crisp strokes; drop --crisp" in cli.refused(*TRAIN, "--recipe", "texler2020", "--crisp")
 
 
+@pytest.mark.slow
 def test_a_look_by_another_revision_is_trained_again(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli(*RUN).code == 0
     monkeypatch.setattr(training_record, "REVISION", training_record.REVISION + 1)

@@ -61,6 +61,7 @@ def arguments(folder: Path, *more: str) -> list[str]:
     return ["--folder", str(folder), "--count", str(COUNT), "--size", "96x96", "--budget", "30s", *more]
 
 
+@pytest.mark.slow
 def test_own_clip_from_movie_to_sheet(
     tmp_path: Path, clip: Path, processes: Processes, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +87,7 @@ def test_own_clip_from_movie_to_sheet(
     assert str(folder / "sheet.png") in printed and "Now paint over" in printed and "Blender" not in printed
 
 
+@pytest.mark.slow
 def test_done_steps_are_skipped_until_something_changes(tmp_path: Path, clip: Path, processes: Processes) -> None:
     folder = tmp_path / "demo"
     call = arguments(folder, "--clip", str(clip))
@@ -101,6 +103,7 @@ def test_done_steps_are_skipped_until_something_changes(tmp_path: Path, clip: Pa
     assert demo.main([*call, "--fresh"]) == 0 and len(processes.commands) == 3 and painted.read_bytes() != mine
 
 
+@pytest.mark.slow
 def test_bundled_clip_is_fetched_once_and_credited(
     tmp_path: Path, clip: Path, processes: Processes, capsys: pytest.CaptureFixture[str]
 ) -> None:

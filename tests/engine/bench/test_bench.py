@@ -66,6 +66,7 @@ def test_settings_that_measure_nothing_are_refused(wrong: dict[str, float]) -> N
         BenchPlan(**wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_drawn_shot_is_found_again_and_moves(tmp_path: Path) -> None:
     drawn = draw_shot(tmp_path, 48, 64)
     assert open_shot(tmp_path) == drawn
@@ -125,6 +126,7 @@ def test_a_quick_run_measures_everything(tmp_path: Path, capsys: pytest.CaptureF
     assert data["settings"]["quick"] is True
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_says_why(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="training is not installed")
     with pytest.raises(PaintoverError, match="training texler2020 failed: cannot read the training job"):

@@ -26,6 +26,7 @@ def pulled(scene: Scene, image: np.ndarray, frame: int, key: int) -> tuple[np.nd
     return cv2.remap(image, points[..., 0], points[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["grade", "fast", "disocclusion"])
 def test_coordinates_lead_to_the_same_paint(family: str) -> None:
     scene = make_scene(family, 0, *SIZE, frames=8)
@@ -59,6 +60,7 @@ def test_two_keys_hide_less_than_one(small: Scene) -> None:
     assert (both == (one & other)).all() and one.any() and not both.all()
 
 
+@pytest.mark.slow
 def test_only_the_plate_has_grain_and_it_is_fresh(small: Scene) -> None:
     still = make_scene("sky", 1, *SIZE, frames=2)
     sky = still.plate(0)[2:20, 2:40]
@@ -73,6 +75,7 @@ def test_seeds_differ() -> None:
     assert np.abs(one - other).mean() > 0.05
 
 
+@pytest.mark.slow
 def test_strokes_lie_on_a_flat_sky() -> None:
     scene = make_scene("sky", 0, *SIZE, frames=2)
 
@@ -83,6 +86,7 @@ def test_strokes_lie_on_a_flat_sky() -> None:
     assert texture(scene.painted(0)) > 4 * texture(scene.plate(0))
 
 
+@pytest.mark.slow
 def test_light_changes_by_about_a_stop() -> None:
     scene = make_scene("exposure", 0, *SIZE, frames=8)
     ratio = scene._light(7) / scene._light(0)

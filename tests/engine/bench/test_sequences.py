@@ -235,6 +235,7 @@ def test_wrong_options_give_one_line_and_exit_2(
     assert message in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_options_are_compared_by_name_and_not_by_default(
     case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -201,6 +201,7 @@ def test_a_hole_in_the_weights_is_found(tmp_path: Path) -> None:
         read_card(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(959, 541), (17, 3), (1, 1)])
 def test_tiles_equal_the_whole_frame(tmp_path: Path, size: tuple[int, int]) -> None:
     look = Look.load(lookfactory.network(tmp_path / "a.onnx", **SMALL), device="cpu")

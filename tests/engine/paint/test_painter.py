@@ -48,6 +48,7 @@ def corner(plate: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(plate[:48, :64])
 
 
+@pytest.mark.slow
 def test_one_seed_one_painting_whatever_the_threads(plate: np.ndarray) -> None:
     threads = cv2.getNumThreads()
     first = paint(plate, style=PRESETS["oil"], seed=3)
@@ -60,6 +61,7 @@ def test_one_seed_one_painting_whatever_the_threads(plate: np.ndarray) -> None:
     assert np.abs(first - paint(plate, style=PRESETS["oil"], seed=4)).mean() > 0.005
 
 
+@pytest.mark.slow
 def test_presets_paint_in_range_and_differ(plate: np.ndarray) -> None:
     before = plate.copy()
     paintings: list[np.ndarray] = []
@@ -74,6 +76,7 @@ def test_presets_paint_in_range_and_differ(plate: np.ndarray) -> None:
     assert np.array_equal(plate, before)
 
 
+@pytest.mark.slow
 def test_color_stays_near_the_plate(plate: np.ndarray) -> None:
     painted = paint(plate, style=NEUTRAL)
     seen = [lab(cv2.GaussianBlur(rgb, (0, 0), 4)) for rgb in (painted, plate)]
@@ -92,6 +95,7 @@ def test_edges_survive() -> None:
     assert abs(int(np.argmax(profile > 0.475)) - 100) <= 2
 
 
+@pytest.mark.slow
 def test_paint_covers_the_ground(plate: np.ndarray) -> None:
     magenta = replace(NEUTRAL, ground_rgb=(1.0, 0.0, 1.0), ground_show=1.0)
     painted = paint(plate, style=magenta)

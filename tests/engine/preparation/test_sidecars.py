@@ -62,6 +62,7 @@ def test_a_plate_of_one_frame(tmp_path: Path) -> None:
     assert list(hashes(tmp_path / "w")) == [str(Path("stmap", "key_0000", "0000.exr"))]
 
 
+@pytest.mark.slow
 def test_the_same_bytes_every_way(tmp_path: Path) -> None:
     plate = shot(tmp_path, 9)
     prepare_sidecars(plate, [0], tmp_path / "one", threads=1)
@@ -88,6 +89,7 @@ def test_the_same_bytes_every_way(tmp_path: Path) -> None:
     assert all((tmp_path / "stopped" / name).stat().st_mtime_ns == then for name, then in before.items())
 
 
+@pytest.mark.slow
 def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plate = shot(tmp_path, 9)
     keys = [0, 3, 4, 8]
@@ -323,6 +325,7 @@ def test_vectors_instead_of_estimated_flow(tmp_path: Path) -> None:
         prepare_sidecars(gaps, [0], tmp_path / "v", vectors=Constant())
 
 
+@pytest.mark.slow
 @posix
 def test_a_kill_leaves_no_partial_file(tmp_path: Path) -> None:
     plate = shot(tmp_path, 30)

@@ -64,6 +64,7 @@ def test_a_frame_carries_its_hashes(tmp_path: Path, plate: Plate) -> None:
     assert facts["version"]
 
 
+@pytest.mark.slow
 def test_order_workers_threads_and_company_change_no_byte(tmp_path: Path, look: Path, plate: Plate) -> None:
     def run(name: str, frames: str, workers: int = 1, threads: int = 1) -> dict[int, str]:
         out = outputs(tmp_path / name)

@@ -93,6 +93,7 @@ render(folder / "look.onnx", plate, out, RenderSettings(device="cpu", tile=64), 
 """
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigkill_leaves_no_partial_frame_and_a_rerun_completes(tmp_path: Path, look: Path, workers: int) -> None:
@@ -134,6 +135,7 @@ def _temporary_names(folder: Path) -> set[str]:
     return {name}
 
 
+@pytest.mark.slow
 @posix
 def test_a_killed_worker_costs_no_frame(tmp_path: Path, look: Path, caplog: pytest.LogCaptureFixture) -> None:
     plate, out, killed = make_plate(tmp_path / "plate", "1-16"), outputs(tmp_path), []
@@ -154,6 +156,7 @@ def test_a_killed_worker_costs_no_frame(tmp_path: Path, look: Path, caplog: pyte
     verify(look, plate.frames, out, plate=plate)
 
 
+@pytest.mark.slow
 @posix
 def test_a_frame_that_kills_its_worker_fails_alone(tmp_path: Path, look: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deadly = """

@@ -34,6 +34,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> ProceduralShot:
     return ProceduralShot.write(tmp_path_factory.mktemp("shot"), painted=(0, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "stops"), [("paintover", (3,)), ("paintover", (0, 2, 5)), ("texler2020", (1,))])
 def test_a_resumed_run_gives_the_same_look(
     shot: ProceduralShot, tmp_path: Path, recipe: str, stops: tuple[int, ...]
@@ -222,6 +223,7 @@ def test_washing_out_stops_with_the_best_look(shot: ProceduralShot, tmp_path: Pa
     assert weights(job.look) == weights(best.look)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_still_knows_the_best_look(
     shot: ProceduralShot, tmp_path: Path, fading: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def shot(tmp_path: Path) -> ProceduralShot:
 # What training makes
 
 
+@pytest.mark.slow
 def test_training_comes_nearer_to_the_painting(shot: ProceduralShot) -> None:
     losses: list[float] = []
     events: list[dict[str, object]] = []
@@ -144,6 +145,7 @@ def test_what_is_not_painted_stays_as_it_is(tmp_path: Path, unpainted: str | Non
         assert (float(np.percentile(codes, 95)) < 10) == near, (frame, np.percentile(codes, 95))
 
 
+@pytest.mark.slow
 def test_light_beyond_white_comes_back(tmp_path: Path) -> None:
     """A small network here; the default one in a slow test."""
     settings = dataclasses.replace(TINY, width=32, blocks=2, crop=128, batch=3, warmup_steps=30)
@@ -182,6 +184,7 @@ def hdr_errors(folder: Path, settings: Settings, steps: int, size: tuple[int, in
     return errors
 
 
+@pytest.mark.slow
 def test_the_published_recipe_says_what_it_lacks(shot: ProceduralShot) -> None:
     events: list[dict[str, object]] = []
     train(shot.job(steps=1, recipe="texler2020"), events.append)
@@ -216,6 +219,7 @@ def test_the_preview_of_the_keyframe_has_its_carried_strokes(shot: ProceduralSho
     assert away[1] < 0.8 * away[0]
 
 
+@pytest.mark.slow
 def test_a_stopped_look_is_a_look(shot: ProceduralShot) -> None:
     job = shot.job(steps=50)
     done = train(job, lambda event: None, StopAfter(2), settings=TINY)
@@ -300,6 +304,7 @@ def check_whole(job: TrainingJob) -> None:
         images.check(preview)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
 def test_a_signal_leaves_a_look_and_a_checkpoint(shot: ProceduralShot, number: int, code: int) -> None:
@@ -323,6 +328,7 @@ def test_a_signal_leaves_a_look_and_a_checkpoint(shot: ProceduralShot, number: i
     assert resumed.steps == last["steps"] + 2
 
 
+@pytest.mark.slow
 @posix
 def test_errors_are_one_event_and_no_traceback(shot: ProceduralShot) -> None:
     job = shot.job(keyframes=(shot.keyframe(painting=shot.folder / "no.exr"),))
@@ -394,11 +400,11 @@ def kill_at_random_moments(job: TrainingJob, kills: int, longest_s: float) -> in
     return found
 
 
+@pytest.mark.slow
 @posix
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
-def test_kill_9_leaves_nothing_in_part(shot: ProceduralShot, kills: int) -> None:
+def test_kill_9_leaves_nothing_in_part(shot: ProceduralShot) -> None:
     job = shot.job(preview=True)
-    assert kill_at_random_moments(job, kills, 2.0) > 0
+    assert kill_at_random_moments(job, 20, 2.0) > 0
     check_whole(job)
     events: list[dict[str, object]] = []
     done = train(replace(job, resume=True, steps=10**4), events.append, stopper(events), settings=TINY)

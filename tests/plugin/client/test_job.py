@@ -278,6 +278,7 @@ def test_what_runs_in_hosts_is_python_3_9_and_standard_library() -> None:
         assert "from __future__ import annotations" in ast.unparse(tree), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_python_of_a_host_drives_a_worker(tmp_path: Path, version: str) -> None:
     """The host's Python has the copied client alone; the worker is ours, found by the variable."""

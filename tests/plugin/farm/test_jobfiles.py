@@ -163,6 +163,7 @@ def test_verifying_a_long_shot_is_shared_out(shot: Cli, monkeypatch: pytest.Monk
     assert (job["Frames"], job["ChunkSize"], "OutputDirectory0" in job) == ("0-10", "4", False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("sh") is None, reason="hosts run commands through a shell")
 def test_opencue_commands_end_in_verified_frames(shot: Cli) -> None:
     spec = cue_job(shot, *GIVEN, "--frames", "0-8x2,9", name="hero")
@@ -221,6 +222,7 @@ def test_frames_with_gaps_go_one_to_a_task(shot: Cli) -> None:
     assert (job["Frames"], job["ChunkSize"]) == ("0-8x2,9", "1")
 
 
+@pytest.mark.slow
 def test_deadline_commands_end_in_verified_frames(shot: Cli) -> None:
     folder = deadline_files(shot, *GIVEN)
     said = ""

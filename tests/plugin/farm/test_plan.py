@@ -223,6 +223,7 @@ def test_no_farm_and_no_job() -> None:
 # Measuring
 
 
+@pytest.mark.slow
 def test_a_measured_job_of_stand_in_frames() -> None:
     pytest.importorskip("distributed", reason="needs the extra farm")
     from plugin.farm.measure import Scaling, Scheduling, measure_scheduling

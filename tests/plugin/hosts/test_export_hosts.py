@@ -154,6 +154,7 @@ def scripting(tmp_path: Path) -> object:
     return torchscript
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "partial", "crisp"), [(1, False, False), (1, True, True), (2, True, False), (4, False, False)]
 )
@@ -169,6 +170,7 @@ def test_the_module_is_the_look(tmp_path: Path, scripting: object, count: int, p
     assert found.half > found.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", ["published", "network", "gain", "blur"])
 def test_looks_of_other_make(tmp_path: Path, scripting: object, make: str) -> None:
     from engine.training.export import torchscript
@@ -312,6 +314,7 @@ OLD_OPERATORS = {
 """All of torch 1.6."""
 
 
+@pytest.mark.slow
 def test_the_file_is_the_same_again_and_uses_old_operators_only(tmp_path: Path, scripting: object) -> None:
     from engine.training.export import torchscript
 
@@ -345,6 +348,7 @@ def test_the_torch_of_each_nuke_loads_it(tmp_path: Path, scripting: object, pyth
     np.testing.assert_allclose(np.load(tmp_path / "small.npy")[:, :3], styled, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_verb_writes_what_torch_alone_can_load(cli: Cli) -> None:
     pytest.importorskip("torch", reason="training is not installed")
     ours(cli.folder / "hero.onnx", 3)
@@ -384,6 +388,7 @@ def test_usage_of_the_verb(cli: Cli) -> None:
     assert "replace the look itself" in cli.refused("export", "hero.onnx", "--to", "flame", ".")
 
 
+@pytest.mark.slow
 def test_exporting_loads_no_torch_here(tmp_path: Path) -> None:
     lookfactory.gain(tmp_path / "hero.onnx")
     script = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from engine import images
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
@@ -78,6 +80,7 @@ def test_the_shot_file_may_follow_denoise() -> None:
         assert (options.denoise, options.shot) == expected
 
 
+@pytest.mark.slow
 def test_run_makes_what_it_needs_and_verifies_it(cli: Cli) -> None:
     guided(cli.folder)
     first = cli(*RUN, "--denoise", "--guides", "points")

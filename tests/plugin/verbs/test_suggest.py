@@ -169,6 +169,7 @@ def test_a_plate_that_changes_its_size_is_named(folder: Path, capsys: pytest.Cap
     assert re.match(r"paintover: frame 1006: .*\(plate\.1006\.png\); ", capsys.readouterr().err)
 
 
+@pytest.mark.slow
 @posix
 def test_ctrl_c_ends_it_without_a_trace(folder: Path) -> None:
     for frame in range(1011, 1401):

@@ -269,6 +269,7 @@ def test_keyframes_come_in_order_and_keep_their_own_sizes(tmp_path: Path) -> Non
     assert done.look.is_file() and np.isfinite(done.loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["paintover", "texler2020", "texler2020-fullframe"])
 @pytest.mark.parametrize("size", [(17, 3), (1, 1)])
 def test_plates_of_any_size_train(tmp_path: Path, size: tuple[int, int], recipe: str) -> None:

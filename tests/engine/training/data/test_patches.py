@@ -41,12 +41,14 @@ def worst_context_error(pair: Pair, halo: int, batches: int) -> float:
     return worst
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_judged_pixels_see_their_real_context(size: tuple[int, int]) -> None:
     # float64 sums in another order.
     assert worst_context_error(make_pair(*size), HALO, 6) <= 1e-9
 
 
+@pytest.mark.slow
 def test_less_halo_than_reach_would_show() -> None:
     assert worst_context_error(make_pair(150, 230), 8, 6) > 1e-4
 

@@ -75,6 +75,7 @@ def test_a_look_equals_its_network_on_hdr_noise(make: object, size: tuple[int, i
     assert not found.carried.any()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LYNX.is_file(), reason="needs ../shared/shots/lynx (real footage)")
 def test_a_look_equals_its_network_on_a_real_frame(wide: Look) -> None:
     config = ColorConfig.active()
@@ -220,6 +221,7 @@ def test_the_same_network_gives_the_same_bytes() -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_check_looks_at_the_middle_of_large_frames() -> None:
     exemplars = [stored(painting_of(plate(24, 32)))]
     net = lively()
@@ -237,6 +239,7 @@ def worst_tile_difference(look: Look, pixels: np.ndarray, tiles: tuple[int, ...]
     return max(float(np.abs(shaper.encode(look.stylize(pixels, tile=t).rgb) - whole).max()) for t in tiles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(541, 959), (17, 3), (3, 17), (1, 1), (65, 66)])
 def test_tiles_of_a_trained_look_equal_the_whole_frame(trained: Look, size: tuple[int, int]) -> None:
     assert worst_tile_difference(trained, plate(*size, seed=1)) <= TILE_TOLERANCE
@@ -366,6 +369,7 @@ def test_confidence_is_held_in_its_range(one: Look) -> None:
     np.testing.assert_array_equal(under.rgb, one.stylize(pixels).rgb)
 
 
+@pytest.mark.slow
 def test_tiles_of_a_carried_frame_equal_the_whole_frame(two: Look) -> None:
     pixels, uv = plate(131, 145), identity_map(131, 145)
     ramp = np.broadcast_to(np.linspace(0, 1, 145, dtype=np.float32), (131, 145))[..., None]

@@ -53,6 +53,7 @@ def test_the_declared_reach_is_an_upper_bound_and_tight(architecture: Architectu
     assert measured <= net.reach < measured + net.multiple
 
 
+@pytest.mark.slow
 def test_the_published_generator_looks_73_pixels_far() -> None:
     measured = measured_reach(shake(GeneratorJ()), 200)
     assert measured == 73

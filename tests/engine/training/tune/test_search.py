@@ -231,6 +231,7 @@ def test_a_reference_of_another_size_is_refused(shot: ProceduralShot) -> None:
 # The search
 
 
+@pytest.mark.slow
 def test_the_search_finds_the_best_and_keeps_what_it_knows(shot: ProceduralShot, fake: tuple[str, ...]) -> None:
     job_path, search_path = files(shot, grid=grid(shot))
     events: list[dict[str, Any]] = []
@@ -254,6 +255,7 @@ def test_the_search_finds_the_best_and_keeps_what_it_knows(shot: ProceduralShot,
     assert len(ran(shot)) == 5 + 2 + 5
 
 
+@pytest.mark.slow
 def test_a_setting_that_fails_is_left_out_and_tried_again(
     shot: ProceduralShot, fake: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +295,7 @@ def test_losses_of_hardly_trained_settings_come_with_a_warning(
     ]
 
 
+@pytest.mark.slow
 @posix
 def test_a_stop_loses_only_the_setting_in_flight(shot: ProceduralShot, fake: tuple[str, ...]) -> None:
     job_path, search_path = files(shot, grid=grid(shot))
@@ -321,6 +324,7 @@ sys.exit(tune.main(["--job", {str(job_path)!r}, "--search", {str(search_path)!r}
     assert ran(shot)[4:] == ["b3_p192_n9_lr0.001"] * 2
 
 
+@pytest.mark.slow
 def test_the_module_runs_a_setting_as_a_process(shot: ProceduralShot) -> None:
     job_path, search_path = files(shot)
     tiny = json.dumps(asdict(Setting(1, 32, 1, 1e-3)))
@@ -377,6 +381,7 @@ def verb(
     return Verb(shot, fake, capsys, monkeypatch)
 
 
+@pytest.mark.slow
 def test_the_verb_ends_with_a_table_the_best_first(verb: Verb, shot: ProceduralShot) -> None:
     code, out, err = verb("--reference", "ref.%04d.exr", "--progress", "lines", "--seconds", "7")
     assert (code, err) == (0, "")
@@ -395,6 +400,7 @@ def test_the_verb_ends_with_a_table_the_best_first(verb: Verb, shot: ProceduralS
     assert [event["best"]["setting"]["blocks"] for event in events if "best" in event] == [9]
 
 
+@pytest.mark.slow
 def test_what_the_verb_refuses(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*words: str) -> str:
         code, _, err = verb(*words, "--progress", "none")
