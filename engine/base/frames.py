@@ -192,7 +192,7 @@ class SequencePath:
             return cls(prefix + printf + suffix, prefix, width, suffix)
         if os.path.splitext(name)[1].lower() in MOVIE_SUFFIXES:  # noqa: PTH122 (a pattern is not yet a path)
             return cls(text, text, 0, "")
-        if Path(text).is_dir():
+        if os.path.isdir(text):  # noqa: PTH112 (no error for a text that no file can be called)
             offer = f"{text.rstrip('/')}/plate.%04d.exr"
             raise InputError(f'"{_shown(text)}" is a folder', remedy=f"name its files, such as {offer}")
         raise InputError(f'"{_shown(text)}" names no frame number', remedy=_suggestion(folder, name))

@@ -84,7 +84,7 @@ def not_a_picture(path: Path | str) -> tuple[str, str] | None:
 
 def _head(path: Path) -> bytes:
     try:
-        # Opening a pipe waits for who writes into it, for ever.
+        # A pipe or a device would wait, or never end.
         if not path.is_file():
             return b""
         with path.open("rb") as handle:

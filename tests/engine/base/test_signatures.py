@@ -56,3 +56,8 @@ def test_a_mistyped_range_is_offered_as_it_was_meant(text: str, offer: str) -> N
     with pytest.raises(InputError) as caught:
         FrameRange.parse(text)
     assert f'did you mean "{offer}"?' in caught.value.remedy
+
+
+def test_a_text_that_no_file_can_be_called_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match="names no frame number"):
+        SequencePath.parse("x" * 5000 + ".exr")
