@@ -13,7 +13,7 @@ from msgspec.structs import replace
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
 
-from engine.base.errors import InputError, OutputError
+from engine.base.errors import InputError, Interrupted, OutputError
 from engine.training import train as training
 from engine.training.job.job import TrainingJob
 from engine.training.train import StopFlag, Trained, train
@@ -45,6 +45,12 @@ def test_a_resumed_run_gives_the_same_look(
     assert run(whole).stopped == "done"
     reached = 0
     for number, stop in enumerate(stops):
+        if stop == 0:
+            # An untrained look would take the place of a good one.
+            with pytest.raises(Interrupted, match="stopped before its first step"):
+                run(parts, StopAfter(0))
+            assert not parts.look.exists()
+            continue
         done = run(replace(parts, resume=number > 0), StopAfter(stop - reached))
         reached = stop
         assert (done.stopped, done.steps) == ("interrupted", reached)

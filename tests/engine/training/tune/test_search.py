@@ -390,8 +390,8 @@ def test_the_verb_ends_with_a_table_the_best_first(verb: Verb, shot: ProceduralS
     assert table[1].split() == ["3", "192", "9", "0.001", "700", "0.1000", "best"]
     assert [float(line.split()[5]) for line in table[1:6]] == [0.1, 0.13, 0.16, 0.17, 0.19]
     assert "next: paintover render --look work/tune/best.onnx" in out and "Progress: 100%" in out
-    train = "paintover train --keyframe 0=painted.0000.exr --plate plate.%04d.exr --frames 0-3"
-    assert out.splitlines()[-1].strip() == f"{train} --settings work/tune/best.toml --budget 5m"
+    train = "paintover train --plate plate.%04d.exr --frames 0-3 --keyframe 0=painted.0000.exr"
+    assert out.splitlines()[-1].strip() == f"{train} --budget 300s --settings work/tune/best.toml"
     assert (shot.folder / "work" / "tune" / "tune.png").is_file()
     assert json.loads((shot.folder / "work" / "tune" / "job.json").read_text())["budget_s"] == 7.0
     code, out, _ = verb("--reference", "ref.%04d.exr", "--progress", "json", "--seconds", "7")
