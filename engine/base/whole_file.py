@@ -39,9 +39,10 @@ def read_whole(path: Path, max_bytes: int) -> bytes:
     if facts.st_size > max_bytes:
         raise ValueError(f"the file has {facts.st_size:,} bytes, over {max_bytes:,}")
     with path.open("rb") as handle:
-        data = handle.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise ValueError(f"the file has over {max_bytes:,} bytes")
+        # Room is made for as many bytes as are asked for: for the file's own and one, not for the limit.
+        data = handle.read(facts.st_size + 1)
+    if len(data) > facts.st_size:
+        raise OSError(errno.EAGAIN, "the file grew while it was read", str(path))
     return data
 
 
