@@ -250,6 +250,7 @@ def test_matte_from_alpha_else_from_color(tmp_path):
     assert float(images.read_matte(tmp_path / "c.exr").max()) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extension", ["exr", "png", "tif", "jpg", "dpx"])
 def test_provenance_survives_and_bytes_do_not_depend_on_time(tmp_path, extension):
     facts = {"look": "a" * 64, "settings": "b" * 64, "plate": "c" * 64, "version": "0.1.0 [x]&y=z"}

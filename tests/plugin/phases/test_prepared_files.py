@@ -102,6 +102,7 @@ def test_run_makes_what_it_needs_and_verifies_it(cli: Cli) -> None:
     assert third.code == 0 and "already trained" not in third.out and "guide images (grid), 11 made" in third.out
 
 
+@pytest.mark.slow
 def test_a_shot_file_asks_for_them(cli: Cli) -> None:
     guided(cli.folder)
     (cli.folder / "shot.toml").write_text(

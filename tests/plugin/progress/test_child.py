@@ -100,6 +100,7 @@ def test_a_child_whose_time_is_over_is_killed() -> None:
     assert time.monotonic() - started_s < 30
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("own_group", [True, False])
 def test_a_group_of_its_own_is_killed_with_what_it_started(own_group: bool) -> None:

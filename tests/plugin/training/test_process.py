@@ -273,6 +273,7 @@ def test_a_training_stopped_before_its_first_step_claims_no_look(
     assert capfd.readouterr().err == "paintover: stopping; Ctrl-C again leaves at once\n"
 
 
+@pytest.mark.slow
 @posix
 def test_a_killed_command_line_does_not_leave_its_training_behind(tmp_path: Path) -> None:
     driven = Driven(tmp_path, FAKE_TRAINING="slow")

@@ -139,6 +139,7 @@ def test_a_stopped_prepare_goes_on(tmp_path: Path, signum: int, code: int) -> No
 # The whole job
 
 
+@pytest.mark.slow
 def test_run_prepares_unless_told_not_to(cli: Cli) -> None:
     assert cli(*RUN).code == 0
     assert len(made(cli.folder)) == 11

@@ -190,6 +190,7 @@ def heard(host: Host) -> dict[str, Any] | None:
         return None
 
 
+@pytest.mark.slow
 def test_who_takes_nothing_for_long_is_dropped(connect: Callable[[], Host], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "STUCK_S", 0.3)
     monkeypatch.setattr(server, "states", lambda *_: {"states": ["x" * (1 << 20)] * 32})
@@ -244,6 +245,7 @@ def test_too_many_requests_at_once_are_refused(connect: Callable[[], Host], monk
 # The link by itself
 
 
+@pytest.mark.slow
 def test_a_link_writes_in_order_and_whole_whatever_is_taken_at_once() -> None:
     taken = bytearray()
 
