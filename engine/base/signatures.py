@@ -45,7 +45,10 @@ _PICTURE_STARTS = tuple(b"#?R P1 P2 P3 P4 P5 P6 PF Pf SIMPLE BM v/1 II MM \x89PN
 
 def is_movie(path: Path | str) -> bool:
     """Whether a file that exists begins like a movie; False where it cannot be read."""
-    head = _head(Path(path))
+    return _begins_a_movie(_head(Path(path)))
+
+
+def _begins_a_movie(head: bytes) -> bool:
     if head[4:8] in _BOX_KINDS:
         return not (head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS)
     if head[:4] == b"RIFF" and head[8:11] == b"AVI":
@@ -63,7 +66,7 @@ def not_a_picture(path: Path | str) -> tuple[str, str] | None:
     for start, what, remedy in _FOREIGN:
         if head.startswith(start):
             return what, remedy
-    if is_movie(path) and not head.startswith(b"GIF8"):
+    if _begins_a_movie(head) and not head.startswith(b"GIF8"):
         return "a movie, not a picture", "give the movie itself as --plate, without a frame number in its name"
     if head.startswith(_PICTURE_STARTS) or not head:
         return None
