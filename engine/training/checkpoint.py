@@ -70,10 +70,13 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str | None) -> dict[str, Any] | None:
     """Restore ``recipe`` from ``folder`` and return the saved state; None where there is no checkpoint.
 
     The state's ``kept`` holds the best weights so far, or None.
+
+    Args:
+        inputs_sha256: of what is trained from; None to go on from other paintings, with networks and optimizers alone.
 
     Raises:
         InputError: the checkpoint is damaged, of a newer format, or of other inputs or another network.
@@ -91,7 +94,7 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[st
         raise damaged(folder, str(error)) from error
     if state.get("format") != FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}", path=path, remedy=REMEDY)
-    if state.get("inputs_sha256") != inputs_sha256:
+    if inputs_sha256 is not None and state.get("inputs_sha256") != inputs_sha256:
         why = "the checkpoint was made from other keyframes, recipe or seed, or by another version"
         raise InputError(why, path=path, remedy=REMEDY)
     if state.get("tensors_sha256") != _digest(tensors):
@@ -108,7 +111,8 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str) -> dict[st
                     index, slot = key[len(prefix) :].split("/")
                     slots.setdefault(int(index), {})[slot] = value
             optimizer.load_state_dict({**document, "state": slots})
-        recipe.restore_sampler(state["sampler"])
+        if inputs_sha256 is not None:
+            recipe.restore_sampler(state["sampler"])
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"the checkpoint does not fit this recipe: {error}", path=path, remedy=REMEDY) from error
     kept = {key[len(KEPT) :]: value for key, value in tensors.items() if key.startswith(KEPT)}

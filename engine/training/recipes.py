@@ -22,6 +22,8 @@ from engine.training.model.texler import GeneratorJ, TexlerDiscriminator, Texler
 __all__ = ["PaintoverRecipe", "Recipe", "TexlerRecipe"]
 
 LAYOUT = torch.channels_last
+_ANEW_STEPS = 20
+"""Averages that begin anew hold a third of such a number of steps."""
 
 
 class Recipe(Protocol):
@@ -83,6 +85,7 @@ class PaintoverRecipe:
             "discriminator": self.discriminator_adam,
         }
         self._steps = 0
+        self._averages_from = 0
 
     def step(self, progress: float) -> dict[str, Tensor]:
         self._set_rate(progress)
@@ -144,10 +147,19 @@ class PaintoverRecipe:
 
     @torch.no_grad()
     def _average(self) -> None:
-        decay = min(self.settings.averaging, (self._steps + 1) / (self._steps + 10))
+        steps = self._steps - self._averages_from
+        decay = min(self.settings.averaging, (steps + 1) / (steps + 10))
         mean, new = self.averaged.state_dict(), self.net.state_dict()
         names = [name for name, value in mean.items() if value.is_floating_point()]
         torch._foreach_lerp_([mean[n] for n in names], [new[n] for n in names], 1 - decay)
+
+    def set_steps(self, steps: int) -> None:
+        """Go on as after so many steps: no warming up, and the averages as slow as they were."""
+        self._steps = steps
+
+    def average_anew(self) -> None:
+        """Let the averages follow at once, as early in a training: what they knew is no longer wanted everywhere."""
+        self._averages_from = max(0, self._steps - _ANEW_STEPS)
 
     def result(self) -> nn.Module:
         return self.averaged

@@ -175,26 +175,7 @@ def train(
         raise Interrupted("training was stopped before its first step", exit_code=stop.exit_code)
     emit({"event": "phase", "phase": "export"})
     run.checkpoint()
-    card = {
-        "name": job.look.stem,
-        "working_colorspace": config.working,
-        "ocio_config": config.name,
-        "keyframes": [
-            {"frame": k.frame, "exemplar_sha256": k.sha256, "width": k.weight.shape[1], "height": k.weight.shape[0]}
-            for k in keyframes
-        ],
-        "trained": {
-            "recipe": job.recipe,
-            "steps": clock.step,
-            "seconds": round(seconds, 3) if job.steps is None else 0.0,
-            "seed": job.seed,
-            "loss": run.losses.get("loss", 0.0),
-            "losses": {k: v for k, v in run.losses.items() if k != "loss"},
-        },
-        "plate_colorspace": keyframes[0].plate_colorspace,
-        "paint_colorspace": keyframes[0].paint_colorspace,
-        **{name: value for name, value in (("guide_kind", job.guides), ("denoise", job.denoise)) if value is not None},
-    }
+    card = look_card(job, config, keyframes, clock.step, seconds, run.losses)
     net = run.best_network()
     check_px = QUICK_CHECK_PIXELS if stop.exit_code else CHECK_PIXELS
     difference = write_look(job.look, net, exemplars, card, first.plate, first.guide, check_px=check_px)
@@ -204,6 +185,37 @@ def train(
         emit({"event": "warning", "text": clock.few_steps()})
     loss = run.losses.get("loss", 0.0)
     return Trained(job.look, clock.step, seconds, loss, difference, stopped)
+
+
+def look_card(
+    job: TrainingJob,
+    config: ColorConfig,
+    keyframes: list[LoadedKeyframe],
+    step: int,
+    seconds: float,
+    losses: Mapping[str, float],
+) -> dict[str, Any]:
+    """What a look says of its training; a training of a number of steps says no seconds, so that its bytes stay."""
+    return {
+        "name": job.look.stem,
+        "working_colorspace": config.working,
+        "ocio_config": config.name,
+        "keyframes": [
+            {"frame": k.frame, "exemplar_sha256": k.sha256, "width": k.weight.shape[1], "height": k.weight.shape[0]}
+            for k in keyframes
+        ],
+        "trained": {
+            "recipe": job.recipe,
+            "steps": step,
+            "seconds": round(seconds, 3) if job.steps is None else 0.0,
+            "seed": job.seed,
+            "loss": losses.get("loss", 0.0),
+            "losses": {k: v for k, v in losses.items() if k != "loss"},
+        },
+        "plate_colorspace": keyframes[0].plate_colorspace,
+        "paint_colorspace": keyframes[0].paint_colorspace,
+        **{name: value for name, value in (("guide_kind", job.guides), ("denoise", job.denoise)) if value is not None},
+    }
 
 
 def build_recipe(

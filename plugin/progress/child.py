@@ -94,6 +94,7 @@ class Child:
         own_group: bool = True,
         timeout_s: float | None = None,
         hear: Callable[[str], None] | None = None,
+        listens: bool = False,
     ) -> None:
         """
         Args:
@@ -103,6 +104,7 @@ class Child:
             own_group: whether it gets a process group of its own.
             timeout_s: seconds after which it is killed, and :attr:`late` set; None for no limit.
             hear: receives every line of its stderr as it comes, its end included.
+            listens: whether it takes lines, which :meth:`tell` sends; else it has no stdin.
 
         Raises:
             ChildFailed: it cannot be started.
@@ -121,7 +123,7 @@ class Child:
         try:
             self._process = subprocess.Popen(
                 list(command),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=child_environment() if environment is None else dict(environment),
@@ -159,6 +161,14 @@ class Child:
                 yield event
             elif line.strip():
                 _LOG.info("%s: %s", self._called, line.rstrip())
+
+    def tell(self, line: str) -> None:
+        """Send a line, without its end, to one that listens; one that has ended hears nothing."""
+        stream = self._process.stdin
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.write(line + "\n")
+                stream.flush()
 
     def wait(self) -> int:
         """Its exit code once it has ended, negative for a signal."""

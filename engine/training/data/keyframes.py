@@ -31,7 +31,7 @@ from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.model.carry import StoredExemplar
 from engine.training.model.edges import margins
 
-__all__ = ["LoadedKeyframe", "load_guide", "load_keyframes", "load_plate", "pad_to_multiple"]
+__all__ = ["LoadedKeyframe", "load_guide", "load_keyframe", "load_keyframes", "load_plate", "pad_to_multiple"]
 
 log = logging.getLogger(__name__)
 
@@ -133,11 +133,12 @@ def load_keyframes(job: TrainingJob, config: ColorConfig) -> list[LoadedKeyframe
         if keyframe.frame in seen:
             raise InputError(f"keyframe {keyframe.frame} is given twice", path=keyframe.painting)
         seen.add(keyframe.frame)
-        loaded.append(_load(job, keyframe, config))
+        loaded.append(load_keyframe(job, keyframe, config))
     return loaded
 
 
-def _load(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> LoadedKeyframe:
+def load_keyframe(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> LoadedKeyframe:
+    """Read and check one keyframe; raises as :func:`load_keyframes`, which also checks its number."""
     frame = keyframe.frame
     plate, plate_space, read = load_plate(job, frame, config)
     plate_image = read.image

@@ -84,13 +84,17 @@ class PatchSampler:
     """
 
     def __init__(self, pairs: list[Pair], *, crop: int, halo: int, batch: int, rng: np.random.Generator) -> None:
-        self.pairs = pairs
         self.crop = crop
         self.halo = halo
         self.batch = batch
         self.rng = rng
         self._turn = 0
         self._spoiler = Spoiler(rng)
+        self._take(pairs)
+
+    def _take(self, pairs: list[Pair]) -> None:
+        """Draw from these keyframes, every cell still to come."""
+        self.pairs = pairs
         # On the CPU, where they are spoiled: a copy back from the device would wait for it at every crop.
         self._exemplars = [Exemplar(pair.exemplar.stack.cpu()) for pair in pairs]
         self._cells = [self._painted_cells(pair) for pair in pairs]
@@ -112,8 +116,7 @@ class PatchSampler:
 
     def next(self) -> Batch:
         """The next keyframe's crops; crops are smaller than asked only where the keyframe is."""
-        index = self._turn % len(self.pairs)
-        self._turn += 1
+        index = self._keyframe()
         pair = self.pairs[index]
         height, width = pair.plate.shape[-2:]
         rows, columns = min(self.crop, height), min(self.crop, width)
@@ -158,11 +161,21 @@ class PatchSampler:
             return 0
         return length - inner if origin + length == size else self.halo
 
-    def _origin(self, index: int, height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
+    def _keyframe(self) -> int:
+        """Whose turn it is."""
+        self._turn += 1
+        return (self._turn - 1) % len(self.pairs)
+
+    def _cell(self, index: int) -> tuple[int, int]:
+        """Row and column, in pixels, of the next painted cell of a keyframe."""
         queue = self._queues[index]
         if not queue:
             queue.extend(int(i) for i in self.rng.permutation(len(self._cells[index])))
-        cell_y, cell_x = (int(v) for v in self._cells[index][queue.pop()])
+        row, column = self._cells[index][queue.pop()]
+        return int(row), int(column)
+
+    def _origin(self, index: int, height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
+        cell_y, cell_x = self._cell(index)
 
         def place(cell: int, length: int, size: int) -> int:
             # The cell lands anywhere inside the judged part; near the border the crop is held in the frame.

@@ -1,0 +1,1 @@
+"""Session: a trainer that stays warm, for those who paint and look while it trains."""

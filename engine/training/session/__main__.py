@@ -1,0 +1,53 @@
+"""``python -m engine.training.session --job JOB.json``: commands on stdin, events on stdout, a line each."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import psutil
+
+from engine.base.errors import PaintoverError
+from engine.base.events import Emit, failed_event, open_events
+from engine.training.job.job import TrainingJob
+from engine.training.session.commands import CommandQueue
+from engine.training.session.session import Session
+
+_NICENESS = 5
+"""Below the page and its server: who paints must not wait for who trains."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train and render until told to leave, or until stdin ends; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m engine.training.session", description="A trainer that stays warm.")
+    parser.add_argument("--job", required=True, type=Path, help="the job, JSON")
+    options = parser.parse_args(arguments)
+    emit = open_events()
+    with contextlib.suppress(OSError, psutil.Error):
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else _NICENESS)
+    try:
+        Session(TrainingJob.load(options.job), emit, CommandQueue(sys.stdin)).run()
+    except PaintoverError as error:
+        return _fail(emit, error)
+    except (RuntimeError, MemoryError) as error:
+        return _fail(emit, PaintoverError(str(error).splitlines()[0] if str(error) else type(error).__name__))
+    emit({"event": "finished"})
+    return 0
+
+
+def _fail(emit: Emit, error: PaintoverError) -> int:
+    if os.environ.get("PAINTOVER_DEBUG") == "1":
+        traceback.print_exc(file=sys.stderr)
+    emit(failed_event(error))
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

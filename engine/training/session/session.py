@@ -1,0 +1,353 @@
+"""Session: steps while somebody paints, the frame in view rendered again and again; read :meth:`Session.run`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.base.errors import InputError, PaintoverError
+from engine.base.events import Emit
+from engine.base.frames import FrameRange
+from engine.base.temporaries import clean_temporaries
+from engine.color.config import ColorConfig
+from engine.training.checkpoint import load_checkpoint, save_checkpoint
+from engine.training.data.keyframes import LoadedKeyframe, load_keyframe
+from engine.training.data.patches import Pair
+from engine.training.export.look import QUICK_CHECK_PIXELS, write_look
+from engine.training.job.job import PaintedFrame, Settings, TrainingJob
+from engine.training.job.limits import OWN_RECIPE
+from engine.training.job.session import (
+    SESSION_FOLDER,
+    Export,
+    GoOn,
+    Leave,
+    LookAt,
+    Paint,
+    Pause,
+    SessionCommand,
+    TrainAgain,
+)
+from engine.training.machine import Machine
+from engine.training.recipes import PaintoverRecipe
+from engine.training.session.commands import CommandQueue
+from engine.training.session.frames import SessionFrames
+from engine.training.session.sampler import FreshPatches, changed_cells
+from engine.training.session.schedule import Schedule
+from engine.training.train import PADDING, build_recipe, look_card
+
+__all__ = ["Session"]
+
+CHECKPOINT_EVERY_S = 15.0
+REPORT_EVERY_S = 0.5
+VIEW_EVERY_S = 1.0
+"""Between two renderings of the frame in view while training changes it, and no more than :data:`VIEW_SHARE`."""
+VIEW_SHARE = 0.3
+"""Largest share of the time that goes into them."""
+IDLE_WAIT_S = 1.0
+
+
+class Session:
+    """A network, its optimizers, paintings and tracks, kept in memory between commands."""
+
+    def __init__(self, job: TrainingJob, emit: Emit, commands: CommandQueue, settings: Settings | None = None) -> None:
+        """
+        Args:
+            job: its keyframes are the first :class:`Paint`; ``resume`` goes on from the session's checkpoint.
+            settings: our recipe's, for tests; else as the job says.
+
+        Raises:
+            InputError: a recipe that a session cannot train.
+        """
+        if job.recipe != OWN_RECIPE:
+            raise InputError(f"a session trains the recipe {OWN_RECIPE} only", remedy="drop --recipe")
+        settings = settings or Settings().with_values(job.settings or {})
+        self.settings = replace(settings, crisp=settings.crisp or job.crisp)
+        self.job, self.emit, self.commands = job, emit, commands
+        self.config = ColorConfig.active(job.ocio)
+        self.machine = Machine.choose(job.device, job.threads)
+        self.frames = SessionFrames(job, self.config, self.machine)
+        self.plate_frames = FrameRange.parse(job.frames)
+        self.folder = job.work / SESSION_FOLDER
+        self.schedule = Schedule(job)
+        self.recipe: PaintoverRecipe | None = None
+        self.revision = 0
+        self._loaded: dict[int, tuple[tuple[object, ...], LoadedKeyframe, Pair]] = {}
+        self._rng = np.random.default_rng(job.seed)
+        self._paused = False
+        self._view: int | None = None
+        self._shown: dict[int, tuple[int, int, bool]] = {}
+        """By frame: step and revision of what was written last, and whether it is at half size."""
+        self._failed: dict[int, tuple[int, int]] = {}
+        self._left = False
+        self._losses: dict[str, float] = {}
+        self._next_report = self._next_checkpoint = self._next_view = 0.0
+        self._view_s = 0.0
+
+    def run(self) -> None:
+        """Until somebody says leave."""
+        for place in (self.folder, self.job.work / "desk" / "results"):
+            clean_temporaries(place)
+        self._do(Paint(self.job.keyframes))
+        while not self._left:
+            self._hear()
+            if self._left:
+                break
+            now = time.perf_counter()
+            if self._render_next(now):
+                continue
+            if self._trains:
+                self._step()
+        self.checkpoint()
+
+    @property
+    def keyframes(self) -> list[LoadedKeyframe]:
+        """In the order of their numbers."""
+        return [self._loaded[frame][1] for frame in sorted(self._loaded)]
+
+    @property
+    def _trains(self) -> bool:
+        return self.recipe is not None and bool(self._loaded) and not self._paused and not self.schedule.is_over
+
+    @property
+    def _state(self) -> str:
+        if not self._loaded:
+            return "unpainted"
+        if self.schedule.is_over:
+            return "trained"
+        return "paused" if self._paused else "training"
+
+    # Commands
+
+    def _hear(self) -> None:
+        busy = self._trains or self._to_render(time.perf_counter()) is not None
+        for command in self.commands.take(0.0 if busy else IDLE_WAIT_S):
+            try:
+                if isinstance(command, InputError):
+                    raise command
+                self._do(command)
+            except PaintoverError as error:
+                self.emit({"event": "warning", "text": str(error)})
+
+    def _do(self, command: SessionCommand) -> None:
+        if isinstance(command, LookAt):
+            if command.frame not in self.plate_frames:
+                raise InputError(f"frame {command.frame} is outside the frame range {self.plate_frames}")
+            if command.frame != self._view:
+                self._view, self._next_view = command.frame, 0.0
+        elif isinstance(command, Paint):
+            self._paint(command.keyframes, command.revision)
+        elif isinstance(command, Pause):
+            self._paused = True
+        elif isinstance(command, GoOn):
+            self._paused = False
+            if self.schedule.is_over:
+                self.schedule.reopen()
+        elif isinstance(command, TrainAgain):
+            self.schedule, self._paused, self.recipe = Schedule(self.job), False, None
+            self._start(fresh=True)
+        elif isinstance(command, Export):
+            self._export(command.look)
+        elif isinstance(command, Leave):
+            self._left = True
+        self._report()
+
+    def _paint(self, asked: tuple[PaintedFrame, ...], revision: int) -> None:
+        """Take the paintings as they are now; those that cannot be read are told and left out."""
+        known, self._loaded = self._loaded, {}
+        fresh = {}
+        for keyframe in asked:
+            before = known.get(keyframe.frame)
+            try:
+                if keyframe.frame not in self.plate_frames:
+                    raise InputError(f"keyframe {keyframe.frame} is outside the frame range {self.plate_frames}")
+                stamp = _stamp(keyframe)
+                if before is None or before[0] != stamp:
+                    loaded = load_keyframe(self.job, keyframe, self.config)
+                    pair = loaded.pair(self.machine.device, PADDING)
+                    fresh[keyframe.frame] = changed_cells(None if before is None else before[2], pair)
+                    before = (stamp, loaded, pair)
+            except (PaintoverError, OSError) as error:
+                self.emit({"event": "warning", "text": str(error), "frame": keyframe.frame})
+                continue
+            self._loaded[keyframe.frame] = before
+        self.revision = revision
+        self._next_view = 0.0
+        if not self._loaded:
+            return
+        if self.recipe is None:
+            self._start(fresh=not self.job.resume)
+            return
+        pairs = self._pairs()
+        if self._loaded.keys() == known.keys() and not any(len(cells) for cells in fresh.values()):
+            return
+        sampler = self.recipe.sampler
+        assert isinstance(sampler, FreshPatches)
+        sampler.replace(pairs, fresh)
+        self.recipe.average_anew()
+        self.schedule.reopen()
+
+    def _pairs(self) -> list[Pair]:
+        return [self._loaded[frame][2] for frame in sorted(self._loaded)]
+
+    def _start(self, *, fresh: bool) -> None:
+        """A network for the paintings there are: from the session's checkpoint where it has one that fits."""
+        if not self._loaded:
+            return
+        torch.manual_seed(self.job.seed)
+        recipe = build_recipe(self.job, self.settings, self.keyframes, self.machine, self._rng, self.emit)
+        assert isinstance(recipe, PaintoverRecipe)
+        recipe.sampler = FreshPatches.of(recipe.sampler)
+        self.recipe = recipe
+        if fresh:
+            return
+        try:
+            state = load_checkpoint(self.folder, recipe, None)
+            if state is not None:
+                self.schedule.restore(state["schedule"])
+                recipe.set_steps(self.schedule.step)
+                self.emit({"event": "note", "text": f"goes on at step {self.schedule.step}"})
+                if state.get("paintings") != self._paintings():
+                    self.schedule.reopen()
+        except (PaintoverError, KeyError, TypeError, ValueError) as error:
+            self.emit({"event": "warning", "text": f"the session's checkpoint is not gone on with: {error}"})
+            self.schedule = Schedule(self.job)
+            self.recipe = None
+            self._start(fresh=True)
+
+    def _paintings(self) -> dict[str, str]:
+        return {str(keyframe.frame): keyframe.sha256 for keyframe in self.keyframes}
+
+    # Training
+
+    def _step(self) -> None:
+        assert self.recipe is not None
+        began = time.perf_counter()
+        losses = self.recipe.step(self.schedule.progress)
+        now = time.perf_counter()
+        self.schedule.count(now - began)
+        if now >= self._next_report or self.schedule.is_over:
+            self._take_losses(losses)
+            self._report()
+            self._next_report = now + REPORT_EVERY_S
+        if now >= self._next_checkpoint or self.schedule.is_over:
+            if self._next_checkpoint:
+                self.checkpoint()
+            self._next_checkpoint = time.perf_counter() + CHECKPOINT_EVERY_S
+
+    def _take_losses(self, losses: Mapping[str, Tensor]) -> None:
+        values = torch.stack([value.float() for value in losses.values()]).tolist()  # a sync point
+        self._losses = dict(zip(losses, values, strict=True))
+
+    def _report(self) -> None:
+        schedule = self.schedule
+        rate = schedule.step / schedule.trained_s if schedule.trained_s else None
+        left_s = schedule.left_s
+        self.emit(
+            {
+                "event": "progress",
+                "fraction": round(schedule.progress, 4),
+                "state": self._state,
+                "step": schedule.step,
+                "loss": round(self._losses["loss"], 5) if self._losses else None,
+                "steps_per_s": None if rate is None else round(rate, 2),
+                "elapsed_s": round(schedule.trained_s, 1),
+                "left_s": None if left_s is None else round(left_s, 1),
+                "revision": self.revision,
+            }
+        )
+
+    def checkpoint(self) -> None:
+        """Save what a killed process would lose."""
+        if self.recipe is None or not self.schedule.step:
+            return
+        state: dict[str, Any] = {
+            "inputs_sha256": "",
+            "step": self.schedule.step,
+            "elapsed_s": self.schedule.trained_s,
+            "recipe": self.job.recipe,
+            "losses": self._losses,
+            "schedule": self.schedule.state(),
+            "paintings": self._paintings(),
+        }
+        save_checkpoint(self.folder, self.recipe, state)
+
+    # What is shown
+
+    def _to_render(self, now: float) -> tuple[int, bool] | None:
+        """The frame to render next, and whether at half size: the one in view, else, at rest, the next one to it."""
+        if self.recipe is None or not self._loaded:
+            return None
+        state = (self.schedule.step, self.revision)
+        if self._view is not None and self._failed.get(self._view) != state:
+            shown = self._shown.get(self._view)
+            if shown is None or shown[1] != self.revision:
+                return self._view, True
+            if shown[2] or (shown[:2] != state and (now >= self._next_view or not self._trains)):
+                return self._view, False
+        if self._trains:
+            return None
+        around = self._view or self.plate_frames.first
+        for frame in sorted(self.plate_frames, key=lambda each: abs(each - around)):
+            shown = self._shown.get(frame)
+            if (shown is None or shown[:2] != state) and self._failed.get(frame) != state:
+                return frame, True
+        return None
+
+    def _render_next(self, now: float) -> bool:
+        found = self._to_render(now)
+        if found is None:
+            return False
+        frame, proxy = found
+        state = (self.schedule.step, self.revision)
+        began = time.perf_counter()
+        try:
+            path = self.frames.render(self._network(), self.keyframes, frame, proxy=proxy)
+        except (PaintoverError, OSError) as error:
+            self._failed[frame] = state
+            self.emit({"event": "warning", "text": str(error), "frame": frame})
+            return True
+        cost_s = time.perf_counter() - began
+        self._shown[frame] = (*state, proxy)
+        if frame == self._view:
+            self._next_view = time.perf_counter() + max(VIEW_EVERY_S - cost_s, cost_s / VIEW_SHARE)
+        facts = {"frame": frame, "proxy": proxy, "step": state[0], "revision": state[1], "cost_s": round(cost_s, 3)}
+        fraction = round(self.schedule.progress, 4)
+        self.emit({"event": "progress", "fraction": fraction, "shown": {**facts, "path": str(path)}})
+        return True
+
+    def _network(self) -> nn.Module:
+        """The network to show: the averaged one, which is a plain copy until it has averaged anything."""
+        assert self.recipe is not None
+        return self.recipe.result().eval()
+
+    def _export(self, look: Path) -> None:
+        if self.recipe is None or not self._loaded or not self.schedule.step:
+            raise InputError("there is nothing to export yet", remedy="paint a frame and let it train")
+        self.checkpoint()
+        card = look_card(
+            self.job, self.config, self.keyframes, self.schedule.step, self.schedule.trained_s, self._losses
+        )
+        card["name"] = look.stem
+        first = self.keyframes[0]
+        exemplars = [keyframe.exemplar for keyframe in self.keyframes]
+        error = write_look(look, self._network(), exemplars, card, first.plate, check_px=16 * QUICK_CHECK_PIXELS)
+        fraction = round(self.schedule.progress, 4)
+        self.emit({"event": "progress", "fraction": fraction, "exported": str(look), "check_error": error})
+
+
+def _stamp(keyframe: PaintedFrame) -> tuple[object, ...]:
+    """Changes when a painting or its matte was written."""
+    stamps: list[object] = [keyframe]
+    for path in (keyframe.painting, keyframe.matte):
+        with contextlib.suppress(FileNotFoundError):
+            status = None if path is None else path.stat()
+            stamps.append(status and (status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(stamps)
