@@ -15,7 +15,7 @@ FAST = -n $(JOBS) --dist worksteal -m "not (slow or cluster or host or alone)"
 
 help:
 	@echo 'make env     create $(VENV) and install Paintover with training and development tools'
-	@echo '                 $(PYTHON) -m venv $(VENV) && $(BIN)/pip install -c constraints.txt -e ".[train,farm,dev]"'
+	@echo '                 $(PYTHON) -m venv $(VENV) && $(BIN)/pip install -c constraints.txt -e ".[train,desk,farm,dev]"'
 	@echo 'make demo    paint one frame of a real clip, train, render; ends with a contact sheet and a movie'
 	@echo '                 $(BIN)/python -m plugin.demo'
 	@echo 'make test    every test, $(JOBS) at a time, then alone those that measure by the clock;'
@@ -36,7 +36,7 @@ env: $(STAMP)
 
 $(STAMP): setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[train,farm,dev]"
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[train,desk,farm,dev]"
 	touch $(STAMP)
 
 demo: env

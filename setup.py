@@ -28,6 +28,7 @@ setup(
         "engine": ["py.typed"],
         "plugin": ["py.typed"],
         "plugin.client": ["job.schema.json"],
+        "plugin.desk": ["page/*"],
         "plugin.report": ["templates/*"],
         "nuke_gizmo": ["Paintover.gizmo"],
         "resolve_fuse": ["Paintover.fuse", "scripts/*.py"],
@@ -53,6 +54,7 @@ setup(
     extras_require={
         "farm": ["distributed>=2024.8"],
         "train": ["torch>=2.4", "safetensors>=0.4"],
+        "desk": ["starlette>=0.40", "uvicorn>=0.30", "websockets>=13"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.6",
@@ -64,6 +66,7 @@ setup(
             "jsonschema>=4.20",
             "types-nuke>=13.2",
             "lupa>=2.2",
+            "playwright>=1.48",
             *OPENJD,
         ],
     },

@@ -143,6 +143,37 @@ _ALL = (
         ),
     ),
     Command(
+        "desk",
+        "Opens a page in the browser to paint on the shot and see it change: frames, brush, carried strokes, a look\n"
+        "that trains while you paint. Paintings from elsewhere are taken as well, and taken again when they are\n"
+        "saved. Everything is kept in the work folder; the same command goes on. The page is served on this machine\n"
+        "alone, to whoever has the address that is printed; Ctrl-C closes it.",
+        (
+            table.SHOT,
+            *_PLATE,
+            *_PAINTINGS,
+            table.UNPAINTED,
+            own.PORT,
+            own.NO_BROWSER,
+            table.WORK,
+            table.LOOK,
+            table.OUT.but(default="frames in the work folder"),
+            *_LENGTH,
+            table.SEED,
+            table.SETTINGS,
+            table.CRISP,
+            table.FEATURES,
+            *_PAINTED_COLOR,
+            *_MACHINE,
+            table.DEBUG,
+        ),
+        (
+            "paintover desk --plate plate.%04d.exr --frames 1001-1100",
+            "paintover desk --plate plate.%04d.jpg --keyframe 0=painted.0000.jpg --work work",
+            "paintover desk shot.toml --port 8480 --no-browser",
+        ),
+    ),
+    Command(
         "prepare",
         "Follows keyframes through a shot and writes, for every frame, where each pixel was in the keyframe: STMaps\n"
         "as in Nuke, with a confidence. A look trained from these keyframes then carries their strokes along. The\n"

@@ -79,6 +79,9 @@ class Options(argparse.Namespace):
     to: list[str] | None = None
     place: str | None = None
     style: str | None = None
+    port: int | None = None
+    """0 for any free one."""
+    no_browser: bool = False
     json: bool = False
     out_colorspace: str | None = None
     shard: Shard | None = None

@@ -23,6 +23,7 @@ __all__ = [
     "NUMBER",
     "PATH",
     "PATH_OR_NAME",
+    "PORT",
     "SECONDS",
     "SHARD",
     "WHOLE_NUMBER",
@@ -30,6 +31,7 @@ __all__ = [
     "counted",
     "parse_budget",
     "parse_device",
+    "parse_port",
     "parse_seconds",
     "parse_workers",
     "positive",
@@ -115,6 +117,19 @@ def counted(option: str, minimum: int, remedy: str) -> Kind:
     return Kind(read=read)
 
 
+def parse_port(text: str) -> int:
+    """A port from 1 up; 0 for any free one.
+
+    Raises:
+        InputError: none of them.
+    """
+    remedy = "give 0 for any free one, or 1024 to 65535"
+    value: int = counted("--port", 0, remedy).read(text)
+    if value > 65535:
+        raise InputError(f"--port {value} is too large, the largest is 65535", remedy=remedy)
+    return value
+
+
 def positive(option: str) -> Kind:
     """A positive number."""
 
@@ -166,6 +181,7 @@ PATH_OR_NAME = Kind(moved=_path_or_name)
 BUDGET = Kind(read=parse_budget, write=lambda seconds: f"{_decimal(seconds)}s")
 SECONDS = Kind(read=parse_seconds, write=_decimal)
 DEVICE = Kind(read=parse_device)
+PORT = Kind(read=parse_port)
 WORKERS = Kind(read=parse_workers, write=_workers)
 SHARD = Kind(read=Shard.parse)
 COMPRESSION = Kind(read=read_compression)

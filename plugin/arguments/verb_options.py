@@ -21,7 +21,9 @@ __all__ = [
     "INSPECTED",
     "INSTALL_TO",
     "MEMORY",
+    "NO_BROWSER",
     "PAGE",
+    "PORT",
     "REFERENCE",
     "REFERENCE_COLORSPACE",
     "REMOVE",
@@ -200,3 +202,16 @@ MEMORY = Option(
     metavar="GIB",
     default="a quarter of what is free",
 )
+
+# desk
+
+PORT = Option(
+    "port",
+    ("--port",),
+    values.PORT,
+    "the page",
+    "of 127.0.0.1, where the page is served",
+    metavar="N",
+    default="0, any free one",
+)
+NO_BROWSER = Option("no_browser", ("--no-browser",), SWITCH, "the page", "open no browser: the address is on stdout")

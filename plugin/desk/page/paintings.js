@@ -1,0 +1,132 @@
+// Paintings of all keyframes: their layers, loaded from the desk and saved to it after every stroke.
+
+import { Layer } from "/page/layers.js";
+
+const KINDS = ["painting", "matte"];
+const RETRY_MS = 2000;
+
+export class Paintings {
+  constructor(connection, onChange, onError) {
+    this.connection = connection;
+    this.onChange = onChange;
+    this.onError = onError;
+    this.width = 0;
+    this.height = 0;
+    // By frame: { id, revision, loaded, painting, matte }; id is null until the desk has made the keyframe.
+    this.held = new Map();
+    this.saving = new Map();
+  }
+
+  setSize(width, height) {
+    this.width = width;
+    this.height = height;
+  }
+
+  of(frame) {
+    return this.held.get(frame);
+  }
+
+  get isSaved() {
+    return !this.saving.size && [...this.held.values()].every((held) => KINDS.every((kind) => held[kind].isSaved));
+  }
+
+  // When all that was painted is with the desk.
+  async settled() {
+    while (!this.isSaved) await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+
+  // The desk's keyframes changed: what another tab or a painting program made is loaded again when it is looked at.
+  follow(keyframes) {
+    const known = new Map(keyframes.map((keyframe) => [keyframe.frame, keyframe]));
+    for (const [frame, held] of this.held) {
+      const now = known.get(frame);
+      if (!now && held.id !== null) this.held.delete(frame);
+      else if (now && held.id === null) {
+        // Asked for by the first stroke.
+        held.id = now.id;
+        held.revision = now.revision;
+        if (!held.loaded) held.loaded = !now.has_painting;
+        this.saveFrame(frame);
+      } else if (now && now.id !== held.id) this.held.delete(frame);
+      else if (now && now.revision > held.revision) {
+        held.revision = now.revision;
+        if (now.by !== this.connection.name) held.loaded = false;
+      }
+    }
+    for (const keyframe of keyframes) {
+      if (!this.held.has(keyframe.frame)) this.held.set(keyframe.frame, this.fresh(keyframe.id, keyframe.revision, !keyframe.has_painting && !keyframe.has_matte));
+    }
+  }
+
+  fresh(id, revision, loaded) {
+    return { id, revision, loaded, loading: false, painting: new Layer(this.width, this.height), matte: new Layer(this.width, this.height) };
+  }
+
+  async load(frame) {
+    const held = this.held.get(frame);
+    if (!held || held.loaded || held.loading || held.id === null) return;
+    held.loading = true;
+    const revision = held.revision;
+    try {
+      for (const kind of KINDS) {
+        const answer = await fetch(`/${kind}/${held.id}?revision=${revision}`);
+        const none = answer.status === 204;
+        if (!answer.ok) throw new Error((await answer.json()).error);
+        const picture = none ? null : await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
+        // A stroke that began meanwhile is newer than what was fetched.
+        if (!held[kind].brush && held[kind].isSaved) held[kind].load(picture);
+        picture?.close();
+      }
+      held.loaded = held.revision === revision;
+    } catch (error) {
+      held.loaded = true;
+      this.onError(`the painting of frame ${frame} cannot be shown: ${error.message}`);
+    } finally {
+      held.loading = false;
+    }
+    this.onChange();
+    if (!held.loaded) this.load(frame);
+  }
+
+  // The layer for a new stroke on a frame; a frame that has no keyframe becomes one. Null while it is being loaded.
+  begin(frame, kind) {
+    let held = this.held.get(frame);
+    if (!held) {
+      if (!this.width || !this.connection.ask({ do: "add", frame })) return null;
+      held = this.fresh(null, 0, true);
+      this.held.set(frame, held);
+    }
+    return held.loaded ? held[kind] : null;
+  }
+
+  saveAll() {
+    for (const frame of this.held.keys()) this.saveFrame(frame);
+  }
+
+  saveFrame(frame) {
+    for (const kind of KINDS) this.save(frame, kind);
+  }
+
+  // One at a time for each layer; what is painted meanwhile goes with the next.
+  async save(frame, kind) {
+    const held = this.held.get(frame);
+    if (!held || held.id === null || held[kind].isSaved) return;
+    const key = `${kind} ${frame}`;
+    if (this.saving.has(key)) return;
+    this.saving.set(key, true);
+    const layer = held[kind];
+    try {
+      while (!layer.isSaved && this.held.get(frame) === held) {
+        const changes = layer.changes;
+        const revision = await this.connection.save(kind, held.id, await layer.blob());
+        layer.saved = Math.max(layer.saved, changes);
+        held.revision = Math.max(held.revision, revision);
+      }
+    } catch (error) {
+      this.onError(`not saved yet: ${error.message}`);
+      setTimeout(() => this.save(frame, kind), RETRY_MS);
+    } finally {
+      this.saving.delete(key);
+    }
+  }
+}

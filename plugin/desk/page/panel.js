@@ -1,0 +1,101 @@
+// Panel: training, keyframes, advice, commit and messages, as text and buttons.
+
+const STATES = {
+  unpainted: "Paint a frame to begin.",
+  starting: "Loading the trainer.",
+  training: "Training.",
+  paused: "Paused.",
+  trained: "Trained: paint on, or go on.",
+  failed: "The trainer stopped.",
+};
+const MOST_MESSAGES = 30;
+
+const find = (id) => document.getElementById(id);
+
+function element(kind, text = "", facts = {}) {
+  const made = Object.assign(document.createElement(kind), facts);
+  made.textContent = text;
+  return made;
+}
+
+export class Panel {
+  // `act` has a function for every button.
+  constructor(act) {
+    this.act = act;
+    find("pause").addEventListener("click", () => act.train(this.trains ? "pause" : "go_on"));
+    find("again").addEventListener("click", () => act.train("again"));
+    find("add").addEventListener("click", () => act.add());
+    find("export").addEventListener("click", () => act.commit(false));
+    find("render").addEventListener("click", () => act.commit(true));
+  }
+
+  training(facts) {
+    this.trains = facts.state === "training" || facts.state === "starting";
+    find("training-state").textContent = STATES[facts.state] || facts.state;
+    find("training-bar").value = facts.fraction || 0;
+    const rows = [];
+    if (facts.loss != null) rows.push(["loss", facts.loss.toFixed(4)]);
+    if (facts.step) rows.push(["steps", facts.step]);
+    if (facts.steps_per_s != null) rows.push(["steps a second", facts.steps_per_s.toFixed(1)]);
+    if (facts.left_s != null && this.trains) rows.push(["time left", `${Math.round(facts.left_s)} s`]);
+    find("training-facts").replaceChildren(...rows.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
+    find("pause").textContent = this.trains ? "Pause" : "Go on";
+    const begun = facts.state !== "unpainted";
+    find("pause").disabled = find("again").disabled = !begun;
+    find("export").disabled = find("render").disabled = !facts.step;
+  }
+
+  keyframes(keyframes, frame) {
+    const rows = keyframes.map((keyframe) => {
+      const row = element("li", "", { className: keyframe.on ? "" : "off" });
+      const go = element("button", keyframe.frame, { className: keyframe.frame === frame ? "go on" : "go", title: "go there" });
+      go.addEventListener("click", () => this.act.go(keyframe.frame));
+      const on = element("input", "", { type: "checkbox", checked: keyframe.on, title: "train from it" });
+      on.addEventListener("change", () => this.act.turn(keyframe.id, on.checked));
+      const what = (keyframe.painted ? keyframe.name : "nothing painted") + (keyframe.has_matte ? " + matte" : "");
+      const open = element("button", "Open", { title: "open in my painting program; what it saves is taken" });
+      open.addEventListener("click", () => this.act.open(keyframe.id));
+      const remove = element("button", "×", { title: "remove the keyframe; its files stay" });
+      remove.addEventListener("click", () => this.act.remove(keyframe.id));
+      row.append(go, on, element("span", what, { className: "what", title: what }), open, remove);
+      return row;
+    });
+    find("keyframes").replaceChildren(...rows);
+    find("add").disabled = keyframes.some((keyframe) => keyframe.frame === frame);
+  }
+
+  advice(text, suggested) {
+    find("advice").textContent = text;
+    find("suggested").replaceChildren(
+      ...suggested.map((one) => {
+        const go = element("button", `${one.frame}  +${Math.round(100 * one.gain)} %`);
+        go.addEventListener("click", () => this.act.go(one.frame));
+        return go;
+      }),
+    );
+  }
+
+  tasks(tasks) {
+    const rows = Object.entries(tasks).map(([name, task]) => {
+      const row = element("div", task.text, { className: task.state });
+      if (task.state === "running") {
+        const cancel = element("button", "Cancel");
+        cancel.addEventListener("click", () => this.act.cancel(name));
+        row.append(Object.assign(document.createElement("progress"), { max: 1, value: task.fraction }), cancel);
+      }
+      return row;
+    });
+    find("tasks").replaceChildren(...rows);
+  }
+
+  messages(messages) {
+    find("messages").replaceChildren();
+    for (const message of messages) this.message(message);
+  }
+
+  message({ level, text }) {
+    const list = find("messages");
+    list.prepend(element("li", text, { className: level }));
+    while (list.children.length > MOST_MESSAGES) list.lastChild.remove();
+  }
+}
