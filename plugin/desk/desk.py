@@ -185,12 +185,16 @@ class Desk:
         self.paintings.switch(number, on=on)
         self._painted()
 
-    def paint(self, number: int, png: bytes, by: str, *, matte: bool) -> int:
-        """Take a layer from a page; returns the keyframe's revision, raises PaintoverError."""
+    def paint(self, number: int, png: bytes, by: str, *, matte: bool) -> dict[str, int]:
+        """Take a layer from a page; raises PaintoverError.
+
+        Returns:
+            The keyframe's ``revision``, and the one of ``results`` from which on they have this layer.
+        """
         take = self.paintings.paint_matte if matte else self.paintings.paint
         made = take(number, png, by)
         self._painted()
-        return made.revision
+        return {"revision": made.revision, "results": self._revision}
 
     def open_program(self, number: int) -> None:
         """Open a keyframe in the painting program of this machine, and take what it saves; raises PaintoverError."""
@@ -246,13 +250,14 @@ class Desk:
         with self._lock:
             self._revision += 1
             job = self._job()
-            self._trainer.tell(Paint(job.keyframes if job else (), self._revision))
+            self._trainer.tell(Paint(job.keyframes, job.unpainted, self._revision) if job else Paint(()))
 
     def _job(self) -> TrainingJob | None:
         keyframes = tuple(self.paintings.trained_from())
         if not keyframes:
             return None
-        job = job_from(replace(self.shot, keyframes=keyframes), self.options)
+        unpainted = self.shot.unpainted or self.paintings.unpainted
+        job = job_from(replace(self.shot, keyframes=keyframes, unpainted=unpainted), self.options)
         return msgspec.structs.replace(job, resume=True, preview=False)
 
     def _train(self) -> None:

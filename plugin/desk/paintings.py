@@ -52,6 +52,7 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     colorspace: str | None = None
     on: bool = True
     painted: bool = True
+    whole: bool = False
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +76,8 @@ class DeskKeyframe:
     """Whether it is trained from."""
     painted: bool = True
     """Whether there is any coverage in the painting."""
+    whole: bool = False
+    """Whether the painting covers all of its frame."""
     revision: int = 0
     """Counts the changes of its files in this process."""
     by: str = ""
@@ -110,11 +113,10 @@ class Paintings:
         known = {each.frame for each in self._all.values()}
         for keyframe in given:
             if keyframe.frame not in known:
-                self._put(
-                    DeskKeyframe(
-                        self._next_id(), keyframe.frame, keyframe.painting, keyframe.matte, keyframe.colorspace
-                    )
-                )
+                whole = painted_alpha(images.read(keyframe.painting, frame=keyframe.frame)) is None
+                frame, painting = keyframe.frame, keyframe.painting
+                made = DeskKeyframe(self._next_id(), frame, painting, keyframe.matte, keyframe.colorspace, whole=whole)
+                self._put(made)
         self._save()
 
     def all(self) -> list[DeskKeyframe]:
@@ -137,6 +139,12 @@ class Paintings:
         """Those that are switched on and painted."""
         found = [each.keyframe for each in self.all() if each.on]
         return [each for each in found if each is not None]
+
+    @property
+    def unpainted(self) -> str | None:
+        """What becomes of what is not painted: where one frame is painted wholly, strokes on another one correct it;
+        where none is, what is left out stays as the plate has it."""
+        return "translate" if any(each.whole and each.on for each in self.all()) else None
 
     def add(self, frame: int) -> DeskKeyframe:
         """A keyframe to paint on; the one that is there, where the frame has one.
@@ -187,7 +195,8 @@ class Paintings:
             path = self.folder / "paint" / f"{frame}.{number}.png"
             painted = alpha is None or bool((alpha > PAINTED).any())
             write_key(path, rgb, transform, self._pictures.config, alpha=alpha)
-            return self._changed(replace(held, painting=path, colorspace=None, painted=painted), by)
+            whole = alpha is None or bool((alpha >= 1.0).all())
+            return self._changed(replace(held, painting=path, colorspace=None, painted=painted, whole=whole), by)
 
     def paint_matte(self, number: int, png: bytes, by: str) -> DeskKeyframe:
         """Take a matte, PNG whose alpha is the coverage; one that is empty takes the matte away.
@@ -249,7 +258,7 @@ class Paintings:
         alpha = painted_alpha(found)
         painted = alpha is None or bool((alpha > PAINTED).any())
         with self._lock:
-            return self._changed(replace(self.find(number), painting=path, painted=painted), "")
+            return self._changed(replace(self.find(number), painting=path, painted=painted, whole=alpha is None), "")
 
     def _decoded(self, png: bytes) -> tuple[Floats, Floats | None]:
         """Pixels (h, w, 3) and alpha (h, w) of what a page sent."""
@@ -301,7 +310,9 @@ class Paintings:
             painting, matte = (self._found(text) for text in (saved.painting, saved.matte))
             if saved.frame in frames:
                 painted = saved.painted and painting is not None
-                found.append(DeskKeyframe(saved.id, saved.frame, painting, matte, saved.colorspace, saved.on, painted))
+                whole = saved.whole and painted
+                held = DeskKeyframe(saved.id, saved.frame, painting, matte, saved.colorspace, saved.on, painted, whole)
+                found.append(held)
         return found
 
     def _found(self, text: str | None) -> Path | None:
@@ -315,9 +326,12 @@ class Paintings:
             return path.relative_to(self.folder).as_posix() if self.folder in path.parents else str(path.absolute())
 
         saved = tuple(
-            _Saved(each.id, each.frame, named(each.painting), named(each.matte), each.colorspace, each.on, each.painted)
+            _Saved(
+                each.id, each.frame, named(each.painting), named(each.matte), each.colorspace,
+                each.on, each.painted, each.whole,
+            )
             for each in self.all()
-        )
+        )  # fmt: skip
         text = json.dumps(msgspec.to_builtins(_Document(_FORMAT, saved)), indent=2) + "\n"
         with replacing(self.folder / _FILE) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -238,8 +238,7 @@ class _Pages:
             if len(data) > limit:
                 return JSONResponse({"error": "the layer is too large"}, 413)
         by = request.query_params.get("by", "")[:40]
-        revision = await _in_thread(lambda: self._desk.paint(number, bytes(data), by, matte=matte))
-        return JSONResponse({"revision": revision})
+        return JSONResponse(await _in_thread(lambda: self._desk.paint(number, bytes(data), by, matte=matte)))
 
     async def socket(self, socket: WebSocket) -> None:
         """Tell a tab the state and every change of it, and do what it asks."""

@@ -52,6 +52,8 @@ class Paint(_Command, frozen=True, tag="paint"):
 
     keyframes: tuple[PaintedFrame, ...]
     """May be empty: then nothing is trained."""
+    unpainted: str | None = None
+    """In place of the job's: what becomes of what is not painted may change with the paintings."""
     revision: int = 0
     """Said again of every result that has these paintings."""
 

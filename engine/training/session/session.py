@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -95,7 +96,7 @@ class Session:
         """Until somebody says leave."""
         for place in (self.folder, self.job.work / "desk" / "results"):
             clean_temporaries(place)
-        self._do(Paint(self.job.keyframes))
+        self._do(Paint(self.job.keyframes, unpainted=self.job.unpainted))
         while not self._left:
             self._hear()
             if self._left:
@@ -143,7 +144,7 @@ class Session:
             if command.frame != self._view:
                 self._view, self._next_view = command.frame, 0.0
         elif isinstance(command, Paint):
-            self._paint(command.keyframes, command.revision)
+            self._paint(command)
         elif isinstance(command, Pause):
             self._paused = True
         elif isinstance(command, GoOn):
@@ -159,16 +160,17 @@ class Session:
             self._left = True
         self._report()
 
-    def _paint(self, asked: tuple[PaintedFrame, ...], revision: int) -> None:
+    def _paint(self, asked: Paint) -> None:
         """Take the paintings as they are now; those that cannot be read are told and left out."""
+        self.job = msgspec.structs.replace(self.job, unpainted=asked.unpainted)
         known, self._loaded = self._loaded, {}
         fresh = {}
-        for keyframe in asked:
+        for keyframe in asked.keyframes:
             before = known.get(keyframe.frame)
             try:
                 if keyframe.frame not in self.plate_frames:
                     raise InputError(f"keyframe {keyframe.frame} is outside the frame range {self.plate_frames}")
-                stamp = _stamp(keyframe)
+                stamp = (asked.unpainted, *_stamp(keyframe))
                 if before is None or before[0] != stamp:
                     loaded = load_keyframe(self.job, keyframe, self.config)
                     pair = loaded.pair(self.machine.device, PADDING)
@@ -178,7 +180,7 @@ class Session:
                 self.emit({"event": "warning", "text": str(error), "frame": keyframe.frame})
                 continue
             self._loaded[keyframe.frame] = before
-        self.revision = revision
+        self.revision = asked.revision
         self._next_view = 0.0
         if not self._loaded:
             return

@@ -30,11 +30,11 @@ export class Connection {
     return true;
   }
 
-  // Send a layer; its new revision, or an error.
+  // Send a layer; its new revision, and the revision of results that have it.
   async save(kind, id, blob) {
     const answer = await fetch(`/${kind}/${id}?by=${this.name}`, { method: "PUT", body: blob });
     const found = await answer.json();
     if (!answer.ok) throw new Error(found.error || `refused (${answer.status})`);
-    return found.revision;
+    return found;
   }
 }

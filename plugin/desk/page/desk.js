@@ -106,7 +106,9 @@ function shown() {
   return {
     width: desk.width, height: desk.height, base, toggles, plate, carried,
     result: result || kept,
-    painting: held?.painting.shown, matte: held?.matte.shown,
+    // Over a result only strokes that it does not have yet.
+    painting: base === "plate" || paintings.isAhead(frame, desk.results[frame]) ? held?.painting.shown : null,
+    matte: held?.matte.shown,
     showsMatte: tool === "matte" || tool === "unmatte",
     onion: toggles.onion ? onion() : null,
     brushSize: tool === "picker" ? 0 : Number(find("size").value),

@@ -26,6 +26,12 @@ export class Paintings {
     return this.held.get(frame);
   }
 
+  // Whether a result lacks strokes that were painted here since.
+  isAhead(frame, result) {
+    const held = this.held.get(frame);
+    return Boolean(held) && (Boolean(held.painting.brush) || !held.painting.isSaved || (result?.revision ?? 0) < held.results);
+  }
+
   get isSaved() {
     return !this.saving.size && [...this.held.values()].every((held) => KINDS.every((kind) => held[kind].isSaved));
   }
@@ -59,7 +65,7 @@ export class Paintings {
   }
 
   fresh(id, revision, loaded) {
-    return { id, revision, loaded, loading: false, painting: new Layer(this.width, this.height), matte: new Layer(this.width, this.height) };
+    return { id, revision, loaded, loading: false, results: 0, painting: new Layer(this.width, this.height), matte: new Layer(this.width, this.height) };
   }
 
   async load(frame) {
@@ -118,9 +124,10 @@ export class Paintings {
     try {
       while (!layer.isSaved && this.held.get(frame) === held) {
         const changes = layer.changes;
-        const revision = await this.connection.save(kind, held.id, await layer.blob());
+        const found = await this.connection.save(kind, held.id, await layer.blob());
         layer.saved = Math.max(layer.saved, changes);
-        held.revision = Math.max(held.revision, revision);
+        held.revision = Math.max(held.revision, found.revision);
+        held.results = found.results;
       }
     } catch (error) {
       this.onError(`not saved yet: ${error.message}`);

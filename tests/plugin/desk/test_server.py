@@ -1,0 +1,295 @@
+"""The desk's server: who is let in, what is served, what becomes of layers, and two tabs that see one state."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+pytest.importorskip("websockets")
+
+from websockets.exceptions import InvalidStatus
+
+from engine import images
+from engine.base.errors import InputError
+from plugin.desk.server import listen
+from tests.support.desks import HEIGHT, WIDTH, Served, hear, layer, served, stand_in, wait_for
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    stand_in(monkeypatch, tmp_path)
+    with served(tmp_path) as found:
+        yield found
+
+
+def decoded(data: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def keyframe(here: Served, frame: int) -> int:
+    here.desk.add(frame)
+    return next(each.id for each in here.desk.paintings.all() if each.frame == frame)
+
+
+def test_the_token_lets_in_and_leaves_the_address(here: Served) -> None:
+    path = here.access.address.partition(here.access.hosts[0])[2]
+    status, _, headers = here.ask(path, Cookie=None, Origin=None)
+    assert (status, headers["location"]) == (303, "/")
+    assert headers["set-cookie"] == f"{here.cookie}; Path=/; HttpOnly; SameSite=Strict"
+    status, page, headers = here.ask("/")
+    assert status == 200 and b"/page/desk.js" in page
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Cookie": None},
+        {"Cookie": "paintover-desk-1=wrong"},
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ],
+    ids=str,
+)
+def test_nobody_else_is_let_in(here: Served, changes: dict[str, str | None]) -> None:
+    for path in ("/", "/plate/0", "/page/desk.js"):
+        assert here.ask(path, **changes)[0] == 403
+    number = keyframe(here, 1)
+    assert here.ask(f"/painting/{number}", "PUT", layer(), **changes)[0] == 403
+    with pytest.raises(InvalidStatus) as caught:
+        here.socket(**changes)
+    assert caught.value.response.status_code == 403
+    assert not here.desk.paintings.find(number).painting
+
+
+def test_a_wrong_token_is_told_nothing(here: Served) -> None:
+    status, said, headers = here.ask("/?token=wrong", Cookie=None, Origin=None)
+    assert status == 403 and b"paintover desk" in said and "set-cookie" not in headers
+
+
+def test_what_changes_something_needs_an_origin(here: Served) -> None:
+    number = keyframe(here, 1)
+    assert here.ask(f"/painting/{number}", "PUT", layer(), Origin=None)[0] == 403
+    with pytest.raises(InvalidStatus):
+        here.socket(Origin=None)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/page/../desk.py",
+        "/page/%2e%2e%2fdesk.py",
+        "/page/..%2f..%2f..%2fsetup.py",
+        "/page//etc/passwd",
+        "/page/desk.js%00",
+        "/plate/..%2f..%2fsetup.py",
+        "/painting/..%2f1",
+    ],
+)
+def test_no_path_reaches_the_disk(here: Served, path: str) -> None:
+    status, said, _ = here.ask(path)
+    assert status in (400, 404) and b"import" not in said and b"root:" not in said
+
+
+def test_pictures_are_of_the_plate_and_follow_the_exposure(here: Served) -> None:
+    status, plate, headers = here.ask("/plate/2")
+    assert (status, headers["content-type"]) == (200, "image/jpeg")
+    own = images.read(here.folder / "plate.0002.png").rgb[..., ::-1] * 255
+    assert decoded(plate).shape == (HEIGHT, WIDTH, 3)
+    # Noise, as JPEG.
+    assert np.abs(decoded(plate) - own).mean() < 10
+    brighter = decoded(here.ask("/plate/2?exposure=2")[1])
+    assert brighter.mean() > decoded(plate).mean() + 20
+    assert here.ask("/thumbnail/2")[0] == 200
+    # Nothing is rendered: no error, or the browser's console would show one.
+    assert [here.ask(path)[0] for path in ("/result/2", "/carried/2")] == [204, 204]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/plate/99", "frame 99 is outside the frame range 0-3"),
+        ("/plate/x", "a frame is a number"),
+        ("/plate/0?exposure=nan", "an exposure of nan stops is out of range"),
+        ("/plate/0?exposure=x", "an exposure is a number of stops"),
+        ("/painting/7", "there is no keyframe 7 any more"),
+        ("/values/0?x=1", "a pixel is x and y"),
+    ],
+)
+def test_what_is_not_there_is_one_line(here: Served, path: str, said: str) -> None:
+    status, body, _ = here.ask(path)
+    assert (status, json.loads(body)) == (400, {"error": said})
+
+
+def test_values_are_scene_linear(here: Served) -> None:
+    found = json.loads(here.ask("/values/1?x=5&y=7")[1])
+    linear = here.desk.pictures.linear(1)[7, 5]
+    assert found["plate"] == pytest.approx([float(value) for value in linear])
+    assert found["result"] is None
+    assert json.loads(here.ask(f"/values/1?x={WIDTH}&y=0")[1]) == {"plate": None, "result": None}
+
+
+def test_a_layer_becomes_the_painting_and_comes_back_as_it_was(here: Served) -> None:
+    number = keyframe(here, 1)
+    status, said, _ = here.ask(f"/painting/{number}?by=tab", "PUT", layer())
+    assert status == 200 and json.loads(said)["revision"] == 1
+    held = here.desk.paintings.find(number)
+    assert (held.painted, held.whole, held.by) == (True, False, "tab")
+    back = decoded(here.ask(f"/painting/{number}")[1])
+    assert np.array_equal(back[..., 3], decoded(layer())[..., 3])
+    assert back[20, 20].tolist() == [40, 120, 200, 255]
+    # Training takes it as it takes any key: through the transform that is written in it.
+    assert images.read_provenance(held.painting)["key"]
+    told = wait_for(lambda: lines(here.folder / "session.log"), "what the trainer is told")
+    command = json.loads(told[0])
+    assert command["do"] == "paint" and command["keyframes"][0]["painting"] == str(held.painting)
+
+
+def test_an_empty_layer_is_no_painting(here: Served) -> None:
+    number = keyframe(here, 1)
+    assert here.ask(f"/painting/{number}", "PUT", layer(box=None))[0] == 200
+    assert here.desk.paintings.trained_from() == []
+    assert here.ask(f"/painting/{number}")[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"no picture", 400, "what was sent is no PNG"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 50, 400, "the layer cannot be read"),
+        (layer()[:300], 400, "the layer cannot be read"),
+        (cv2.imencode(".png", np.zeros((8, 8, 4), np.uint8))[1].tobytes(), 400, "the layer is 8x8, the plate 96x64"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * (1 << 18), 413, "the layer is too large"),
+    ],
+    ids=["text", "empty", "truncated", "small", "large"],
+)
+def test_what_is_no_layer_is_refused(here: Served, body: bytes, status: int, said: str) -> None:
+    number = keyframe(here, 1)
+    got, answer, _ = here.ask(f"/painting/{number}", "PUT", body)
+    assert got == status and json.loads(answer)["error"].startswith(said)
+    assert str(here.folder) not in json.loads(answer)["error"]
+    assert here.desk.paintings.find(number).painting is None
+    assert [path.name for path in (here.folder / "work" / "desk").glob(".upload*")] == []
+
+
+def test_a_matte_limits_a_painting_and_goes_when_it_is_empty(here: Served) -> None:
+    number = keyframe(here, 1)
+    here.ask(f"/painting/{number}", "PUT", layer())
+    assert here.ask(f"/matte/{number}")[0] == 204
+    assert here.ask(f"/matte/{number}", "PUT", layer(box=(0, 0, 20, 20)))[0] == 200
+    matte = here.desk.paintings.find(number).matte
+    coverage = images.read_matte(matte)
+    assert coverage[:20, :20].min() == 1 and coverage[20:].max() == 0
+    assert decoded(here.ask(f"/matte/{number}")[1])[5, 5, 3] == 255
+    here.ask(f"/matte/{number}", "PUT", layer(box=None))
+    assert here.desk.paintings.find(number).matte is None
+
+
+def test_a_second_tab_sees_the_same_state(here: Served) -> None:
+    with here.socket() as one, here.socket() as two:
+        first = [hear(tab, lambda message: message["type"] == "state") for tab in (one, two)]
+        assert first[0] == first[1] and first[0]["frames"] == [0, 1, 2, 3]
+        one.send(json.dumps({"do": "add", "frame": 2}))
+        for tab in (one, two):
+            state = hear(tab, lambda message: message["type"] == "state" and message["keyframes"] != [])
+            assert [each["frame"] for each in state["keyframes"]] == [2]
+        number = state["keyframes"][0]["id"]
+        here.ask(f"/painting/{number}", "PUT", layer())
+        for tab in (one, two):
+            hear(tab, lambda message: message["type"] == "result" and message["frame"] == 0)
+        two.send(json.dumps({"do": "look_at", "frame": 3}))
+        hear(one, lambda message: message["type"] == "result" and message["frame"] == 3)
+        assert here.ask("/result/3")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ("no JSON", "not a request"),
+        ("[" * 20000, "not a request"),
+        ('{"do": "look_at"}', "not a request"),
+        ('{"do": "look_at", "frame": 1, "path": "/etc/passwd"}', "not a request"),
+        ('{"do": "open", "id": "../x"}', "not a request"),
+        ('{"do": "look_at", "frame": 99}', "frame 99 is outside the frame range 0-3"),
+        ('{"do": "add", "frame": -1}', "frame -1 is outside the frame range 0-3"),
+        ('{"do": "open", "id": 5}', "there is no keyframe 5 any more"),
+        ('{"do": "commit", "render": false}', "there is nothing to commit yet"),
+    ],
+    ids=["text", "deep", "lacking", "more", "kind", "frame", "before", "id", "nothing"],
+)
+def test_a_wrong_request_is_told_to_its_own_tab(here: Served, request_: str, said: str) -> None:
+    with here.socket() as one:
+        one.send(request_)
+        message = hear(one, lambda found: found["type"] == "message")
+        assert message["level"] == "error" and message["text"].startswith(said)
+        one.send('{"do": "look_at", "frame": 1}')
+        wait_for(lambda: here.desk.state()["view"] == 1, "the next request")
+
+
+def test_a_killed_trainer_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(signal, "SIGKILL"):
+        pytest.skip("there is no SIGKILL here")
+    stand_in(monkeypatch, tmp_path)
+    monkeypatch.setenv("FAKE_SESSION", "dies")
+    with served(tmp_path) as here:
+        number = keyframe(here, 1)
+        here.ask(f"/painting/{number}", "PUT", layer())
+        wait_for(lambda: here.desk.state()["results"], "a result of the second trainer")
+        texts = [message["text"] for message in here.desk.state()["messages"]]
+        assert any("started again from its checkpoint" in text for text in texts)
+    job = json.loads((tmp_path / "work" / "desk" / "job.json").read_text(encoding="utf-8"))
+    assert job["resume"] is True
+
+
+def test_a_commit_exports_renders_and_reports(here: Served) -> None:
+    number = keyframe(here, 1)
+    here.ask(f"/painting/{number}", "PUT", layer())
+    wait_for(lambda: here.desk.state()["training"].get("step"), "a step")
+    here.desk.commit(render=True)
+    wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"] == "committed", "the commit")
+    assert (here.folder / "work" / "look.onnx").read_bytes() == b"a look"
+    verbs = [line.split()[0] for line in lines(here.folder / "verbs.log")]
+    assert verbs[-2:] == ["render", "report"] and "prepare" in verbs
+
+
+def test_a_commit_may_be_canceled(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = keyframe(here, 1)
+    here.ask(f"/painting/{number}", "PUT", layer())
+    wait_for(lambda: here.desk.state()["training"].get("step"), "a step")
+    wait_for(lambda: here.desk.state()["tasks"].get("prepare", {}).get("state") == "done", "the tracks")
+    monkeypatch.setenv("FAKE_VERB_S", "600")
+    here.desk.commit(render=True)
+    wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"].startswith("rendering all frames: half"), "rendering")
+    with here.socket() as tab:
+        tab.send('{"do": "cancel", "task": "commit"}')
+        wait_for(lambda: here.desk.state()["tasks"]["commit"]["state"] == "canceled", "the end of it")
+
+
+def test_a_port_that_is_taken_is_one_clear_line() -> None:
+    with listen(0) as bound:
+        port = bound.getsockname()[1]
+        with pytest.raises(InputError) as caught:
+            listen(port)
+    assert str(caught.value).startswith(f"port {port} cannot be used: ")
+    assert caught.value.exit_code == 2 and str(caught.value).endswith("give another --port, or 0 for any free one")
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def test_nothing_listens_beyond_the_loopback() -> None:
+    with listen(0) as bound:
+        assert bound.getsockname()[0] == "127.0.0.1"
