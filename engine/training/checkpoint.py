@@ -76,12 +76,13 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str | None) -> 
     The state's ``kept`` holds the best weights so far, or None.
 
     Args:
+        folder: or the file itself.
         inputs_sha256: of what is trained from; None to go on from other paintings, with networks and optimizers alone.
 
     Raises:
         InputError: the checkpoint is damaged, of a newer format, or of other inputs or another network.
     """
-    path = folder / NAME
+    path = _file(folder)
     if not path.is_file():
         return None
     try:
@@ -121,7 +122,11 @@ def load_checkpoint(folder: Path, recipe: Recipe, inputs_sha256: str | None) -> 
 
 def damaged(folder: Path, reason: str) -> InputError:
     """The error for a checkpoint that cannot be used."""
-    return InputError(f"the checkpoint is damaged: {reason[:300]}", path=folder / NAME, remedy=REMEDY)
+    return InputError(f"the checkpoint is damaged: {reason[:300]}", path=_file(folder), remedy=REMEDY)
+
+
+def _file(place: Path) -> Path:
+    return place if place.suffix == NAME[NAME.index(".") :] else place / NAME
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

@@ -47,6 +47,7 @@ from engine.training.model.losses import WashoutGuard, texture_energy
 from engine.training.model.texler import DEEP_LAYERS
 from engine.training.preview import LARGEST, Preview
 from engine.training.recipes import PaintoverRecipe, Recipe, TexlerRecipe
+from engine.training.start import GOES_ON_FROM, start_from
 
 __all__ = ["Emit", "Trained", "main", "train"]
 
@@ -151,6 +152,8 @@ def train(
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise damaged(folder, f"{type(error).__name__} in its state") from error
             emit({"event": "note", "text": f"resumed at step {clock.step}, after {clock.spent_s:.0f} s"})
+    if job.start is not None and state is None:
+        emit({"event": "note", "text": start_from(job.start, recipe, keyframes)})
     probe_frame = unpainted_frame(job)
     probe = keyframes[0].plate if probe_frame is None else load_plate(job, probe_frame, config)[0]
     emit({"event": "phase", "phase": "train", "steps": job.steps, "budget_s": job.budget_s, "look": str(job.look)})
@@ -304,13 +307,14 @@ class _Run:
         next_report, next_checkpoint = now, now + CHECKPOINT_EVERY_S
         # From the first step on: a wrong painting is seen before the wait, and its cost foretells the export's.
         next_preview = now
+        began_at = 0.0 if self.job.start is None else GOES_ON_FROM
         losses: Mapping[str, Tensor] = {}
         stopped = "washout" if self.guard.stop else "done"
         while not self.clock.is_over and stopped == "done":
             if stop.exit_code:
                 stopped = "interrupted"
                 break
-            losses = self.recipe.step(self.clock.progress)
+            losses = self.recipe.step(began_at + (1 - began_at) * self.clock.progress)
             self.clock.step += 1
             now = time.perf_counter()
             if now >= next_report:

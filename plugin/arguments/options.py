@@ -39,6 +39,7 @@ class Options(argparse.Namespace):
     crisp: bool = False
     features: str | None = None
     resume: bool = False
+    start: str | None = None
     fresh: bool = False
     fit_paintings: bool = False
     unpainted: str | None = None

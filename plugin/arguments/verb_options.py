@@ -29,6 +29,7 @@ __all__ = [
     "REMOVE",
     "SECONDS_OF_SETTING",
     "SOCKET",
+    "START",
     "STYLE",
     "TUNE_SECONDS",
     "VIEW",
@@ -63,6 +64,18 @@ EXPOSURE = Option(
     "brighten for painting, undone on the way back",
     metavar="STOPS",
     default="0",
+)
+
+# train
+
+START = Option(
+    "start",
+    ("--from",),
+    values.PATH,
+    "training",
+    "go on from an earlier look or checkpoint of this shot, after a painting changed",
+    metavar="LOOK|CHECKPOINT",
+    default="begin with nothing learnt",
 )
 
 # tune

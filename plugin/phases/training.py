@@ -9,7 +9,7 @@ from engine.base.errors import InputError
 from engine.color.config import ColorConfig
 from engine.color.paintings import check_painting_space
 from engine.shot.shot import Shot
-from engine.training.job.job import PaintedFrame, TrainingJob
+from engine.training.job.job import CHECKPOINT, PaintedFrame, TrainingJob
 from engine.training.job.limits import OWN_RECIPE, check_recipe
 from engine.training.job.recipe_settings import read_settings
 from plugin.arguments.ocio_variable import active_config
@@ -115,6 +115,7 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         unpainted=shot.unpainted,
         crisp=options.crisp,
         settings=_settings(options),
+        start=_start(options.start),
     )
 
 
@@ -139,6 +140,18 @@ def _settings(options: Options) -> dict[str, float] | None:
     if not path.is_file():
         raise InputError("the settings file is missing", path=path, remedy="check --settings")
     return read_settings(path)
+
+
+def _start(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text)
+    if path.suffix.lower() not in (".onnx", CHECKPOINT.suffix):
+        remedy = f"name a look (.onnx) or a checkpoint, such as work/{CHECKPOINT.as_posix()}"
+        raise InputError("training goes on from a look or a checkpoint", path=path, remedy=remedy)
+    if not path.is_file():
+        raise InputError("what to go on from is missing", path=path, remedy="check --from")
+    return Path(_absolute(path))
 
 
 def _features(text: str | None) -> str | None:

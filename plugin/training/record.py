@@ -34,6 +34,8 @@ def fingerprint(job: TrainingJob) -> str:
     for keyframe in job.keyframes:
         digest.update(_content(keyframe.painting) + _content(keyframe.matte))
     digest.update(_content(job.features))
+    if job.start is not None:
+        digest.update(_content(job.start))
     plate = SequencePath.parse(job.plate)
     for path in sorted({plate.path(frame) for frame in FrameRange.parse(job.frames)}):
         status = path.stat()

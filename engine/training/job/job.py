@@ -107,6 +107,8 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the frames in ``work`` that stand for the plate were denoised, one of ``DENOISE_MODES``; None for none."""
     settings: dict[str, int | float] | None = None
     """Values for some of ``recipe_settings.PARAMETERS`` in the place of our recipe's own; None for none."""
+    start: Path | None = None
+    """A look or a checkpoint of other paintings to go on from; None to begin with nothing learnt."""
 
     def __post_init__(self) -> None:
         check_text(self)
@@ -141,7 +143,11 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def facts_of_look(self) -> dict[str, Any]:
         """The fields that a look depends on, as JSON values; what their files hold is not among them."""
-        return {name: value for name, value in self.facts().items() if name not in _INDIFFERENT}
+        facts = {name: value for name, value in self.facts().items() if name not in _INDIFFERENT}
+        if self.start is None:
+            # Looks from before one could go on from another are known by their facts without it.
+            del facts["start"]
+        return facts
 
     def save(self, path: Path) -> None:
         """Write the job file.

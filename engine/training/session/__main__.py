@@ -15,7 +15,7 @@ from engine.base.errors import PaintoverError
 from engine.base.events import Emit, failed_event, open_events
 from engine.training.job.job import TrainingJob
 from engine.training.session.commands import CommandQueue
-from engine.training.session.session import Session
+from engine.training.session.session import TrainingSession
 
 _NICENESS = 5
 """Below the page and its server: who paints must not wait for who trains."""
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     with contextlib.suppress(OSError, psutil.Error):
         psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else _NICENESS)
     try:
-        Session(TrainingJob.load(options.job), emit, CommandQueue(sys.stdin)).run()
+        TrainingSession(TrainingJob.load(options.job), emit, CommandQueue(sys.stdin)).run()
     except PaintoverError as error:
         return _fail(emit, error)
     except (RuntimeError, MemoryError) as error:

@@ -46,12 +46,12 @@ class FreshPatches(PatchSampler):
 
     def _keyframe(self) -> int:
         """A keyframe with new strokes gets every other batch, beside its own turns."""
-        turn = super()._keyframe()
-        if not self._fresh_turns:
-            return turn
-        self._fresh_turns -= 1
-        fresh = list(self._fresh)
-        return fresh[(self._fresh_turns // 2) % len(fresh)] if self._fresh_turns % 2 else turn
+        if self._fresh_turns:
+            self._fresh_turns -= 1
+            if self._fresh_turns % 2:
+                fresh = list(self._fresh)
+                return fresh[(self._fresh_turns // 2) % len(fresh)]
+        return super()._keyframe()
 
     def _cell(self, index: int) -> tuple[int, int]:
         cells = self._fresh.get(index) if self._fresh_turns else None

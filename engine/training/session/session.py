@@ -1,4 +1,4 @@
-"""Session: steps while somebody paints, the frame in view rendered again and again; read :meth:`Session.run`."""
+"""Training session: steps while somebody paints, the frame in view rendered again and again; begin with ``run``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from engine.training.session.sampler import FreshPatches, changed_cells
 from engine.training.session.schedule import Schedule
 from engine.training.train import PADDING, build_recipe, look_card
 
-__all__ = ["Session"]
+__all__ = ["TrainingSession"]
 
 CHECKPOINT_EVERY_S = 15.0
 REPORT_EVERY_S = 0.5
@@ -55,7 +55,7 @@ VIEW_SHARE = 0.3
 IDLE_WAIT_S = 1.0
 
 
-class Session:
+class TrainingSession:
     """A network, its optimizers, paintings and tracks, kept in memory between commands."""
 
     def __init__(self, job: TrainingJob, emit: Emit, commands: CommandQueue, settings: Settings | None = None) -> None:

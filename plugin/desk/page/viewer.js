@@ -11,6 +11,8 @@ export class Viewer {
   constructor(element, source, hear) {
     this.canvas = element;
     this.context = element.getContext("2d");
+    // One pixel that is read often, so that the whole canvas need not be.
+    this.one = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
     this.source = source;
     this.hear = hear;
     this.scale = 1;
@@ -117,7 +119,8 @@ export class Viewer {
 
   // The color on the screen, whatever it is made of.
   pick(x, y) {
-    return [...this.context.getImageData(x, y, 1, 1).data.slice(0, 3)];
+    this.one.drawImage(this.canvas, x, y, 1, 1, 0, 0, 1, 1);
+    return [...this.one.getImageData(0, 0, 1, 1).data.slice(0, 3)];
   }
 
   place(event) {

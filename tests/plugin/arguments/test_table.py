@@ -35,7 +35,7 @@ FLAGS = {
     "prepare": "--plate --frames --frame --keyframe --overwrite --vectors --backward-vectors --denoise --guides --work "
     f"--colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --keyframe --fit-paintings --unpainted --look --work --budget --steps "
-    f"{_TRAINING} "
+    f"{_TRAINING} --from "
     f"--denoise --guides --colorspace --paint-colorspace --ocio --device --threads {_TASK} {_REPORTING}",
     "tune": "--plate --frames --frame --keyframe --fit-paintings --work --reference --reference-colorspace --seconds "
     "--settings --full-grid --features --seed --no-stmaps --colorspace --paint-colorspace --ocio --device --threads "

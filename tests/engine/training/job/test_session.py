@@ -43,8 +43,17 @@ def test_a_command_is_read_as_it_was_written(command: SessionCommand) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "paint", "[]", '{"do": "dance"}', '{"do": "look_at"}', '{"do": "look_at", "frame": 1.5}', "[" * 20000]
-    + ['{"do": "export", "look": "a\\u0000b"}', '{"do": "pause", "now": true}'],
+    [
+        "",
+        "paint",
+        "[]",
+        '{"do": "dance"}',
+        '{"do": "look_at"}',
+        '{"do": "look_at", "frame": 1.5}',
+        "[" * 20000,
+        '{"do": "export", "look": "a\\u0000b"}',
+        '{"do": "pause", "now": true}',
+    ],
     ids=["empty", "word", "list", "unknown", "lacking", "number", "deep", "zero", "more"],
 )
 def test_what_is_no_command_is_refused(line: str) -> None:

@@ -29,7 +29,7 @@ from engine.training.job.session import (
     result_path,
 )
 from engine.training.session.commands import CommandQueue
-from engine.training.session.session import Session
+from engine.training.session.session import TrainingSession
 from tests.support.procedural import TINY, ProceduralShot, painting_of, plate
 
 SIZE = (96, 128)
@@ -55,7 +55,7 @@ class Driven:
     def __init__(self, job: TrainingJob) -> None:
         self.said: list[dict[str, Any]] = []
         self.commands = Silent()
-        self.session = Session(job, self.said.append, self.commands, TINY)
+        self.session = TrainingSession(job, self.said.append, self.commands, TINY)
         self.session._do(Paint(job.keyframes, job.unpainted))
 
     def do(self, *commands: SessionCommand) -> None:
@@ -176,7 +176,7 @@ def test_a_checkpoint_of_another_network_is_told_and_left(shot: ProceduralShot) 
     first.session.checkpoint()
     other = msgspec.structs.replace(shot.job(steps=4, resume=True))
     said: list[dict[str, Any]] = []
-    session = Session(other, said.append, Silent(), TINY.with_values({"blocks": 2}))
+    session = TrainingSession(other, said.append, Silent(), TINY.with_values({"blocks": 2}))
     session._do(Paint(other.keyframes))
     assert session.schedule.step == 0
     assert any("checkpoint is not gone on with" in event.get("text", "") for event in said)
@@ -199,8 +199,8 @@ def test_an_exported_look_is_what_is_shown(shot: ProceduralShot) -> None:
     driven.do(Export(shot.folder / "hero.onnx"))
     exported = next(event for event in driven.said if "exported" in event)
     assert exported["check_error"] < 1e-3
-    look = Look(shot.folder / "hero.onnx", device="cpu")
-    assert look.card.steps == 6 and [key.frame for key in look.card.keyframes] == [0]
+    look = Look.load(shot.folder / "hero.onnx", device="cpu")
+    assert look.card.trained.steps == 6 and [key.frame for key in look.card.keyframes] == [0]
 
 
 def test_wrong_commands_are_one_warning_each(shot: ProceduralShot) -> None:

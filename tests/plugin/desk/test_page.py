@@ -1,0 +1,239 @@
+"""The desk's page in a real browser: Debian's chromium, driven by playwright. Training and verbs are stand-ins."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("starlette")
+
+from engine import images
+from tests.support.desks import HEIGHT, WIDTH, Served, layer, served, stand_in, wait_for
+
+CHROMIUM = os.environ.get("PAINTOVER_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; PAINTOVER_CHROMIUM=PATH names another one"),
+]
+WAIT_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        # Root may not use chromium's sandbox, and CI is root; the page is our own.
+        flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--disable-dev-shm-usage"])
+        yield started
+        started.close()
+
+
+class Tab:
+    """One page, and what its console said."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.said: list[str] = []
+        self.page = browser.new_page(viewport={"width": 1280, "height": 720})
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(f"page: {error}"))
+        self.page.goto(address)
+
+    def see(self, **data: object) -> None:
+        """Wait for what the viewer says that it shows."""
+        wanted = "".join(f'[data-{name}="{value}"]' for name, value in data.items())
+        self.page.locator(f"#viewer{wanted}").wait_for(state="attached", timeout=WAIT_MS)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a pixel of the picture, which fits the viewer, is in the window."""
+        box = self.page.locator("#picture").bounding_box()
+        scale = min(box["width"] / WIDTH, box["height"] / HEIGHT)
+        left = box["x"] + (box["width"] - WIDTH * scale) / 2
+        top = box["y"] + (box["height"] - HEIGHT * scale) / 2
+        return left + x * scale, top + y * scale
+
+    def stroke(self, x: float, y: float, to_x: float, to_y: float) -> None:
+        mouse = self.page.mouse
+        mouse.move(*self.at(x, y))
+        mouse.down()
+        mouse.move(*self.at(to_x, to_y), steps=6)
+        mouse.up()
+
+    def color(self, x: float, y: float) -> list[int]:
+        """What the screen shows of a pixel, without the pointer's ring."""
+        self.page.mouse.move(2, 2)
+        left, top = self.at(x, y)
+        png = self.page.screenshot(clip={"x": left, "y": top, "width": 2, "height": 2})
+        pixel = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[0, 0, ::-1]
+        return [int(code) for code in pixel]
+
+    def shows(self, x: float, y: float, color: list[int]) -> bool:
+        """Whether a pixel has a color, but for what canvases round."""
+        return bool(np.abs(np.subtract(self.color(x, y), color)).max() <= 2)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    stand_in(monkeypatch, tmp_path)
+    with served(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def tab(here: Served, browser: Any) -> Iterator[Tab]:
+    made = Tab(browser, here.access.address)
+    made.see(plate=0)
+    yield made
+    made.page.close()
+    assert made.said == []
+
+
+def painting_of(here: Served, frame: int) -> Path | None:
+    return next((each.painting for each in here.desk.paintings.all() if each.frame == frame), None)
+
+
+def set_brush(tab: Tab, color: str, size: int = 8) -> None:
+    """As a person would by the controls, without a click for each."""
+    script = """([id, value]) => { const input = document.getElementById(id); input.value = value;
+        input.dispatchEvent(new Event('input')); }"""
+    for id_, value in (("color", color), ("size", size), ("softness", 0)):
+        tab.page.evaluate(script, [id_, value])
+
+
+def test_a_stroke_is_seen_at_once_saved_and_undone(tab: Tab, here: Served) -> None:
+    assert tab.page.url == f"http://{here.access.hosts[0]}/", "the token has left the address"
+    set_brush(tab, "#10c040")
+    before = tab.color(40, 30)
+    assert not tab.shows(40, 30, [16, 192, 64]), "not before"
+    tab.stroke(20, 30, 60, 30)
+    assert tab.shows(40, 30, [16, 192, 64])
+    path = wait_for(lambda: painting_of(here, 0), "the painting")
+    found = images.read(path)
+    assert np.allclose(found.rgb[30, 40] * 255, [16, 192, 64], atol=2)
+    assert found.alpha[30, 40] == 1 and found.alpha[50, 40] == 0
+    tab.press("z")
+    wait_for(lambda: not here.desk.paintings.all()[0].painted, "the empty layer")
+    assert tab.shows(40, 30, before)
+    tab.press("Z")
+    wait_for(lambda: here.desk.paintings.all()[0].painted, "the stroke again")
+    assert tab.shows(40, 30, [16, 192, 64])
+
+
+def test_the_result_comes_where_the_painting_changed(tab: Tab, here: Served) -> None:
+    tab.press("2")
+    tab.stroke(20, 30, 60, 30)
+    tab.page.locator('#viewer[data-frame="0"]:not([data-stamp=""])').wait_for(state="attached", timeout=WAIT_MS)
+    tab.page.locator("#training-state", has_text="Training.").wait_for(timeout=WAIT_MS)
+    assert tab.page.locator("#training-facts").inner_text().split()[:2] == ["loss", "0.2500"]
+    tab.press("ArrowRight")
+    tab.see(frame=1, plate=1)
+    wait_for(lambda: "1" in here.desk.state()["results"], "the next frame's result")
+
+
+def test_keys_move_through_frames_and_keyframes(tab: Tab, here: Served) -> None:
+    tab.press("End")
+    tab.see(plate=3)
+    tab.press("ArrowRight")
+    tab.press("ArrowLeft")
+    tab.see(plate=2)
+    here.desk.add(0)
+    tab.page.locator("#keyframes li").wait_for(timeout=WAIT_MS)
+    tab.press("ArrowUp")
+    tab.see(plate=0)
+    size = tab.page.locator("#size-shown")
+    tab.press("]")
+    assert size.inner_text() == "28"
+    tab.press("[", "[")
+    assert size.inner_text() == "20"
+    tab.press("l")
+    tab.see(plate=2)
+    tab.press("k", "j")
+    tab.see(plate=1)
+    tab.press(" ")
+
+
+def test_colors_are_picked_from_the_screen(tab: Tab, here: Served) -> None:
+    shown = tab.color(30, 20)
+    tab.press("i")
+    tab.page.mouse.click(*tab.at(30, 20))
+    picked = tab.page.locator("#color").input_value()
+    found = [int(picked[at : at + 2], 16) for at in (1, 3, 5)]
+    # The click may fall on the neighbor of the pixel that was asked for; the plate is noise, scaled up and smoothed.
+    assert np.abs(np.subtract(found, shown)).max() <= 24
+
+
+def test_an_eraser_takes_away_and_a_matte_limits(tab: Tab, here: Served) -> None:
+    set_brush(tab, "#ffffff", 12)
+    tab.stroke(20, 30, 60, 30)
+    wait_for(lambda: painting_of(here, 0), "the painting")
+    tab.press("e")
+    tab.stroke(38, 20, 38, 40)
+    wait_for(lambda: images.read(painting_of(here, 0)).alpha[30, 38] == 0, "the erased part")
+    assert images.read(painting_of(here, 0)).alpha[30, 25] == 1
+    tab.press("m")
+    tab.stroke(20, 30, 30, 30)
+    matte = wait_for(lambda: here.desk.paintings.all()[0].matte, "the matte")
+    coverage = images.read_matte(matte)
+    assert coverage[30, 25] == 1 and coverage[30, 55] == 0
+    tab.page.locator("#keyframes .what", has_text="+ matte").wait_for(timeout=WAIT_MS)
+
+
+def test_a_second_tab_shows_what_the_first_painted(tab: Tab, here: Served, browser: Any) -> None:
+    other = Tab(browser, here.access.address)
+    other.see(plate=0)
+    set_brush(tab, "#10c040")
+    tab.stroke(20, 30, 60, 30)
+    wait_for(lambda: other.shows(40, 30, [16, 192, 64]), "the stroke in the other tab")
+    other.page.close()
+    assert other.said == []
+
+
+def test_a_page_that_is_opened_again_has_it_all(tab: Tab, here: Served) -> None:
+    set_brush(tab, "#10c040")
+    tab.stroke(20, 30, 60, 30)
+    wait_for(lambda: painting_of(here, 0), "the painting")
+    tab.page.reload()
+    tab.see(plate=0)
+    wait_for(lambda: tab.shows(40, 30, [16, 192, 64]), "the stroke")
+    document = json.loads((here.folder / "work" / "desk" / "desk.json").read_text(encoding="utf-8"))
+    assert [each["frame"] for each in document["keyframes"]] == [0]
+
+
+def test_what_another_program_saves_is_shown(tab: Tab, here: Served) -> None:
+    here.desk.add(1)
+    number = here.desk.paintings.all()[0].id
+    here.ask(f"/painting/{number}", "PUT", layer())
+    here.desk.open_program(number)
+    opened = next((here.folder / "work" / "desk" / "open").glob("*.png"))
+    tab.press("ArrowRight")
+    tab.see(plate=1)
+    key = images.read(opened)
+    pixels = key.rgb.copy()
+    pixels[40:60, 60:90] = (0.0, 0.0, 1.0)
+    images.write(opened, pixels, like=key.header, bit_depth="uint16")
+    wait_for(lambda: here.desk.paintings.all()[0].painting == opened, "the saved file")
+    wait_for(lambda: tab.shows(75, 50, [0, 0, 255]), "what was saved")
+
+
+def test_the_buttons_of_a_keyframe(tab: Tab, here: Served) -> None:
+    tab.page.locator("#add").click()
+    row = tab.page.locator("#keyframes li")
+    row.wait_for(timeout=WAIT_MS)
+    row.locator("input").click()
+    wait_for(lambda: not here.desk.paintings.all()[0].on, "the switch")
+    tab.page.locator("#keyframes li.off").wait_for(timeout=WAIT_MS)
+    row.locator("button", has_text="\u00d7").click()
+    wait_for(lambda: not here.desk.paintings.all(), "the end of the keyframe")
