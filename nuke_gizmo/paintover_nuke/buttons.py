@@ -160,8 +160,13 @@ def _build_cat(session: Session, host: NukeHost) -> None:
     host.offer(str(folder / f"{look.stem}.nk"))
 
 
+def _open_desk(session: Session, host: NukeHost) -> None:
+    session.open_desk()
+
+
 ACTIONS: dict[str, Callable[[Session, NukeHost], None]] = {
     "add_keyframe": _add_keyframe,
+    "open_desk": _open_desk,
     "train": _train,
     "render": _render,
     "refresh": _refresh,

@@ -125,6 +125,7 @@ _ALL = (
             table.UNPAINTED,
             own.PORT,
             own.NO_BROWSER,
+            own.IDLE.but(group="the page", help="end after so long without an open page", default="stay open"),
             table.WORK,
             table.LOOK,
             table.OUT.but(default="frames in the work folder"),
@@ -135,7 +136,7 @@ _ALL = (
             table.FEATURES,
             *_PAINTED_COLOR,
             *_MACHINE,
-            table.DEBUG,
+            *_REPORTING,
         ),
         (
             "paintover desk --plate plate.%04d.exr --frames 1001-1100",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from .errors import HostError, JobError, RequestCancelled
+from .errors import HostError, JobError, RequestCancelled, RequestFailed
 from .job import Job
 from .verb_process import VerbProcess, VerbStatus
 from .worker_client import WorkerClient
@@ -21,6 +21,8 @@ from .worker_client import WorkerClient
 __all__ = ["FrameState", "Host", "Session"]
 
 _POLL_S = 0.05
+_DESK_IDLE_S = 600.0
+"""Without an open page, a desk that a host opened ends."""
 
 Made = TypeVar("Made")
 
@@ -196,6 +198,27 @@ class Session:
         job = self.job()
         self.run_verb(job.arguments("train"))
         return job.look_path
+
+    def open_desk(self) -> VerbProcess:
+        """Open the desk on this shot in the artist's browser; returns once it is open, and leaves it open.
+
+        It ends when its page has been closed for a while. The look that it exports is the job's.
+
+        Raises:
+            RequestFailed: it could not be opened.
+            RequestCancelled: the artist stopped it before it was.
+        """
+        job = self.job()
+        process = self.begin_verb([*job.arguments("desk"), f"--idle={_DESK_IDLE_S:g}"])
+        status = self.poll(process)
+        while not status.finished and not any(note.startswith("http://") for note in status.notes):
+            self.host.wait(_POLL_S)
+            status = self.poll(process, status)
+        if status.finished:
+            process.check()
+            raise RequestFailed("the desk has closed at once", 1)
+        self.host.message("info", f"the desk is open in the browser; Export look there writes {job.look_path}")
+        return process
 
     def begin_training(self) -> VerbProcess:
         """Start training and return; the host polls with :meth:`poll` until that says finished, then checks it."""

@@ -173,7 +173,7 @@ class Job:
         return cls.from_dict(_parsed(text, "the job"))
 
     def arguments(self, verb: str) -> list[str]:
-        """What follows ``paintover`` to run a verb on this job: key, prepare, train, render or verify.
+        """What follows ``paintover`` to run a verb on this job: key, prepare, train, desk, render or verify.
 
         Raises:
             JobError: the verb needs a value that the job lacks, or is none of these.
@@ -187,14 +187,14 @@ class Job:
 
     def _option(self, option: str, verb: str) -> list[str]:
         if option == "--keyframe":
-            if not self.keyframes:
+            if not self.keyframes and verb != "desk":
                 raise JobError("the job has no keyframe", "add a keyframe and paint it")
             return [f"--keyframe={_keyframe_words(keyframe)}" for keyframe in self.keyframes]
         if option == "--length":
             if self.steps is not None:
                 return ["--steps", str(self.steps)]
             return [] if self.budget_s is None else ["--budget", f"{self.budget_s:.3f}s"]
-        if option == "--out" and self.out is None:
+        if option == "--out" and self.out is None and verb != "desk":
             raise JobError(f"the job names no output, which {verb} needs", "say where frames go")
         switches = {"--carried": self.carried, "--no-stmaps": not self.guides}
         if option in switches:
@@ -225,6 +225,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "key": (*_PLATE, "--out"),
     "prepare": (*_PLATE, "--keyframe", "--work"),
     "train": (*_PLATE, "--keyframe", "--work", "--look", "--length", "--seed", "--device"),
+    "desk": (*_PLATE, "--keyframe", "--work", "--look", "--out", "--length", "--device"),
     "render": (*_PLATE, *_RENDERED, *_SWITCHES, "--device"),
     "verify": (*_PLATE, *_RENDERED, *_SWITCHES),
 }

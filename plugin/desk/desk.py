@@ -1,6 +1,6 @@
 """Desk: the state of one shot at work, and what pages may ask of it; pages come and go, this stays.
 
-What pages see is :meth:`Desk.state`; what changes is told to every listener as it happens.
+What pages see is :meth:`ShotDesk.state`; what changes is told to every listener as it happens.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from engine.motion.stmap import find_sidecars
 from engine.shot.shot import Shot
 from engine.training.job.job import TrainingJob
 from engine.training.job.session import Export, GoOn, LookAt, Paint, Pause, TrainAgain, result_path
-from plugin.arguments.command_line import command_line
 from plugin.arguments.options import Options
 from plugin.arguments.request import look_from, work_from
 from plugin.desk.advice import Adviser
+from plugin.desk.command_lines import DeskVerbs
 from plugin.desk.paintings import DeskKeyframe, Paintings
 from plugin.desk.pictures import Pictures
 from plugin.desk.program import open_in_program
@@ -35,7 +35,7 @@ from plugin.desk.trainer import Trainer
 from plugin.desk.watch import FileWatch
 from plugin.phases.training import job_from
 
-__all__ = ["Desk", "Listener"]
+__all__ = ["Listener", "ShotDesk"]
 
 _MESSAGES = 30
 _EXPORT_S = 120.0
@@ -53,7 +53,7 @@ class _ShownResult:
     revision: int
 
 
-class Desk:
+class ShotDesk:
     """One shot: paintings, trainer, tracks, results; safe to use from several threads."""
 
     def __init__(self, shot: Shot, options: Options, config: ColorConfig, out: SequencePath) -> None:
@@ -67,6 +67,7 @@ class Desk:
         """
         self.shot, self.options, self.out = shot, options, out
         self.work, self.look = work_from(options, shot), look_from(options, shot)
+        self._verbs = DeskVerbs(shot, options, self.work, self.look, out)
         self.pictures = Pictures(shot.plate, config, self.work)
         self.paintings = Paintings(self.work, self.pictures, shot.keyframes)
         self._lock = threading.RLock()
@@ -83,6 +84,7 @@ class Desk:
         self._prepare = threading.Condition(self._lock)
         self._exported = threading.Event()
         self._closed = False
+        self._alone_since = time.monotonic()
         self._trainer = Trainer(self._on_training, self._on_trainer_start)
         self._watch = FileWatch(self._on_file)
         self._adviser = Adviser(shot.plate, config, self.paintings, self.work, self._changed, self._say)
@@ -120,8 +122,16 @@ class Desk:
         def leave() -> None:
             with self._lock, contextlib.suppress(ValueError):
                 self._listeners.remove(listener)
+                self._alone_since = time.monotonic()
 
         return leave
+
+    @property
+    def alone_s(self) -> float:
+        """For how long nobody has looked at it and nothing was committed; 0 while somebody does."""
+        with self._lock:
+            busy = self._listeners or self._tasks.get("commit", {}).get("state") == "running"
+            return 0.0 if busy else time.monotonic() - self._alone_since
 
     def state(self) -> dict[str, Any]:
         """All of it, as JSON values."""
@@ -329,21 +339,11 @@ class Desk:
                 if self._closed:
                     return
                 keys = self._wanted_keys
-            shot, options = self.shot, self.options
-            words = command_line(
+            self._run(
                 "prepare",
-                {
-                    "plate": shot.plate.path.text,
-                    "frames": str(shot.plate.frames),
-                    "keyframe_numbers": list(keys),
-                    "work": str(self.work),
-                    "colorspace": shot.plate.colorspace,
-                    "ocio": options.ocio,
-                    "threads": options.threads,
-                    "progress": "json",
-                },
+                self._verbs.prepare(keys),
+                f"following {len(keys)} painted frame{'s' if len(keys) != 1 else ''}",
             )
-            self._run("prepare", words, f"following {len(keys)} painted frame{'s' if len(keys) != 1 else ''}")
             # Failed or not, the same keyframes are not tried again at once.
             made = keys
             self._tell_paintings()
@@ -410,29 +410,13 @@ class Desk:
         self._task("commit", "done", "committed", 1.0)
 
     def _render_all(self) -> bool:
-        shot, options = self.shot, self.options
-        both = {
-            "plate": shot.plate.path.text,
-            "frames": str(shot.plate.frames),
-            "look": str(self.look),
-            "out": str(self.out),
-            "work": str(self.work),
-            "colorspace": shot.plate.colorspace,
-            "ocio": options.ocio,
-            "depth": shot.depth,
-            "compression": shot.compression,
-            "out_colorspace": shot.out_colorspace,
-            "progress": "json",
-        }
-        machine = {"device": shot.device, "threads": options.threads}
         while self._running.get("prepare") is not None and not self._closed:
             self._task("commit", "running", "waiting for the tracks", 0.0)
             time.sleep(0.3)
-        if not self._run("commit", command_line("render", {**both, **machine}), "rendering all frames"):
+        if not self._run("commit", self._verbs.render(), "rendering all frames"):
             return False
         self._say("note", f"{self.out}: all frames are rendered")
-        keyframes = self.paintings.trained_from()
-        if not self._run("commit", command_line("report", {**both, "keyframes": keyframes}), "writing the report"):
+        if not self._run("commit", self._verbs.report(self.paintings.trained_from()), "writing the report"):
             return False
         self._say("note", f"{self.work / 'report.html'} is written")
         return True

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from engine.base.errors import InputError
-from plugin.desk.desk import Desk
+from plugin.desk.desk import ShotDesk
 
 __all__ = ["handle"]
 
@@ -53,7 +53,7 @@ class _Cancel(_Request, frozen=True, tag="cancel"):
 _AnyRequest: TypeAlias = _LookAt | _Add | _Remove | _Switch | _Open | _Train | _Commit | _Cancel
 
 
-def handle(desk: Desk, text: str) -> None:
+def handle(desk: ShotDesk, text: str) -> None:
     """Do what a page asks for.
 
     Raises:

@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.base.errors import ImageError, InputError, PaintoverError
 from plugin.desk.access import Access
-from plugin.desk.desk import Desk
+from plugin.desk.desk import ShotDesk
 from plugin.desk.requests import handle
 
 __all__ = ["DeskServer", "desk_app", "listen"]
@@ -70,7 +70,7 @@ def listen(port: int) -> socket.socket:
 class DeskServer:
     """A desk served from a thread of its own."""
 
-    def __init__(self, desk: Desk, bound: socket.socket, access: Access) -> None:
+    def __init__(self, desk: ShotDesk, bound: socket.socket, access: Access) -> None:
         app = desk_app(desk, access)
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, lifespan="off", ws_max_size=MAX_MESSAGE,
@@ -101,7 +101,7 @@ class DeskServer:
         self._server.run(sockets=[self._bound])
 
 
-def desk_app(desk: Desk, access: Access) -> ASGIApp:
+def desk_app(desk: ShotDesk, access: Access) -> ASGIApp:
     """The application of one desk, behind its guard."""
     pages = _Pages(desk)
     routes = [
@@ -172,7 +172,7 @@ class _Guard:
 class _Pages:
     """What is served of a desk."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ShotDesk) -> None:
         self._desk = desk
         # By name, read once: no path from a page ever reaches the disk.
         self._parts = {

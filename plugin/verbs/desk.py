@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 import webbrowser
@@ -29,7 +30,7 @@ from plugin.arguments.preflight import (
 from plugin.arguments.request import look_from, painted_from, shot_from, work_from
 from plugin.phases.color import say_color
 from plugin.phases.training import check_asked_recipe
-from plugin.progress.protocol import NoProgress, Progress
+from plugin.progress.protocol import LineStream, NoProgress, Progress
 from plugin.progress.stop import StopRequest
 from plugin.training.process import require_training
 
@@ -48,7 +49,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     try:
         # Here, because --help should not wait for it, and a farm's machine need not have it.
         from plugin.desk.access import Access
-        from plugin.desk.desk import Desk
+        from plugin.desk.desk import ShotDesk
         from plugin.desk.server import DeskServer, listen
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "websockets", "anyio"):
@@ -57,7 +58,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     shot, out, config = _checked(options, progress)
     bound = listen(options.port or 0)
     with contextlib.closing(bound):
-        desk = Desk(shot, options, config, out)
+        desk = ShotDesk(shot, options, config, out)
         # Its doubts go to stderr; stdout is for the address.
         say_color(NoProgress(), config, shot.plate, shot.keyframes)
         access = Access(bound.getsockname()[1])
@@ -66,17 +67,22 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             server.start()
             desk.open()
             try:
-                print(access.address, flush=True)
+                if options.progress == "json":
+                    progress.note(access.address, {"address": access.address})
+                else:
+                    print(access.address, flush=True)
                 if not options.no_browser:
                     webbrowser.open(access.address)
-                while not stop() and server.is_alive:
+                idle_s = math.inf if options.idle is None else options.idle
+                while not stop() and server.is_alive and desk.alone_s < idle_s:
                     time.sleep(_POLL_S)
+                ended = not server.is_alive
             finally:
                 server.close()
                 desk.close()
-    if not stop():
+    if ended:
         raise PaintoverError("the desk's server ended by itself", remedy="run it again; nothing is lost")
-    sys.stderr.write("paintover: the desk is closed; the same command opens it again\n")
+    LineStream(sys.stderr).line("paintover: the desk is closed; the same command opens it again")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the four scripts do. Each says in the console what it did, or in one line why not, and where."""
+"""What the five scripts do. Each says in the console what it did, or in one line why not, and where."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .timeline import Clip, chosen_clips, current_clip, playhead
 if TYPE_CHECKING:
     from fusionscript import Project, Resolve, Timeline
 
-__all__ = ["Desk", "export_keyframe", "press", "refresh", "stylize", "train"]
+__all__ = ["Desk", "export_keyframe", "open_desk", "press", "refresh", "stylize", "train"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,17 @@ def export_keyframe(desk: Desk, open_session: Callable[[ResolveHost], Session]) 
         session.add_keyframe()
         frames = ", ".join(str(one.frame) for one in session.job().keyframes)
     desk.say(f"keyframes: {frames}; paint them, then start Paintover Train from clip")
+
+
+def open_desk(desk: Desk, open_session: Callable[[ResolveHost], Session]) -> None:
+    """Open the clip under the playhead in the browser, to paint on it, and keep its look in the settings."""
+    desk = replace(desk, settings=replace(desk.settings, look=None))
+    host, _, _ = desk.prepared(current_clip(desk.timeline), desk.settings.handles)
+    with open_session(host) as session:
+        session.open_desk()
+        look = session.job().look_path
+    save(desk.project.GetName(), replace(desk.settings, look=look))
+    desk.say(f"export the look there as {look}, then start Paintover Stylize clips")
 
 
 def train(desk: Desk, open_session: Callable[[ResolveHost], Session]) -> None:

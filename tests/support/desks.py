@@ -23,7 +23,7 @@ from engine.shot.shot import Plate, Shot
 from plugin.arguments.options import Options
 from plugin.desk import tasks, trainer
 from plugin.desk.access import Access
-from plugin.desk.desk import Desk
+from plugin.desk.desk import ShotDesk
 from plugin.desk.server import DeskServer, listen
 from tests.support import SUPPORT
 from tests.support.pictures import picture
@@ -63,7 +63,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 class Served:
     """A desk at work."""
 
-    desk: Desk
+    desk: ShotDesk
     access: Access
     folder: Path
 
@@ -137,7 +137,7 @@ def served(folder: Path, shot: Shot | None = None) -> Iterator[Served]:
     shot = shot or Shot(plate(folder), work=folder / "work", look=folder / "work" / "look.onnx", budget_s=10.0)
     options = Options()
     bound = listen(0)
-    desk = Desk(shot, options, ColorConfig.active(None), SequencePath.parse(folder / "out.%04d.png"))
+    desk = ShotDesk(shot, options, ColorConfig.active(None), SequencePath.parse(folder / "out.%04d.png"))
     access = Access(bound.getsockname()[1])
     server = DeskServer(desk, bound, access)
     server.start()

@@ -29,9 +29,9 @@ _SHOT = (
 
 FLAGS = {
     "run": f"{_SHOT} --workers --engine",
-    "desk": "--plate --frames --frame --keyframe --fit-paintings --unpainted --port --no-browser --work --look --out "
-    "--budget --steps --seed --settings --crisp --features --colorspace --paint-colorspace --ocio --device --threads "
-    "--debug",
+    "desk": "--plate --frames --frame --keyframe --fit-paintings --unpainted --port --no-browser --idle --work --look "
+    "--out --budget --steps --seed --settings --crisp --features --colorspace --paint-colorspace --ocio --device "
+    f"--threads {_REPORTING}",
     "prepare": "--plate --frames --frame --keyframe --overwrite --vectors --backward-vectors --denoise --guides --work "
     f"--colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --keyframe --fit-paintings --unpainted --look --work --budget --steps "

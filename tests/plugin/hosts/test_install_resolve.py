@@ -26,8 +26,8 @@ def test_installing_twice_and_taking_away(tmp_path: Path) -> None:
     assert first == install(fusion) and all(path.is_file() for path in first)
     assert (fusion / "Fuses" / "Paintover.fuse").read_bytes() == (ROOT / "resolve_fuse" / "Paintover.fuse").read_bytes()
     menu = sorted(path.name for path in foreign.parent.iterdir())
-    assert menu == ["Paintover Export keyframe.py", "Paintover Refresh.py", "Paintover Stylize clips.py",
-                    "Paintover Train from clip.py", "mine.py"]  # fmt: skip
+    assert menu == ["Paintover Export keyframe.py", "Paintover Open desk.py", "Paintover Refresh.py",
+                    "Paintover Stylize clips.py", "Paintover Train from clip.py", "mine.py"]  # fmt: skip
     assert {path.name for path in (fusion / "Paintover/paintover_resolve/client").iterdir()} > set(CLIENT_FILES)
     assert sorted(uninstall(fusion)) == sorted(first) and uninstall(fusion) == []
     assert foreign.read_text() == "mine" and not (fusion / "Paintover").exists()

@@ -1,0 +1,63 @@
+"""Command lines of the verbs that the desk has done: tracks, all frames, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.base.frames import SequencePath
+from engine.shot.keyframes import Keyframe
+from engine.shot.shot import Shot
+from plugin.arguments.command_line import command_line
+from plugin.arguments.options import Options
+
+__all__ = ["DeskVerbs"]
+
+
+@dataclass(frozen=True)
+class DeskVerbs:
+    """What all of them are told of a shot."""
+
+    shot: Shot
+    options: Options
+    work: Path
+    look: Path
+    out: SequencePath
+
+    def prepare(self, keys: Sequence[int]) -> list[str]:
+        """Follow these keyframes through the shot."""
+        return command_line(
+            "prepare", {**self._plate(), "keyframe_numbers": list(keys), "threads": self.options.threads}
+        )
+
+    def render(self) -> list[str]:
+        """Render every frame through the look."""
+        machine = {"device": self.shot.device, "threads": self.options.threads}
+        return command_line("render", {**self._plate(), **self._rendered(), **machine})
+
+    def report(self, keyframes: Sequence[Keyframe]) -> list[str]:
+        """Write the report about the rendered frames."""
+        return command_line("report", {**self._plate(), **self._rendered(), "keyframes": list(keyframes)})
+
+    def _plate(self) -> dict[str, Any]:
+        plate = self.shot.plate
+        return {
+            "plate": plate.path.text,
+            "frames": str(plate.frames),
+            "colorspace": plate.colorspace,
+            "ocio": self.options.ocio,
+            "work": str(self.work),
+            "progress": "json",
+        }
+
+    def _rendered(self) -> dict[str, Any]:
+        shot = self.shot
+        return {
+            "look": str(self.look),
+            "out": str(self.out),
+            "depth": shot.depth,
+            "compression": shot.compression,
+            "out_colorspace": shot.out_colorspace,
+        }
