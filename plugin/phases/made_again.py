@@ -17,6 +17,7 @@ from engine.base.temporaries import output_error, stale_temporaries
 from engine.images.provenance import read_provenance
 from engine.motion.stmap import HASH_ATTRIBUTE
 from engine.training.job.job import CHECKPOINT
+from engine.training.job.session import RESULTS, SESSION_FOLDER
 
 __all__ = ["MadeAgain", "made_again", "remove"]
 
@@ -50,7 +51,16 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
     maps = [path for folder in _folders(work / "stmap") for path in _files(folder, _is_stmap)]
     checkpoint = work / CHECKPOINT
     checkpoints = _files(checkpoint.parent, lambda path: path.stem == checkpoint.stem)
-    places = [work, checkpoint.parent, work / "denoised", work / "guide", *_folders(work / "stmap")]
+    desk_checkpoints = _files(work / SESSION_FOLDER, lambda path: path.stem == checkpoint.stem)
+    places = [
+        work,
+        checkpoint.parent,
+        work / RESULTS,
+        work / SESSION_FOLDER,
+        work / "denoised",
+        work / "guide",
+        *_folders(work / "stmap"),
+    ]
     places += [out_folder] if out_folder is not None else []
     abandoned = [path for place in places if not place.is_symlink() for path in stale_temporaries(place)]
     found = [
@@ -59,6 +69,8 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
         MadeAgain("guide images", "paintover prepare --guides", tuple(_prepared(work / "guide", "guide "))),
         MadeAgain("preview", "paintover train", tuple(_files(work, lambda path: path.name == _PREVIEW))),
         MadeAgain("checkpoint", "paintover train, from the beginning", tuple(checkpoints)),
+        MadeAgain("frames that the desk showed", "paintover desk", tuple(_files(work / RESULTS, _is_result))),
+        MadeAgain("the desk's checkpoint", "paintover desk, from the beginning", tuple(desk_checkpoints)),
         MadeAgain("abandoned temporary files", "nothing that needs them", tuple(dict.fromkeys(abandoned))),
     ]
     return [kind for kind in found if kind.files]
@@ -105,6 +117,10 @@ def _prepared(folder: Path, kind: str) -> Iterator[Path]:
         return "derived" in facts and facts.get("kind", "").startswith(kind)
 
     return _files(folder, ours)
+
+
+def _is_result(path: Path) -> bool:
+    return path.suffix == ".npy" and path.stem.lstrip("-").isdigit()
 
 
 def _is_stmap(path: Path) -> bool:

@@ -107,12 +107,16 @@ function shown() {
     width: desk.width, height: desk.height, base, toggles, plate, carried,
     result: result || kept,
     // Over a result only strokes that it does not have yet.
-    painting: base === "plate" || paintings.isAhead(frame, desk.results[frame]) ? held?.painting.shown : null,
-    matte: held?.matte.shown,
+    painting: base === "plate" || paintings.isAhead(frame, desk.results[frame]) ? shownLayer(held, "painting") : null,
+    matte: shownLayer(held, "matte"),
     showsMatte: tool === "matte" || tool === "unmatte",
     onion: toggles.onion ? onion() : null,
     brushSize: tool === "picker" ? 0 : Number(find("size").value),
   };
+}
+
+function shownLayer(held, kind) {
+  return held?.has(kind) ? held[kind].shown : null;
 }
 
 let platesByFrame = new Map();
@@ -162,7 +166,7 @@ function nearest() {
 
 function onion() {
   const other = nearest();
-  return other ? paintings.of(other.frame)?.painting.shown : null;
+  return other ? shownLayer(paintings.of(other.frame), "painting") : null;
 }
 
 let overlayOf = { picture: null, made: null };

@@ -4,6 +4,41 @@ import { Layer } from "/page/layers.js";
 
 const KINDS = ["painting", "matte"];
 const RETRY_MS = 2000;
+// Keyframes whose layers stay in memory; older ones are loaded again when they are looked at, without their undo.
+const MOST_HELD = 8;
+
+// One keyframe's layers, made when they are first asked for.
+class Held {
+  loading = false;
+  results = 0;
+  used = 0;
+  layers = null;
+
+  constructor(id, revision, loaded, width, height) {
+    Object.assign(this, { id, revision, loaded, width, height });
+  }
+
+  layer(kind) {
+    this.layers ??= {};
+    return (this.layers[kind] ??= new Layer(this.width, this.height));
+  }
+
+  get painting() {
+    return this.layer("painting");
+  }
+
+  get matte() {
+    return this.layer("matte");
+  }
+
+  isSaved(kind) {
+    return this.layers?.[kind]?.isSaved ?? true;
+  }
+
+  has(kind) {
+    return Boolean(this.layers?.[kind]);
+  }
+}
 
 export class Paintings {
   constructor(connection, onChange, onError) {
@@ -15,6 +50,16 @@ export class Paintings {
     // By frame: { id, revision, loaded, painting, matte }; id is null until the desk has made the keyframe.
     this.held = new Map();
     this.saving = new Map();
+    this.uses = 0;
+  }
+
+  letGo() {
+    const all = [...this.held.values()].filter((held) => held.layers).sort((a, b) => b.used - a.used);
+    for (const held of all.slice(MOST_HELD)) {
+      if (held.id === null || held.loading || !KINDS.every((kind) => held.isSaved(kind))) continue;
+      held.layers = null;
+      held.loaded = false;
+    }
   }
 
   setSize(width, height) {
@@ -29,11 +74,11 @@ export class Paintings {
   // Whether a result lacks strokes that were painted here since.
   isAhead(frame, result) {
     const held = this.held.get(frame);
-    return Boolean(held) && (Boolean(held.painting.brush) || !held.painting.isSaved || (result?.revision ?? 0) < held.results);
+    return Boolean(held) && (Boolean(held.has("painting") && held.painting.brush) || !held.isSaved("painting") || (result?.revision ?? 0) < held.results);
   }
 
   get isSaved() {
-    return !this.saving.size && [...this.held.values()].every((held) => KINDS.every((kind) => held[kind].isSaved));
+    return !this.saving.size && [...this.held.values()].every((held) => KINDS.every((kind) => held.isSaved(kind)));
   }
 
   // When all that was painted is with the desk.
@@ -65,11 +110,15 @@ export class Paintings {
   }
 
   fresh(id, revision, loaded) {
-    return { id, revision, loaded, loading: false, results: 0, painting: new Layer(this.width, this.height), matte: new Layer(this.width, this.height) };
+    return new Held(id, revision, loaded, this.width, this.height);
   }
 
   async load(frame) {
     const held = this.held.get(frame);
+    if (held) {
+      held.used = ++this.uses;
+      this.letGo();
+    }
     if (!held || held.loaded || held.loading || held.id === null) return;
     held.loading = true;
     const revision = held.revision;
@@ -80,7 +129,7 @@ export class Paintings {
         if (!answer.ok) throw new Error((await answer.json()).error);
         const picture = none ? null : await createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
         // A stroke that began meanwhile is newer than what was fetched.
-        if (!held[kind].brush && held[kind].isSaved) held[kind].load(picture);
+        if ((picture || held.has(kind)) && !held[kind].brush && held[kind].isSaved) held[kind].load(picture);
         picture?.close();
       }
       held.loaded = held.revision === revision;
@@ -116,7 +165,7 @@ export class Paintings {
   // One at a time for each layer; what is painted meanwhile goes with the next.
   async save(frame, kind) {
     const held = this.held.get(frame);
-    if (!held || held.id === null || held[kind].isSaved) return;
+    if (!held || held.id === null || held.isSaved(kind)) return;
     const key = `${kind} ${frame}`;
     if (this.saving.has(key)) return;
     this.saving.set(key, true);
