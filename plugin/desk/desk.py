@@ -81,6 +81,7 @@ class ShotDesk:
         self._tasks: dict[str, dict[str, Any]] = {}
         self._running: dict[str, VerbTask] = {}
         self._wanted_keys: tuple[int, ...] = ()
+        self._followed_keys: tuple[int, ...] = ()
         self._prepare = threading.Condition(self._lock)
         self._exported = threading.Event()
         self._closed = False
@@ -100,16 +101,22 @@ class ShotDesk:
             self._watch_painting(each)
         self._painted()
 
-    def close(self) -> None:
-        """End the children in good order; everything is on disk."""
+    def leave(self) -> None:
+        """Ask everything to end; :meth:`close` waits for it."""
         with self._lock:
             self._closed = True
-            running = list(self._running.values())
             self._prepare.notify_all()
+        self._trainer.leave()
         self._watch.close()
         self._adviser.close()
+
+    def close(self) -> None:
+        """End the children in good order, within seconds; everything is on disk."""
+        self.leave()
+        with self._lock:
+            running = list(self._running.values())
         for task in running:
-            task.cancel()
+            task.cancel(within_s=1.0)
         self._trainer.close()
 
     # What pages see
@@ -328,7 +335,11 @@ class ShotDesk:
         """Follow every keyframe that is switched on, painted or not: tracks do not ask for paint."""
         with self._lock:
             self._wanted_keys = tuple(each.frame for each in self.paintings.all() if each.on)
+            late = self._running.get("prepare") if not set(self._wanted_keys) <= set(self._followed_keys) else None
             self._prepare.notify_all()
+        if late is not None:
+            # All are followed side by side: what it has done so far stays, and it goes on with the new one.
+            threading.Thread(target=late.cancel, name="prepare anew", daemon=True).start()
 
     def _prepare_loop(self) -> None:
         made: tuple[int, ...] = ()
@@ -338,7 +349,7 @@ class ShotDesk:
                     self._prepare.wait(1.0)
                 if self._closed:
                     return
-                keys = self._wanted_keys
+                keys = self._followed_keys = self._wanted_keys
             self._run(
                 "prepare",
                 self._verbs.prepare(keys),

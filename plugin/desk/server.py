@@ -34,6 +34,7 @@ MAX_MESSAGE = 1 << 16
 """Bytes of a page's request over its socket."""
 MAX_WAITING = 4000
 """Messages that wait for a tab; one that takes none of so many is dropped."""
+_CLOSE_S = 1.0
 _UPLOAD_SLACK = 1 << 16
 _MOST_STOPS = 12.0
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -87,7 +88,7 @@ class DeskServer:
     def close(self) -> None:
         """End within seconds."""
         self._server.should_exit = True
-        self._thread.join(5.0)
+        self._thread.join(_CLOSE_S)
         self._bound.close()
 
     @property

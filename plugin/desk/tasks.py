@@ -14,7 +14,7 @@ __all__ = ["PROGRAM", "VerbTask"]
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "plugin")
 """What a verb is started by."""
-_LEAVE_S = 5.0
+_LEAVE_S = 4.0
 
 
 class VerbTask:
@@ -56,10 +56,10 @@ class VerbTask:
         if code != 0:
             raise child.crash(code)
 
-    def cancel(self) -> None:
-        """Ask it to stop; what it has done stays."""
+    def cancel(self, within_s: float = _LEAVE_S) -> None:
+        """Ask it to stop, and end it where it has not; what it has done stays."""
         with self._lock:
             self._canceled, child = True, self._child
         if child is not None:
             child.terminate()
-            child.end_within(_LEAVE_S)
+            child.end_within(within_s)

@@ -19,7 +19,7 @@ COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.training.session")
 """What is started, before ``--job FILE``."""
 _MOST_RESTARTS = 4
 _RESTARTS_WITHIN_S = 120.0
-_LEAVE_S = 4.0
+_LEAVE_S = 2.5
 
 
 class Trainer:
@@ -70,12 +70,18 @@ class Trainer:
             if self._child is not None:
                 self._child.tell(command_line_of(command))
 
+    def leave(self) -> None:
+        """Ask it to save its checkpoint and end; it is not started again."""
+        with self._lock:
+            self._closed = True
+            if self._child is not None:
+                self._child.tell(command_line_of(Leave()))
+
     def close(self) -> None:
         """End it in good order, within seconds."""
-        with self._lock:
-            self._closed, child = True, self._child
+        self.leave()
+        child = self._child
         if child is not None:
-            child.tell(command_line_of(Leave()))
             child.end_within(_LEAVE_S)
 
     def _follow(self, child: Child) -> None:

@@ -78,12 +78,14 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
                     time.sleep(_POLL_S)
                 ended = not server.is_alive
             finally:
+                desk.leave()
                 server.close()
                 desk.close()
     if ended:
         raise PaintoverError("the desk's server ended by itself", remedy="run it again; nothing is lost")
     LineStream(sys.stderr).line("paintover: the desk is closed; the same command opens it again")
-    return 0
+    # Ctrl-C is how it is closed; a scheduler's SIGTERM is told as such.
+    return stop.exit_code if stop() and stop.exit_code != 130 else 0
 
 
 def _checked(options: Options, progress: Progress) -> tuple[Shot, SequencePath, ColorConfig]:

@@ -293,3 +293,15 @@ def lines(path: Path) -> list[str]:
 def test_nothing_listens_beyond_the_loopback() -> None:
     with listen(0) as bound:
         assert bound.getsockname()[0] == "127.0.0.1"
+
+
+def test_keyframes_are_followed_together_and_a_new_one_joins(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_VERB_S", "600")
+    keyframe(here, 1)
+    wait_for(lambda: lines(here.folder / "verbs.log"), "the first one")
+    monkeypatch.setenv("FAKE_VERB_S", "0")
+    keyframe(here, 2)
+    wait_for(lambda: len(lines(here.folder / "verbs.log")) == 2, "both")
+    wait_for(lambda: here.desk.state()["tasks"]["prepare"]["state"] == "done", "their end")
+    first, both = lines(here.folder / "verbs.log")
+    assert first.count("--keyframe") == 1 and both.count("--keyframe") == 2
