@@ -20,7 +20,7 @@ from engine.base.whole_file import check_regular
 from engine.color import made_spaces
 from engine.color.assignment import assign
 from engine.color.known_spaces import FILM_LOG_NAMES, LINEAR_REC709, SRGB, claim_for
-from engine.color.tables import check_tables
+from engine.color.tables import check_tables, tables_of
 from engine.images.color_claims import ColorClaim, Encoding
 from engine.images.header import Header
 
@@ -114,7 +114,7 @@ class ColorConfig:
         if "://" in source:
             return cls(config, config.getName() or source, built_in=True)
         digest = hashlib.sha256(Path(source).read_bytes())
-        for path in _tables(config):
+        for path in tables_of(config):
             digest.update(path.read_bytes())
         return cls(config, f"{config.getName() or Path(source).stem}-{digest.hexdigest()[:12]}")
 
@@ -122,6 +122,11 @@ class ColorConfig:
     def name(self) -> str:
         """Identifies the config's content on any machine: a built-in's name, or a file's name and hash."""
         return self._name
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the config comes with OCIO, so that nobody wrote its file rules for these files."""
+        return self._built_in
 
     @property
     def working(self) -> str:
@@ -395,26 +400,6 @@ class _MadeSpace:
     """To the working space."""
     encoding: Encoding | None = None
     profile: bytes = b""
-
-
-def _tables(config: ocio.Config) -> list[Path]:
-    """The files that a config's transforms name, where they can be found: they change pixels as the config does."""
-    directions = (ocio.COLORSPACE_DIR_TO_REFERENCE, ocio.COLORSPACE_DIR_FROM_REFERENCE)
-    spaces = [config.getColorSpace(name) for name in config.getColorSpaceNames()]
-    pending = [space.getTransform(direction) for space in spaces for direction in directions]
-    pending += [look.getTransform() for look in config.getLooks()]
-    context, found = config.getCurrentContext(), set()
-    while pending:
-        transform = pending.pop()
-        if isinstance(transform, ocio.GroupTransform):
-            pending += list(transform)
-        elif isinstance(transform, ocio.FileTransform):
-            try:
-                found.add(Path(context.resolveFileLocation(transform.getSrc())))
-            except (ocio.Exception, ocio.ExceptionMissingFile):
-                # Whoever asks for that space is told.
-                continue
-    return sorted(path for path in found if path.is_file())
 
 
 _loaded: dict[tuple[str, tuple[int, int]], ColorConfig] = {}

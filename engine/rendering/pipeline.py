@@ -25,6 +25,7 @@ from engine.base.arrays import Floats
 from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, OutputError, PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
+from engine.color.assignment import claimed_by
 from engine.color.config import ColorConfig
 from engine.color.known_spaces import film_log_of
 from engine.color.showing import Showing
@@ -36,6 +37,7 @@ from engine.look.session import Look
 from engine.look.tiling import plan
 from engine.motion.stmap import read_sidecars
 from engine.rendering.frame_inputs import FrameInputs
+from engine.rendering.plate_color import PlateColor
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
 from engine.shot.plate import PlateReader, plate_sha256
@@ -254,8 +256,12 @@ class Pipeline:
         }
         if self._showing is not None and self._is_picture(target, source):
             facts["shown"] = str(self._showing)
+        warnings = []
         if not job.overwrite and is_whole(target, facts):
-            return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
+            color, carried = PlateColor.of(job.plate, frame, self._config), images.read_provenance(target)
+            if color.fits(carried):
+                return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
+            warnings.append(color.why_again(carried))
         read = self._plate.read(frame)
         if _stamp(source) != stamp:
             raise ImageError("the plate changed while it was read", frame=frame, path=source, remedy="run again")
@@ -275,7 +281,6 @@ class Pipeline:
         read_s = time.perf_counter() - started
 
         styled = self.look.infer(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
-        warnings = []
         if bad_pixels:
             warnings.append(f"frame {frame}: {bad_pixels} pixels of the plate are NaN or Inf; filled from neighbours")
         # All at once first: looking at each pixel takes twenty times as long, and hardly a frame needs it.
@@ -375,7 +380,8 @@ class Pipeline:
     def _claim(self, header: Header, space: str, wanted: str, target: Path) -> ColorClaim | None:
         """What the frame says of its color; None for what the plate says, where that stays true."""
         same_format = target.suffix.lower() == self.job.plate.path.path(self.job.plate.frames.first).suffix.lower()
-        if header.claims and wanted == space and same_format:
+        own = claimed_by(self._config, header) if wanted == space and same_format else None
+        if own is not None and own.colorspace == wanted:
             return None
         return self._config.claim_for(wanted)
 
