@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from engine.color import made_spaces
 from engine.color.assignment import assign
 from engine.color.known_spaces import FILM_LOG_NAMES, LINEAR_REC709, SRGB, claim_for
 from engine.color.tables import check_tables, tables_of
-from engine.images.color_claims import ColorClaim, Encoding
+from engine.images.color_claims import ColorClaim
+from engine.images.gamuts import Encoding
 from engine.images.header import Header
 
 __all__ = ["ColorConfig"]
@@ -55,6 +57,8 @@ class ColorConfig:
 
     def __init__(self, config: ocio.Config, name: str, *, built_in: bool = False) -> None:
         """``built_in`` configs come with OCIO: their file rules are nobody's decision."""
+        # OCIO's cache takes two tables of one length for the same: its key has their smallest and largest values only.
+        config.setProcessorCacheFlags(ocio.PROCESSOR_CACHE_OFF)
         self._config = config
         self._name = name
         self._built_in = built_in
@@ -176,11 +180,30 @@ class ColorConfig:
             found = self._found[name] = self._search(name)
         return found
 
+    def find_interop(self, identifier: str) -> str:
+        """The config's space with an identifier of the Color Interop Forum; empty where it has none.
+
+        Any space of data will do for "data".
+        """
+        for space in self._config.getColorSpaces(ocio.SEARCH_REFERENCE_SPACE_ALL, ocio.COLORSPACE_ALL):
+            own = space.getInteropID() if hasattr(space, "getInteropID") else ""
+            if own == identifier or (identifier == "data" and space.isData()):
+                return str(space.getName())
+        return ""
+
     def by_file_rule(self, path: str) -> str:
-        """The colorspace that the config's own file rules give ``path``; empty where only the default rule does."""
+        """The colorspace that the config's own file rules give ``path``; empty where only the default rule does.
+
+        Configs of OCIO 1 have no rules, but search the whole path for names of spaces: a folder "catalog" holds "log".
+        There the name must be a word of the file's own name.
+        """
         if self._built_in or self._config.filepathOnlyMatchesDefaultRule(path):
             return ""
-        return self._canonical(self._config.getColorSpaceFromFilepath(path)[0])
+        found = self._canonical(self._config.getColorSpaceFromFilepath(path)[0])
+        if self._config.getMajorVersion() == 1:
+            words = rf"(?<![^\W_]){re.escape(found)}(?![^\W_])"
+            return found if re.search(words, Path(path).name, re.IGNORECASE) else ""
+        return found
 
     def make_from_encoding(self, encoding: Encoding) -> str:
         """A colorspace that the config lacks, by gamut and curve; its name from here on.
@@ -277,14 +300,17 @@ class ColorConfig:
         return self._apply(self._conversion(self._working, self.resolve(colorspace)), rgb)
 
     def default_display_view(self, display: str | None = None) -> tuple[str, str]:
-        """``display``, or the config's default one, and that display's default view.
+        """``display``, or the config's default one, and that display's default view, or the first that shows color.
 
         Raises:
             ColorError: an unknown display.
         """
         display = display or self._config.getDefaultDisplay()
-        self.views(display)
-        return display, self._config.getDefaultView(display)
+        views = self.views(display)
+        default = self._config.getDefaultView(display)
+        # "None" and "Raw" show data; some configs name them first.
+        shown = [view for view in (default, *views) if not self.is_data(self.view_space(display, view))]
+        return display, next(iter(shown), default)
 
     def views(self, display: str) -> list[str]:
         """The views of ``display``.
@@ -337,7 +363,7 @@ class ColorConfig:
             return ""
         try:
             return str(ocio.Config.IdentifyBuiltinColorSpace(self._config, builtin, builtin_name))
-        except ocio.Exception:
+        except (ocio.Exception, ocio.ExceptionMissingFile):
             return ""
 
     def _spellings(self) -> list[str]:
@@ -381,7 +407,7 @@ class ColorConfig:
                     processor = build()
                     self._processors[key] = processor.getOptimizedCPUProcessor(ocio.OPTIMIZATION_LOSSLESS)
                 except (ocio.Exception, ocio.ExceptionMissingFile) as error:
-                    raise ColorError(f"OCIO cannot convert {' '.join(key[1:])}: {error}") from error
+                    raise _no_conversion(key, error) from error
             return self._processors[key]
 
     @staticmethod
@@ -400,6 +426,17 @@ class _MadeSpace:
     """To the working space."""
     encoding: Encoding | None = None
     profile: bytes = b""
+
+
+def _no_conversion(key: tuple[str, ...], error: Exception) -> ColorError:
+    what = f"the view {key[1]} / {key[2]}" if key[0] == "view" else " to ".join(key[1:])
+    reason = " ".join(str(error).split())
+    if isinstance(error, ocio.ExceptionMissingFile):
+        return ColorError(
+            f"a table that the OCIO config needs for {what} is missing: {reason}",
+            remedy="put it there, or correct the config's search_path",
+        )
+    return ColorError(f"OCIO cannot convert {what}: {reason}")
 
 
 _loaded: dict[tuple[str, tuple[int, int]], ColorConfig] = {}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.base.errors import ImageError
-from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.look.card import LookFile
 from engine.look.session import Look

@@ -12,7 +12,7 @@ import pytest
 from engine import images
 from engine.base.errors import VerifyError
 from engine.base.frames import FrameRange, SequencePath
-from engine.images.color_claims import GAMUTS
+from engine.images.gamuts import GAMUTS
 from engine.rendering.render import RenderEvent, render, verify
 from engine.shot.shot import Plate
 from tests.support import lookfactory

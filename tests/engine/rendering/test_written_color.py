@@ -13,7 +13,8 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.color.assignment import assign
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
-from engine.images.color_claims import GAMUTS, claims_of_cicp
+from engine.images.color_claims import claims_of_cicp
+from engine.images.gamuts import GAMUTS
 from engine.rendering.render import RenderSettings, render
 from engine.shot.shot import Plate
 from tests.support import lookfactory
