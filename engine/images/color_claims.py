@@ -10,7 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from engine.images.photoshop import document_mode
 
 __all__ = [
     "ColorClaim",
+    "can_claim",
     "claim_of_icc",
     "claims_of_cicp",
     "claims_of_header",
@@ -85,6 +86,8 @@ _ERASED = (
     r"|ColorSpace|Exif:(ColorSpace|Gamma)|ICCProfile(:.*)?|CICP|dpx:(Transfer|Colorimetric)|Gamma"
 )
 _ICC_FORMATS = {"png", "jpeg", "tiff", "webp", "psd"}
+_CLAIMING = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jxl"}
+_DPX_SAYS = {("linear", "rec709"), ("bt1886", "rec709")}
 _DPX_LOG = {"Logarithmic", "Printing density"}
 _DPX_VIDEO = {
     "Unspecified video",
@@ -110,6 +113,8 @@ class ColorClaim:
     """An ICC profile."""
     film_log: bool = False
     """Cineon's printing density curve."""
+    is_copied: bool = True
+    """Whether OIIO keeps it when it writes a file with this file's metadata."""
     refused: str = ""
     """Why the pixels cannot be taken by what the file says of them."""
 
@@ -179,6 +184,19 @@ def holds_icc(file_format: str) -> bool:
     return file_format in _ICC_FORMATS
 
 
+def can_claim(suffix: str, claim: ColorClaim) -> bool:
+    """Whether files of this suffix can say this in a way that other programs read."""
+    encoding = claim.encoding
+    if suffix == ".exr":
+        return bool(claim.name) or (encoding is not None and encoding.transfer == "linear")
+    if suffix == ".dpx":
+        return claim.film_log or (encoding is not None and (encoding.transfer, encoding.gamut_name) in _DPX_SAYS)
+    if suffix not in _CLAIMING:
+        return False
+    srgb = encoding is not None and (encoding.transfer, encoding.gamut_name) == ("srgb", "rec709")
+    return srgb or bool(claim.icc) or (suffix == ".png" and _cicp_of(encoding) is not None)
+
+
 def write_claim(spec: oiio.ImageSpec, file_format: str, claim: ColorClaim) -> None:
     """Claims ``claim`` in ``spec``, in the way of the format, and nothing else."""
     erase_claims(spec)
@@ -223,7 +241,7 @@ def _of_exr(spec: oiio.ImageSpec) -> Iterator[ColorClaim]:
         yield ColorClaim(f"colorInteropID in the file says {identifier}", name=identifier, encoding=encoding)
     values = spec.getattribute("chromaticities")
     if values is not None and len(values) == 8:
-        yield _claim_of("chromaticities in the file", _gamut(values), "linear")
+        yield _claim_of("chromaticities in the file", _gamut(values), "linear", is_copied=True)
     if spec.get_int_attribute("acesImageContainerFlag", 0):
         yield ColorClaim("ACES image container (SMPTE ST 2065-4)", encoding=Encoding(GAMUTS["ap0"], "linear"))
     named = spec.get_string_attribute("oiio:ColorSpace")
@@ -265,10 +283,10 @@ def _curve_of(gamma: float, gamut: Gamut) -> str:
     return "linear" if abs(gamma - 1) < 1e-3 else f"gamma {gamma:.4g}"
 
 
-def _claim_of(source: str, gamut: Gamut, transfer: str) -> ColorClaim:
+def _claim_of(source: str, gamut: Gamut, transfer: str, *, is_copied: bool = False) -> ColorClaim:
     """A gamut and a curve, unless the gamut is none."""
     if is_gamut(gamut):
-        return ColorClaim(source, encoding=Encoding(gamut, transfer))
+        return ColorClaim(source, encoding=Encoding(gamut, transfer), is_copied=is_copied)
     return ColorClaim(f"{source}, whose primaries are no colors")
 
 
@@ -305,7 +323,7 @@ def _of_bmp(path: Path) -> Iterator[ColorClaim]:
     if is_srgb:
         yield ColorClaim("BMP header says sRGB", encoding=Encoding(GAMUTS["rec709"], "srgb"))
     elif profile:
-        yield claim_of_icc(profile, "in the BMP header")
+        yield replace(claim_of_icc(profile, "in the BMP header"), is_copied=False)
     elif colors and gamma > 0:
         points = np.array(colors).reshape(3, 3)
         white = points.sum(axis=0)
@@ -340,7 +358,7 @@ def _of_hdr(path: Path) -> Iterator[ColorClaim]:
 def _of_targa(path: Path) -> Iterator[ColorClaim]:
     gamma, gamut = targa_gamma(path), GAMUTS["rec709"]
     if 0.6 < gamma < 5:
-        yield ColorClaim("gamma in the Targa file", encoding=Encoding(gamut, _curve_of(gamma, gamut)))
+        yield _claim_of("gamma in the Targa file", gamut, _curve_of(gamma, gamut), is_copied=True)
 
 
 def _of_inks(path: Path, spec: oiio.ImageSpec, file_format: str) -> Iterator[ColorClaim]:

@@ -32,7 +32,7 @@ def test_painted_codes_come_back(config, tmp_path, kind, how):
     assert found.codes < 1.0
     if how == "painted in a viewer" and not found.has_view:
         codes = [np.rint(image.rgb[13:] * 65535) for image in (found.painting, found.plate)]
-        assert np.array_equal(*codes), "exported as it is"
+        assert np.abs(codes[0] - codes[1]).max() <= (kind == "prores"), "exported as it is; halves are rounded"
 
 
 def test_the_table_of_the_documentation(config, tmp_path):
