@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; PAINTOVER_CHROMIUM=PATH names another one"),
 ]
-WAIT_MS = 60_000
+WAIT_MS = 240_000
 
 
 @pytest.fixture(scope="module")
