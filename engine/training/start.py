@@ -105,9 +105,9 @@ def _places(net: Translator) -> Iterator[tuple[str, nn.Conv2d, nn.BatchNorm2d | 
     yield "fuse", net.fuse.conv, net.fuse.norm
     yield "down", net.down.conv, net.down.norm
     for block in net.body:
-        assert isinstance(block, Residual)
-        yield "first", block.first.conv, block.first.norm
-        yield "second", block.second, None
+        if isinstance(block, Residual):
+            yield "first", block.first.conv, block.first.norm
+            yield "second", block.second, None
     yield "lateral", net.lateral, None
     yield "smooth", net.smooth.conv, net.smooth.norm
     yield "head", net.head, None
@@ -149,12 +149,13 @@ def _calibrate(net: Translator, norms: list[nn.BatchNorm2d], recipe: PaintoverRe
     """Give every norm the statistics of what it sees on the keyframes, so that it leaves it as it is."""
 
     def settle(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(norm, nn.BatchNorm2d)
-        mean, variance = inputs[0].float().mean((0, 2, 3)), inputs[0].float().var((0, 2, 3), unbiased=False)
-        norm.running_mean.copy_(mean)  # type: ignore[union-attr]
-        norm.running_var.copy_(variance)  # type: ignore[union-attr]
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.add_(mean)
+        values = inputs[0].float()
+        mean, variance = values.mean((0, 2, 3)), values.var((0, 2, 3), unbiased=False)
+        if isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None:
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+            norm.weight.copy_((variance + norm.eps).sqrt())
+            norm.bias.add_(mean)
 
     hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
     try:

@@ -187,12 +187,10 @@ class TrainingSession:
         if self.recipe is None:
             self._start(fresh=not self.job.resume)
             return
-        pairs = self._pairs()
-        if self._loaded.keys() == known.keys() and not any(len(cells) for cells in fresh.values()):
+        if self._loaded.keys() == known.keys() and not fresh:
             return
-        sampler = self.recipe.sampler
-        assert isinstance(sampler, FreshPatches)
-        sampler.replace(pairs, fresh)
+        # Also where nothing was added: what was erased must not be learnt any longer.
+        self._sampler(self.recipe).replace(self._pairs(), fresh)
         self.recipe.average_anew()
         self.schedule.reopen()
 
@@ -205,7 +203,8 @@ class TrainingSession:
             return
         torch.manual_seed(self.job.seed)
         recipe = build_recipe(self.job, self.settings, self.keyframes, self.machine, self._rng, self.emit)
-        assert isinstance(recipe, PaintoverRecipe)
+        if not isinstance(recipe, PaintoverRecipe):
+            raise InputError(f"a session trains the recipe {OWN_RECIPE} only", remedy="drop --recipe")
         recipe.sampler = FreshPatches.of(recipe.sampler)
         self.recipe = recipe
         if fresh:
@@ -230,9 +229,8 @@ class TrainingSession:
     # Training
 
     def _step(self) -> None:
-        assert self.recipe is not None
         began = time.perf_counter()
-        losses = self.recipe.step(self.schedule.progress)
+        losses = self._learning().step(self.schedule.progress)
         now = time.perf_counter()
         self.schedule.count(now - began)
         if now >= self._next_report or self.schedule.is_over:
@@ -327,8 +325,18 @@ class TrainingSession:
 
     def _network(self) -> nn.Module:
         """The network to show: the averaged one, which is a plain copy until it has averaged anything."""
-        assert self.recipe is not None
-        return self.recipe.result().eval()
+        return self._learning().result().eval()
+
+    def _learning(self) -> PaintoverRecipe:
+        if self.recipe is None:
+            raise RuntimeError("there is no network while nothing is painted")
+        return self.recipe
+
+    @staticmethod
+    def _sampler(recipe: PaintoverRecipe) -> FreshPatches:
+        if not isinstance(recipe.sampler, FreshPatches):
+            raise RuntimeError("a session's sampler takes other paintings")
+        return recipe.sampler
 
     def _export(self, look: Path) -> None:
         if self.recipe is None or not self._loaded or not self.schedule.step:

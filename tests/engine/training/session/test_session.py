@@ -32,6 +32,7 @@ from engine.training.session.commands import CommandQueue
 from engine.training.session.session import TrainingSession
 from tests.support.procedural import TINY, ProceduralShot, painting_of, plate
 
+pytestmark = pytest.mark.slow
 SIZE = (96, 128)
 
 
@@ -136,6 +137,19 @@ def test_a_changed_painting_opens_training_again_and_its_strokes_come_first(shot
         (row, column) for row in (32, 48, 64) for column in (48, 64, 80)
     }
     assert driven.train() == 5
+
+
+def test_what_was_erased_is_no_longer_learnt(shot: ProceduralShot) -> None:
+    alpha = np.ones(SIZE, np.float32)
+    alpha[:, 64:] = 0
+    painting = painting_of(plate(*SIZE))
+    images.write(shot.painting(), painting, alpha=alpha, bit_depth="float")
+    driven = Driven(shot.job(steps=4, unpainted="translate"))
+    assert driven.session.recipe.sampler.pairs[0].weight[0, 8:104, 8:136].numpy().mean() == 0.5
+    alpha[:, 32:] = 0
+    images.write(shot.painting(), painting, alpha=alpha, bit_depth="float")
+    driven.do(Paint(shot.job().keyframes, "translate", 1))
+    assert driven.session.recipe.sampler.pairs[0].weight[0, 8:104, 8:136].numpy().mean() == 0.25
 
 
 def test_paintings_that_cannot_be_read_are_told_and_the_others_go_on(shot: ProceduralShot) -> None:
