@@ -29,7 +29,7 @@ from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
 from engine.images.foreign_text import clean_spec, error_of
 from engine.images.header import Header, Layer, Part
-from engine.images.layers import PartNames, PictureLayer, find_picture, no_color
+from engine.images.layers import PartNames, PictureLayer, find_picture, no_color, no_layer
 from engine.images.limits import check_file, check_specs
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
@@ -53,6 +53,8 @@ _ASSOCIATED_FORMATS = {"openexr", "tiff"}
 _HARMLESS = "extraneous bytes before marker"
 """Some cameras pad their JPEGs; libjpeg mentions it and decodes every pixel."""
 
+_WITH_PAGES = {"tiff", "gif"}
+
 _METADATA_BYTES = 1 << 16
 """More than the header of any frame that a renderer writes."""
 
@@ -75,13 +77,14 @@ class Image:
     """(H, W), where; None where there are none."""
 
 
-def read(path: Path | str, *, frame: int | None = None, coverage: bool = False) -> Image:
+def read(path: Path | str, *, frame: int | None = None, coverage: bool = False, layer: str = "") -> Image:
     """Decodes all of ``path``. Safe to call from several threads.
 
     Args:
         path: one image, not a pattern.
         frame: the frame number, for messages only.
         coverage: of a matte, for which a single channel of coverage is enough.
+        layer: the name of the layer, part or view to take; empty for the one that is called the picture.
 
     Raises:
         ImageError: missing, empty, not an image, damaged, deep, or without channels that could be a picture.
@@ -92,10 +95,10 @@ def read(path: Path | str, *, frame: int | None = None, coverage: bool = False) 
         check_specs(specs, path, frame)
         if any(spec.deep for spec in specs):
             raise ImageError("deep EXR is not supported", frame=frame, path=path, remedy="flatten it (DeepToImage)")
-        picture = _picture(specs, path, frame, coverage=coverage)
+        picture = _picture(specs, path, frame, coverage, layer)
         index, color = picture.index, picture.color
         file_format = str(source.format_name())
-        remarks = (*picture.remarks, *_pages(source))
+        remarks = (*picture.remarks, *_pages(source, specs[index]))
         parts = []
         stored: dict[str, Layer] = {}
         for number, spec in enumerate(specs):
@@ -117,13 +120,14 @@ def read(path: Path | str, *, frame: int | None = None, coverage: bool = False) 
     return Image(rgb, alpha, header, 0 if bad is None else int(bad.sum()), bad)
 
 
-def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = False) -> Header:
+def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = False, layer: str = "") -> Header:
     """What ``read`` gives without pixels: no layers and no alpha, for questions about size, format and color.
 
     Args:
         path: one image, not a pattern.
         frame: the frame number, for messages only.
         coverage: of a matte, for which a single channel of coverage is enough.
+        layer: the name of the layer, part or view to take; empty for the one that is called the picture.
 
     Raises:
         ImageError: missing, empty, not an image, or without channels that could be a picture.
@@ -131,10 +135,10 @@ def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = 
     path = Path(path)
     with _opened(path, frame, whole=False) as source:
         specs = _specs(source)
-        picture = _picture(specs, path, frame, coverage=coverage)
+        picture = _picture(specs, path, frame, coverage, layer)
         index, color = picture.index, picture.color
         file_format = str(source.format_name())
-        remarks = (*picture.remarks, *_pages(source))
+        remarks = (*picture.remarks, *_pages(source, specs[index]))
     parts = [Part(spec, {}) for spec in specs]
     if file_format != "openexr":
         _upright({}, parts, index)
@@ -300,25 +304,32 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         source.close()
 
 
-def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, coverage: bool = False) -> PictureLayer:
+def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, coverage: bool, layer: str) -> PictureLayer:
     several = len(specs) > 1
     parts = []
     for spec in specs:
         views = spec.getattribute("multiView") or spec.get_string_attribute("view") or ()
         views = (views,) if isinstance(views, str) else tuple(views)
         parts.append(PartNames(tuple(spec.channelnames), spec.get_string_attribute("name") if several else "", views))
-    found = find_picture(tuple(parts), coverage=coverage)
+    found = find_picture(tuple(parts), coverage=coverage, layer=layer)
     if found is None:
-        reason, remedy = no_color(tuple(parts))
+        reason, remedy = no_layer(layer, tuple(parts)) if layer else no_color(tuple(parts))
         raise ImageError(reason, frame=frame, path=path, remedy=remedy)
     return found
 
 
-def _pages(source: oiio.ImageInput) -> tuple[str, ...]:
-    """A line where a file holds other pictures after the first."""
-    several = source.format_name() == "tiff" and source.seek_subimage(1, 0)
+def _pages(source: oiio.ImageInput, spec: oiio.ImageSpec) -> tuple[str, ...]:
+    """A line where a file holds other pictures after the first, or is stored on its side."""
+    lines = []
+    kind = str(source.format_name())
+    if kind in _WITH_PAGES and source.seek_subimage(1, 0):
+        lines.append(f"the {kind.upper()} has several pages: the first is taken")
     error_of(source)
-    return ("the TIFF has several pages: the first is taken",) if several else ()
+    orientation = spec.get_int_attribute("Orientation", 1)
+    if kind != "openexr" and 2 <= orientation <= 8:
+        how = "mirrored" if orientation in (2, 4) else "turned"
+        lines.append(f"the image is stored {how} (orientation {orientation}): it is taken, and written, upright")
+    return tuple(lines)
 
 
 def _check_png_chunks(path: Path, frame: int | None) -> None:

@@ -13,12 +13,13 @@ _SQUARE_PIXELS = {"hdr", "bmp", "webp", "pnm", "ppm", "gif", "jpegxl", "sgi", "j
 _SHOWN_NAMES = 8
 
 
-def lost(header: Header, suffix: str, bit_depth: str | None = None) -> tuple[str, ...]:
+def lost(header: Header, suffix: str, bit_depth: str | None = None, *, for_painting: bool = False) -> tuple[str, ...]:
     """What frames written under ``suffix`` lose of a plate with this header.
 
     Args:
         suffix: of the frames, such as ".png".
         bit_depth: as it was asked for; None for what the format and the plate give.
+        for_painting: they are keys: what only a result should hold is not missed in them.
     """
     writer = oiio.ImageOutput.create(f"a{suffix}")
     if writer is None:
@@ -26,6 +27,8 @@ def lost(header: Header, suffix: str, bit_depth: str | None = None) -> tuple[str
         return ()
     target = str(writer.format_name())
     if target == "openexr":
+        if header.bit_depth == "float" and header.file_format == target and bit_depth is None:
+            return ("the plate's 32-bit numbers are rounded to half: --depth float keeps them",)
         return ()
     lines = []
     if header.color.alpha is not None and not writer.supports("alpha"):
@@ -37,7 +40,7 @@ def lost(header: Header, suffix: str, bit_depth: str | None = None) -> tuple[str
         for name in part.spec.channelnames
         if number != header.index or name not in picture
     ]
-    if others:
+    if others and not for_painting:
         more = f" and {len(others) - _SHOWN_NAMES} more" if len(others) > _SHOWN_NAMES else ""
         names = ", ".join(others[:_SHOWN_NAMES]) + more
         kept = "write .exr to keep them" if header.file_format == "openexr" else "they are read from no such file"

@@ -44,6 +44,8 @@ _IDLE_DECODERS = 4
 _KNOWN_MOVIES = 32
 _DECODED_BYTES = 30  # of a pixel: planes of 16 bits, and R, G and B as float32 beside what they are made of
 _HD_LINES = 720
+_PICTURE_CODECS = {"gif", "apng"}
+_REC709_PRIMARIES, _SRGB_TRANSFER = 1, 13  # of ITU-T H.273, tables 2 and 3
 # Shares of red and blue in luma, by the matrix codes of ITU-T H.273, table 4.
 _BT709, _BT601 = (0.2126, 0.0722), (0.299, 0.114)
 _LUMA = {1: _BT709, 4: (0.30, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
@@ -296,12 +298,14 @@ def _image(frame: Any, stream: Any) -> images.Image:
         turned = abs(_display_matrix(frame)[0]) < 0.5
         spec.attribute("PixelAspectRatio", float(1 / aspect if turned else aspect))
     remarks = []
+    if _is_turned(frame):
+        remarks.append("the movie is stored turned or mirrored: it is taken, and written, as players show it")
     if frame.interlaced_frame:
         remarks.append("the movie is interlaced: its fields are taken as they are woven into frames, not separated")
     if frame.side_data.get("STEREO3D") is not None:
         remarks.append("the movie is stereo: both views are taken as the one picture that they are packed into")
     color = ColorChannels(("R", "G", "B"), None if alpha is None else "A")
-    header = Header((Part(spec, {}),), 0, color, alpha, "movie", False, _claims(frame), tuple(remarks))
+    header = Header((Part(spec, {}),), 0, color, alpha, "movie", False, _claims(frame, stream), tuple(remarks))
     return images.Image(rgb, alpha, header, 0, None)
 
 
@@ -312,6 +316,11 @@ def _display_matrix(frame: Any) -> tuple[float, float, float, float]:
         return 1.0, 0.0, 0.0, 1.0
     a, b, _, c, d, *_ = np.frombuffer(memoryview(data), np.dtype("i4"))[:9].astype(np.float64) / 65536.0
     return float(a), float(b), float(c), float(d)
+
+
+def _is_turned(frame: Any) -> bool:
+    a, b, c, d = _display_matrix(frame)
+    return min(a, d) < 0.5 or max(abs(b), abs(c)) > 0.5
 
 
 def _upright(frame: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -328,8 +337,11 @@ def _upright(frame: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     return np.ascontiguousarray(pixels)
 
 
-def _claims(frame: Any) -> tuple[ColorClaim, ...]:
+def _claims(frame: Any, stream: Any) -> tuple[ColorClaim, ...]:
     """What the stream's tags say; the values of a decoded frame are those of its container and its codec."""
+    if stream.codec_context.name in _PICTURE_CODECS:
+        kind = stream.codec_context.name.upper()
+        return claims_of_cicp(_REC709_PRIMARIES, _SRGB_TRANSFER, f"{kind} files are sRGB")
     return claims_of_cicp(int(frame.color_primaries), int(frame.color_trc), "the movie's tags")
 
 

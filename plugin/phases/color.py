@@ -11,9 +11,7 @@ from engine.base.frames import SequencePath
 from engine.color.assignment import Assignment, assign
 from engine.color.config import ColorConfig
 from engine.color.paintings import painting_color
-from engine.images.header import Header
-from engine.images.losses import lost
-from engine.shot.plate import plate_image
+from engine.shot.remarks import first_on_disk, losses, plate_header, plate_remarks
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
 
@@ -27,12 +25,12 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         ImageError: the plate's first frame or a painting is damaged.
         ColorError: a colorspace is unknown, or an ICC profile cannot be read.
     """
-    first = next((frame for frame in plate.frames if plate.path.path(frame).is_file()), None)
+    first = first_on_disk(plate)
     if first is None:
         return
-    header = _header(plate, first)
-    for remark in header.remarks:
-        progress.warn(f"plate: {remark}")
+    header = plate_header(plate, first)
+    for remark in plate_remarks(plate):
+        progress.warn(remark)
     taken = assign(config, header, plate.path.path(first), plate.colorspace)
     progress.note(taken.said("plate"), {"colorspace": taken.colorspace, "why": taken.why})
     other = None if plate.colorspace or plate.path.is_movie else _other(config, plate, first, taken)
@@ -59,22 +57,16 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         progress.note("mattes taken as data: coverage has no colorspace")
 
 
-def say_losses(progress: Progress, plate: Plate, out: SequencePath, bit_depth: str | None) -> None:
-    """Say what of the plate its frames will not hold.
+def say_losses(
+    progress: Progress, plate: Plate, out: SequencePath, bit_depth: str | None = None, *, for_painting: bool = False
+) -> None:
+    """Say what of the plate its frames, or keys for painting, will not hold; see :func:`engine.shot.remarks.losses`.
 
     Raises:
         ImageError: the plate's first frame is damaged.
     """
-    first = next((frame for frame in plate.frames if plate.path.path(frame).is_file()), None)
-    if first is not None:
-        for line in lost(_header(plate, first), out.path(first).suffix.lower(), bit_depth):
-            progress.warn(line)
-
-
-def _header(plate: Plate, frame: int) -> Header:
-    if plate.path.is_movie:
-        return plate_image(plate.path, frame).header
-    return images.read_header(plate.path.path(frame), frame=frame)
+    for line in losses(plate, out, bit_depth, for_painting=for_painting):
+        progress.warn(line)
 
 
 def _other(config: ColorConfig, plate: Plate, first: int, taken: Assignment) -> tuple[int, Assignment] | None:
@@ -84,7 +76,7 @@ def _other(config: ColorConfig, plate: Plate, first: int, taken: Assignment) -> 
         if frame == first or not path.is_file():
             continue
         try:
-            found = assign(config, images.read_header(path, frame=frame), path)
+            found = assign(config, images.read_header(path, frame=frame, layer=plate.path.layer), path)
         except ImageError:
             # Whoever reads its pixels says what is wrong with it.
             continue

@@ -115,6 +115,7 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         unpainted=shot.unpainted,
         crisp=options.crisp,
         settings=_settings(options),
+        plate_layer=shot.plate.path.layer,
     )
 
 
