@@ -29,8 +29,8 @@ _SHOT = (
 
 FLAGS = {
     "run": f"{_SHOT} --workers --engine",
-    "prepare": "--plate --frames --frame --layer --keyframe --overwrite --vectors --backward-vectors --denoise --guides "
-    f"--work --colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
+    "prepare": "--plate --frames --frame --layer --keyframe --overwrite --vectors --backward-vectors --denoise "
+    f"--guides --work --colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --layer --keyframe --fit-paintings --unpainted --look --work --budget --steps "
     f"{_TRAINING} "
     f"--denoise --guides --colorspace --paint-colorspace --ocio --device --threads {_TASK} {_REPORTING}",
