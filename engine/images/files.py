@@ -33,6 +33,7 @@ from engine.images.layers import PartNames, PictureLayer, find_picture, no_color
 from engine.images.limits import check_file, check_specs
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
+from engine.images.storage_remarks import storage_remarks
 
 __all__ = [
     "Header",
@@ -52,8 +53,6 @@ log = logging.getLogger(__name__)
 _ASSOCIATED_FORMATS = {"openexr", "tiff"}
 _HARMLESS = "extraneous bytes before marker"
 """Some cameras pad their JPEGs; libjpeg mentions it and decodes every pixel."""
-
-_WITH_PAGES = {"tiff", "gif"}
 
 _METADATA_BYTES = 1 << 16
 """More than the header of any frame that a renderer writes."""
@@ -98,7 +97,7 @@ def read(path: Path | str, *, frame: int | None = None, coverage: bool = False, 
         picture = _picture(specs, path, frame, coverage, layer)
         index, color = picture.index, picture.color
         file_format = str(source.format_name())
-        remarks = (*picture.remarks, *_pages(source, specs[index]))
+        remarks = (*picture.remarks, *storage_remarks(source, specs[index]))
         parts = []
         stored: dict[str, Layer] = {}
         for number, spec in enumerate(specs):
@@ -138,7 +137,7 @@ def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = 
         picture = _picture(specs, path, frame, coverage, layer)
         index, color = picture.index, picture.color
         file_format = str(source.format_name())
-        remarks = (*picture.remarks, *_pages(source, specs[index]))
+        remarks = (*picture.remarks, *storage_remarks(source, specs[index]))
     parts = [Part(spec, {}) for spec in specs]
     if file_format != "openexr":
         _upright({}, parts, index)
@@ -316,20 +315,6 @@ def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, coverag
         reason, remedy = no_layer(layer, tuple(parts)) if layer else no_color(tuple(parts))
         raise ImageError(reason, frame=frame, path=path, remedy=remedy)
     return found
-
-
-def _pages(source: oiio.ImageInput, spec: oiio.ImageSpec) -> tuple[str, ...]:
-    """A line where a file holds other pictures after the first, or is stored on its side."""
-    lines = []
-    kind = str(source.format_name())
-    if kind in _WITH_PAGES and source.seek_subimage(1, 0):
-        lines.append(f"the {kind.upper()} has several pages: the first is taken")
-    error_of(source)
-    orientation = spec.get_int_attribute("Orientation", 1)
-    if kind != "openexr" and 2 <= orientation <= 8:
-        how = "mirrored" if orientation in (2, 4) else "turned"
-        lines.append(f"the image is stored {how} (orientation {orientation}): it is taken, and written, upright")
-    return tuple(lines)
 
 
 def _check_png_chunks(path: Path, frame: int | None) -> None:

@@ -13,7 +13,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import OpenImageIO as oiio
 from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from engine import images
@@ -60,13 +62,19 @@ class _Index:
     count: int  # frames that can be read
     declared: int  # frames the container promises, 0 where it does not say
 
+    @cached_property
+    def varies(self) -> bool:
+        """Whether one frame lasts twice as long as another, or longer; rounded times differ by less."""
+        steps = [after - before for before, after in pairwise(self.pts)]
+        return bool(steps) and max(steps) >= 2 * min(steps)
+
 
 class _Decoder:
     """One open movie and how far it is decoded. Used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self.container = _open(path)
-        self.stream = self.container.streams.video[0]
+        self.stream = _picture_stream(self.container)
         self.stream.thread_type = "AUTO"
         self.frames: Iterator[Any] = self.container.decode(self.stream)
         self.position = 0  # index of the frame that comes next
@@ -133,7 +141,7 @@ def frame_rate(path: Path | str) -> Fraction:
     _identity(path)
     container = _open(path)
     try:
-        rate = container.streams.video[0].average_rate
+        rate = _picture_stream(container).average_rate
         return Fraction(rate) if rate else Fraction(24)
     finally:
         container.close()
@@ -180,7 +188,7 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
             raise ImageError(
                 "the movie is damaged at this frame", frame=number, path=path, remedy="copy it again, or transcode it"
             )
-        image = _image(found, decoder.stream)
+        image = _image(found, decoder.stream, where.varies)
     except FFmpegError as error:
         decoder.close()
         raise _unreadable(path, error, number) from error
@@ -274,7 +282,7 @@ def _encoder() -> tuple[str, dict[str, str]]:
     return "libx264", {"crf": "16", "preset": "medium"}
 
 
-def _image(frame: Any, stream: Any) -> images.Image:
+def _image(frame: Any, stream: Any, varies: bool) -> images.Image:
     """A decoded frame as RGB by its own matrix and range, upright, with its alpha, and what its movie says of it."""
     has_alpha = any(component.is_alpha for component in frame.format.components)
     bits = max(component.bits for component in frame.format.components)
@@ -300,6 +308,12 @@ def _image(frame: Any, stream: Any) -> images.Image:
     remarks = []
     if _is_turned(frame):
         remarks.append("the movie is stored turned or mirrored: it is taken, and written, as players show it")
+    tracks = [each for each in stream.container.streams.video if not each.disposition & Disposition.attached_pic]
+    if len(tracks) > 1:
+        sizes = ", ".join(f"{each.width}x{each.height}" for each in tracks)
+        remarks.append(f"the movie has {len(tracks)} pictures ({sizes}): {stream.width}x{stream.height} is taken")
+    if varies:
+        remarks.append("the movie's frames last differently long: they are counted, and their times are lost")
     if frame.interlaced_frame:
         remarks.append("the movie is interlaced: its fields are taken as they are woven into frames, not separated")
     if frame.side_data.get("STEREO3D") is not None:
@@ -381,6 +395,11 @@ def _plane(plane: Any, bits: int) -> npt.NDArray[np.float32]:
     return codes[: plane.height, : plane.width].astype(np.float32)
 
 
+def _picture_stream(container: Any) -> Any:
+    """The stream that players show: FFmpeg's choice, which is not a cover picture that stands before it."""
+    return container.streams.best("video")
+
+
 def _open(path: Path) -> Any:
     try:
         container = av.open(str(path), metadata_errors="replace")
@@ -389,7 +408,7 @@ def _open(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise ImageError("no picture in the movie, only sound or data", path=path)
-    stream = container.streams.video[0]
+    stream = _picture_stream(container)
     # Decoded, spread to 4:4:4 and as float32.
     check_bytes(stream.width * stream.height * _DECODED_BYTES, f"{stream.width}x{stream.height}", path)
     return container
@@ -422,7 +441,7 @@ def _index(path: Path, identity: tuple[str, int, int], frame: int | None = None)
     keys: list[int] = []
     hidden = 0
     try:
-        stream = container.streams.video[0]
+        stream = _picture_stream(container)
         declared = int(stream.frames)
         try:
             for packet in container.demux(stream):

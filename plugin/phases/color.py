@@ -11,6 +11,7 @@ from engine.base.frames import SequencePath
 from engine.color.assignment import Assignment, assign
 from engine.color.config import ColorConfig
 from engine.color.paintings import painting_color
+from engine.images.header import Header
 from engine.shot.remarks import first_on_disk, losses, plate_header, plate_remarks
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
@@ -33,13 +34,8 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         progress.warn(remark)
     taken = assign(config, header, plate.path.path(first), plate.colorspace)
     progress.note(taken.said("plate"), {"colorspace": taken.colorspace, "why": taken.why})
-    other = None if plate.colorspace or plate.path.is_movie else _other(config, plate, first, taken)
-    if other is not None:
-        frame, differs = other
-        progress.warn(
-            f"{differs.said(f'frame {frame}')}, while frame {first} is {taken.colorspace}; "
-            "each frame is read as its own file says, --colorspace reads all alike"
-        )
+    for line in _differences(config, plate, first, header, taken):
+        progress.warn(line)
     for keyframe in keyframes:
         if not keyframe.painting.is_file():
             continue
@@ -69,17 +65,30 @@ def say_losses(
         progress.warn(line)
 
 
-def _other(config: ColorConfig, plate: Plate, first: int, taken: Assignment) -> tuple[int, Assignment] | None:
-    """The first frame that is in another colorspace."""
-    for frame in plate.frames:
+def _differences(config: ColorConfig, plate: Plate, first: int, header: Header, taken: Assignment) -> tuple[str, ...]:
+    """In what other frames differ from the first one where all of a shot should be alike: a line each, once."""
+    found: dict[str, str] = {}
+    for frame in () if plate.path.is_movie else plate.frames:
         path: Path = plate.path.path(frame)
         if frame == first or not path.is_file():
             continue
         try:
-            found = assign(config, images.read_header(path, frame=frame, layer=plate.path.layer), path)
+            own = plate_header(plate, frame)
+            if plate.colorspace is None and "color" not in found:
+                space = assign(config, own, path)
+                if space.colorspace != taken.colorspace:
+                    found["color"] = (
+                        f"{space.said(f'frame {frame}')}, while frame {first} is {taken.colorspace}; "
+                        "each frame is read as its own file says, --colorspace reads all alike"
+                    )
         except ImageError:
             # Whoever reads its pixels says what is wrong with it.
             continue
-        if found.colorspace != taken.colorspace:
-            return frame, found
-    return None
+        if own.color.rgb != header.color.rgb and own.file_format == "openexr" == header.file_format:
+            names = ", ".join(own.color.rgb), ", ".join(header.color.rgb)
+            text = f"the picture of frame {frame} is {names[0]}, that of frame {first} is {names[1]}"
+            found.setdefault("layer", f"{text}; --layer takes one layer of all frames")
+        if own.display[2:] != header.display[2:]:
+            sizes = ["x".join(map(str, each.display[2:])) for each in (own, header)]
+            found.setdefault("size", f"frame {frame} is {sizes[0]}, frame {first} is {sizes[1]}: a shot has one size")
+    return tuple(found.values())
