@@ -29,7 +29,7 @@ from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
 from engine.images.foreign_text import clean_spec, error_of
 from engine.images.header import Header, Layer, Part
-from engine.images.layers import PartNames, PictureLayer, find_picture, no_color, no_layer
+from engine.images.layers import PartNames, PictureLayer, chroma_apart, find_picture, no_color, no_layer
 from engine.images.limits import check_file, check_specs
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
@@ -94,7 +94,7 @@ def read(path: Path | str, *, frame: int | None = None, coverage: bool = False, 
         check_specs(specs, path, frame)
         if any(spec.deep for spec in specs):
             raise ImageError("deep EXR is not supported", frame=frame, path=path, remedy="flatten it (DeepToImage)")
-        picture = _picture(specs, path, frame, coverage, layer)
+        picture = _picture(source, specs, path, frame, coverage, layer)
         index, color = picture.index, picture.color
         file_format = str(source.format_name())
         remarks = (*picture.remarks, *storage_remarks(source, specs[index]))
@@ -134,7 +134,7 @@ def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = 
     path = Path(path)
     with _opened(path, frame, whole=False) as source:
         specs = _specs(source)
-        picture = _picture(specs, path, frame, coverage, layer)
+        picture = _picture(source, specs, path, frame, coverage, layer)
         index, color = picture.index, picture.color
         file_format = str(source.format_name())
         remarks = (*picture.remarks, *storage_remarks(source, specs[index]))
@@ -282,6 +282,9 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         other = not_a_picture(path)
         if other is not None:
             raise ImageError(f"not an image but {other[0]}", frame=frame, path=path, remedy=other[1])
+        if "Subsampled channels" in detail:
+            reason, remedy = chroma_apart()
+            raise ImageError(reason, frame=frame, path=path, remedy=remedy)
         raise ImageError(
             f"not an image, or damaged: {detail}", frame=frame, path=path, remedy="look at it, or copy it again"
         )
@@ -303,7 +306,9 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         source.close()
 
 
-def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, coverage: bool, layer: str) -> PictureLayer:
+def _picture(
+    source: oiio.ImageInput, specs: list[oiio.ImageSpec], path: Path, frame: int | None, coverage: bool, layer: str
+) -> PictureLayer:
     several = len(specs) > 1
     parts = []
     for spec in specs:
@@ -314,6 +319,12 @@ def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, coverag
     if found is None:
         reason, remedy = no_layer(layer, tuple(parts)) if layer else no_color(tuple(parts))
         raise ImageError(reason, frame=frame, path=path, remedy=remedy)
+    spec = specs[found.index]
+    kinds = [str(kind) for kind in spec.channelformats or [spec.format] * spec.nchannels]
+    names = ", ".join(found.color.rgb)
+    if source.format_name() == "openexr" and "uint" in [kinds[spec.channelindex(name)] for name in found.color.rgb]:
+        reason = f"{names} are 32-bit whole numbers: identifiers, and no color"
+        raise ImageError(reason, frame=frame, path=path, remedy="give the file of the beauty pass")
     return found
 
 

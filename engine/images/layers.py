@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["ColorChannels", "PartNames", "PictureLayer", "find_picture", "no_color", "no_layer"]
+__all__ = ["ColorChannels", "PartNames", "PictureLayer", "chroma_apart", "find_picture", "no_color", "no_layer"]
 
 _CALLED = (
     "",
@@ -206,10 +206,14 @@ def no_color(parts: tuple[PartNames, ...]) -> tuple[str, str]:
     elif words <= _COVERAGE:
         kind = ", only coverage"
     elif {"y", "ry", "by"} <= words:
-        text = "its color is stored as luminance and chroma (Y, RY, BY), which is not read"
-        return text, "write it as R, G, B"
+        return chroma_apart()
     text = f"no color in it{kind}: there is no R, G, B or Y among the channels {_listed(tuple(names))}"
     return text, "give the file of the beauty pass"
+
+
+def chroma_apart() -> tuple[str, str]:
+    """Why a file of luminance and chroma is not read, and the remedy."""
+    return "its color is stored as luminance and chroma (Y, RY, BY), which is not read", "write it as R, G, B"
 
 
 def _views(parts: tuple[PartNames, ...]) -> tuple[str, ...]:
