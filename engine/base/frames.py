@@ -11,6 +11,7 @@ import os
 import re
 import unicodedata
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -199,7 +200,7 @@ class SequencePath:
         if os.path.splitext(name)[1].lower() in MOVIE_SUFFIXES:  # noqa: PTH122 (a pattern is not yet a path)
             return cls(text, text, 0, "")
         if os.path.isdir(text):  # noqa: PTH112 (no error for a text that no file can be called)
-            offer = f"{text.rstrip('/')}/plate.%04d.exr"
+            offer = f"{text.rstrip('/')}/{_numbered(text)}"
             raise InputError(f'"{_shown(text)}" is a folder', remedy=f"name its files, such as {offer}")
         raise InputError(f'"{_shown(text)}" names no frame number', remedy=_suggestion(folder, name))
 
@@ -362,10 +363,22 @@ def _shown(text: str) -> str:
 
 
 def _suggestion(folder: str, name: str) -> str:
+    pattern = _pattern_of(name)
+    return f'did you mean "{folder}{pattern}"?' if pattern else TOKENS
+
+
+def _pattern_of(name: str) -> str:
+    """``p.%04d.exr`` of ``p.1001.exr``; empty where there is no number."""
     digits = list(re.finditer(r"\d+", Path(name).stem))
     if not digits:
-        return TOKENS
+        return ""
     last = digits[-1]
     width = len(last.group())
     token = "%d" if width == 1 else f"%0{width}d"
-    return f'did you mean "{folder}{name[: last.start()]}{token}{name[last.end() :]}"?'
+    return f"{name[: last.start()]}{token}{name[last.end() :]}"
+
+
+def _numbered(folder: str) -> str:
+    """The pattern that most files of a folder have."""
+    found = Counter(filter(None, map(_pattern_of, os.listdir(folder))))  # noqa: PTH208 (as above)
+    return min(found, key=lambda pattern: (-found[pattern], pattern)) if found else "plate.%04d.exr"

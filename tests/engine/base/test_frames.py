@@ -102,6 +102,15 @@ def test_a_name_without_a_token_is_refused_with_an_offer(text: str, offer: str) 
     assert offer in caught.value.remedy
 
 
+def test_a_folder_is_refused_with_the_pattern_of_its_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder; name its files, such as .*plate\.%04d\.exr"):
+        SequencePath.parse(tmp_path)
+    for name in ("hero.1001.png", "hero.1002.png", "notes.txt", "hero.0001.tmp"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"name its files, such as .*hero\.%04d\.png$"):
+        SequencePath.parse(tmp_path)
+
+
 def test_a_movie_is_its_own_path() -> None:
     movie = SequencePath.parse("clips/take1.MOV")
     assert movie.is_movie
