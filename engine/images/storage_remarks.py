@@ -1,4 +1,4 @@
-"""Remarks on how an image is stored: pages, inks and its side, a line each where a person should know of it."""
+"""Remarks on how an image is stored: pages and its side, a line each where a person should know of it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ def storage_remarks(source: oiio.ImageInput, spec: oiio.ImageSpec) -> tuple[str,
     if kind in _WITH_PAGES and source.seek_subimage(1, 0):
         lines.append(f"the {kind.upper()} has several pages: the first is taken")
     error_of(source)
-    if spec.get_string_attribute(f"{kind}:ColorSpace") == "CMYK":
-        lines.append("the image is CMYK, and is read as RGB without regard to inks and paper: better convert it before")
     orientation = spec.get_int_attribute("Orientation", 1)
     if kind != "openexr" and 2 <= orientation <= 8:
         how = "mirrored" if orientation in (2, 4) else "turned"

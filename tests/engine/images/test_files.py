@@ -401,18 +401,6 @@ def test_subsampled_chroma_is_refused_by_its_name(tmp_path: Path) -> None:
         images.read(tmp_path / "yc.exr")
 
 
-def test_a_picture_in_inks_and_one_with_pages_are_said_to_be(tmp_path: Path) -> None:
-    spec = oiio.ImageSpec(4, 3, 4, "uint8")
-    spec.channelnames = ("C", "M", "Y", "K")
-    spec.attribute("tiff:ColorSpace", "CMYK")
-    writer = oiio.ImageOutput.create("a.tif")
-    assert writer.open(str(tmp_path / "cmyk.tif"), spec)
-    assert writer.write_image(np.zeros((3, 4, 4), np.uint8)) and writer.close()
-    (line,) = images.read_header(tmp_path / "cmyk.tif").remarks
-    assert line.startswith("the image is CMYK, and is read as RGB")
-    np.testing.assert_array_equal(images.read(tmp_path / "cmyk.tif").rgb, 1.0)
-
-
 def test_a_phone_picture_is_called_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.heic"
     path.write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(64))
