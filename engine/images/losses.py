@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import OpenImageIO as oiio
 
+from engine.images.encoding import holds_16_bits
 from engine.images.header import Header
 
 __all__ = ["lost"]
@@ -27,7 +28,7 @@ def lost(header: Header, suffix: str, bit_depth: str | None = None, *, for_paint
         return ()
     target = str(writer.format_name())
     if target == "openexr":
-        if header.bit_depth == "float" and header.file_format == target and bit_depth is None:
+        if header.bit_depth == "float" and header.file_format == target and bit_depth is None and not for_painting:
             return ("the plate's 32-bit numbers are rounded to half: --depth float keeps them",)
         return ()
     lines = []
@@ -48,6 +49,8 @@ def lost(header: Header, suffix: str, bit_depth: str | None = None, *, for_paint
     aspect = header.spec.get_float_attribute("PixelAspectRatio", 1.0)
     if target in _SQUARE_PIXELS and abs(aspect - 1.0) > 1e-3:
         lines.append(f"the plate's pixel aspect of {aspect:.4g} is lost: {suffix} frames cannot say it")
+    if header.bit_depth == "uint16" and not holds_16_bits(target) and not for_painting:
+        lines.append(f"the plate's 16-bit numbers are rounded to 8 bits: {suffix} frames have no more")
     if header.bit_depth in ("half", "float") and header.file_format == "tiff" and bit_depth in ("uint8", "uint16"):
         lines.append(f"values under 0 and over 1 are clipped: {bit_depth} was asked for, and the plate is float")
     return tuple(lines)

@@ -300,7 +300,7 @@ COMPRESSION = Option(
     "rendering",
     "of EXR frames: zip, zips, piz, dwaa:45, none",
     metavar="NAME[:LEVEL]",
-    default="zip",
+    default="an EXR plate's own, else zip",
 )
 NO_STMAPS = Option(
     "no_stmaps",

@@ -39,6 +39,7 @@ def test_rounding_to_half_is_said_unless_it_was_asked_for(tmp_path: Path) -> Non
     plate = stereo(tmp_path)
     assert losses(plate, OUT["exr"]) == ("the plate's 32-bit numbers are rounded to half: --depth float keeps them",)
     assert losses(plate, OUT["exr"], "float") == losses(plate, OUT["exr"], "half") == ()
+    assert losses(plate, OUT["exr"], for_painting=True) == ()
 
 
 def test_a_key_is_not_blamed_for_what_its_result_keeps(tmp_path: Path) -> None:
@@ -50,6 +51,13 @@ def test_a_key_is_not_blamed_for_what_its_result_keeps(tmp_path: Path) -> None:
     images.write(tmp_path / "a.0001.exr", np.zeros((6, 8, 3), np.float32), alpha=np.ones((6, 8), np.float32))
     with_alpha = Plate.of(tmp_path / "a.%04d.exr")
     assert "the plate's alpha is lost" in losses(with_alpha, OUT["jpg"], for_painting=True)[0]
+
+
+def test_sixteen_bits_in_a_format_of_eight_are_said_to_be_rounded(tmp_path: Path) -> None:
+    images.write(tmp_path / "w.0001.png", np.zeros((6, 8, 3), np.float32), bit_depth="uint16")
+    plate = Plate.of(tmp_path / "w.%04d.png")
+    assert losses(plate, OUT["jpg"]) == ("the plate's 16-bit numbers are rounded to 8 bits: .jpg frames have no more",)
+    assert losses(plate, OUT["png"]) == losses(plate, OUT["jpg"], for_painting=True) == ()
 
 
 def test_files_with_other_digits_are_not_left_out_in_silence(tmp_path: Path) -> None:
