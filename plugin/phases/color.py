@@ -92,7 +92,4 @@ def _differences(config: ColorConfig, plate: Plate, first: int, header: Header, 
             names = ", ".join(own.color.rgb), ", ".join(header.color.rgb)
             text = f"the picture of frame {frame} is {names[0]}, that of frame {first} is {names[1]}"
             found.setdefault("layer", f"{text}; --layer takes one layer of all frames")
-        if own.display[2:] != header.display[2:]:
-            sizes = ["x".join(map(str, each.display[2:])) for each in (own, header)]
-            found.setdefault("size", f"frame {frame} is {sizes[0]}, frame {first} is {sizes[1]}: a shot has one size")
     return tuple(found.values())
