@@ -27,7 +27,7 @@ from plugin.client.job import PROTOCOL, Job
 from plugin.client.worker_client import WorkerClient
 from plugin.worker.looks import LoadedLooks
 from tests.support import ROOT, lookfactory
-from tests.support.pictures import picture, write_exr
+from tests.support.pictures import picture
 from tests.support.signals import posix
 
 pytestmark = pytest.mark.host
@@ -486,20 +486,3 @@ def alive(pid: int) -> bool:
         return False
     except FileNotFoundError:
         return sys.platform == "darwin"
-
-
-def test_a_host_is_told_once_what_its_frames_lose(worker: WorkerClient, job: Job, tmp_path: Path) -> None:
-    for frame in range(2):
-        channels = {
-            name: np.full((24, 32), 0.5, np.float32) for name in ("R", "G", "B", "right.R", "right.G", "right.B")
-        }
-        write_exr(tmp_path / f"stereo.{frame:04d}.exr", channels)
-    job = replace(job, plate=str(tmp_path / "stereo.%04d.exr"), frames="0-1", out=str(tmp_path / "out" / "o.%04d.png"))
-    job = replace(job, layer="right")
-    events: list[Mapping[str, Any]] = []
-    worker.render(job, "0", on_event=events.append)
-    told = [str(event["message"]) for event in events if event["event"] == "warning"]
-    assert [line for line in told if "lost in .png frames: R, G, B" in line] == told[-1:]
-    assert any("the view right is taken" in line for line in told)
-    worker.render(job, "1", on_event=events.append)
-    assert [str(event["message"]) for event in events if event["event"] == "warning"] == told
