@@ -71,6 +71,36 @@ def test_tables_of_views_count_as_content(tmp_path):
     assert len(names) == 2
 
 
+def test_a_table_that_is_written_anew(tmp_path):
+    """A resident process kept the old one, and rendered with it under the name of the old content."""
+    (tmp_path / "luts").mkdir()
+    space = "  - !<ColorSpace>\n    name: cam\n    to_scene_reference: !<FileTransform> {src: cam.spi1d}\n"
+    (tmp_path / "a.ocio").write_text(HEAD % "" + RULES + VIEWS % "film" + SPACES + space, encoding="utf-8")
+    found = []
+    for top in (1.0, 0.25):
+        table = f"Version 1\nFrom 0 1\nLength 2\nComponents 1\n{{\n0\n{top}\n}}\n"
+        (tmp_path / "luts" / "cam.spi1d").write_text(table, encoding="utf-8")
+        config = ColorConfig.active(tmp_path / "a.ocio")
+        assert ColorConfig.active(tmp_path / "a.ocio") is config
+        light = config.to_working(np.ones((1, 1, 3), np.float32), "cam")
+        found.append((config.name, float(light[0, 0, 0])))
+    assert [value for _, value in found] == [1.0, 0.25]
+    assert found[0][0] != found[1][0]
+
+
+def test_a_rule_by_folder_holds_for_relative_paths(tmp_path, monkeypatch):
+    """A shot is trained where it lies and rendered by its whole path on a farm: both are one colorspace."""
+    rules = RULES.replace(
+        "file_rules:\n", "file_rules:\n  - !<Rule> {name: s, colorspace: film, regex: '.*/scans/.*'}\n"
+    )
+    config = config_of(tmp_path / "a.ocio", HEAD % "" + rules + VIEWS % "film" + SPACES)
+    (tmp_path / "scans").mkdir()
+    spec_file(tmp_path / "scans" / "a.exr", "half")
+    assert taken(config, tmp_path / "scans" / "a.exr").colorspace == "film"
+    monkeypatch.chdir(tmp_path / "scans")
+    assert taken(config, Path("a.exr")).colorspace == "film"
+
+
 def test_a_folder_is_no_file_rule_in_configs_of_ocio_1(tmp_path):
     text = (
         "ocio_profile_version: 1\nstrictparsing: false\nroles: {scene_linear: linear, default: raw}\n"
