@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +111,10 @@ def painting_color(
         return PaintingColor(assign(config, header, path, asked))
     transform = find_key_transform(path)
     if transform is not None:
-        return _on_a_key(config, header, path, transform)
+        found = _on_a_key(config, header, path, transform)
+        asks = transform.is_light and found.transform is None
+        question = _question(config, found.taken, header, plate, plate_header) if asks else ""
+        return replace(found, question=question) if question else found
     own = assign(config, header, path)
     showing = _shown_result(config, path, own)
     if showing is not None:
