@@ -17,15 +17,15 @@ def first_on_disk(plate: Plate) -> int | None:
     return next((frame for frame in plate.frames if plate.path.path(frame).is_file()), None)
 
 
-def plate_header(plate: Plate, frame: int) -> Header:
+def plate_header(path: SequencePath, frame: int) -> Header:
     """What the file of a frame says of itself; of a movie, what its frame says.
 
     Raises:
         ImageError: it is missing or damaged, or has no such layer.
     """
-    if plate.path.is_movie:
-        return plate_image(plate.path, frame).header
-    return images.read_header(plate.path.path(frame), frame=frame, layer=plate.path.layer)
+    if path.is_movie:
+        return plate_image(path, frame).header
+    return images.read_header(path.path(frame), frame=frame, layer=path.layer)
 
 
 def plate_remarks(plate: Plate) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def plate_remarks(plate: Plate) -> tuple[str, ...]:
     first = first_on_disk(plate)
     if first is None:
         return ()
-    lines = [f"plate: {remark}" for remark in plate_header(plate, first).remarks]
+    lines = [f"plate: {remark}" for remark in plate_header(plate.path, first).remarks]
     if plate.frames == plate.path.existing():
         strays = [name for name, frame in plate.path.written_otherwise() if frame not in plate.frames]
         if strays:
@@ -63,4 +63,4 @@ def losses(
     if first is None:
         return ()
     suffix = out.path(first).suffix.lower()
-    return lost(plate_header(plate, first), suffix, bit_depth, for_painting=for_painting)
+    return lost(plate_header(plate.path, first), suffix, bit_depth, for_painting=for_painting)

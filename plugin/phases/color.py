@@ -16,7 +16,7 @@ from engine.shot.remarks import first_on_disk, losses, plate_header, plate_remar
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
 
-__all__ = ["say_color", "say_losses"]
+__all__ = ["say_color", "say_losses", "say_reference"]
 
 
 def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: Sequence[Keyframe] = ()) -> None:
@@ -29,7 +29,7 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
     first = first_on_disk(plate)
     if first is None:
         return
-    header = plate_header(plate, first)
+    header = plate_header(plate.path, first)
     for remark in plate_remarks(plate):
         progress.warn(remark)
     taken = assign(config, header, plate.path.path(first), plate.colorspace)
@@ -57,6 +57,20 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         progress.note("mattes taken as data: coverage has no colorspace")
 
 
+def say_reference(progress: Progress, config: ColorConfig, reference: SequencePath, asked: str | None) -> None:
+    """Say as what a sequence to come close to is taken, by its first frame.
+
+    Raises:
+        ImageError: that is damaged.
+        ColorError: its colorspace is unknown, or cannot be told.
+    """
+    frames = reference.existing()
+    if frames:
+        path = reference.path(frames.first)
+        taken = assign(config, images.read_header(path, frame=frames.first), path, asked)
+        progress.note(taken.said("reference"), {"colorspace": taken.colorspace, "why": taken.why})
+
+
 def say_losses(
     progress: Progress, plate: Plate, out: SequencePath, bit_depth: str | None = None, *, for_painting: bool = False
 ) -> None:
@@ -77,7 +91,7 @@ def _differences(config: ColorConfig, plate: Plate, first: int, header: Header, 
         if frame == first or not path.is_file():
             continue
         try:
-            own = plate_header(plate, frame)
+            own = plate_header(plate.path, frame)
             if plate.colorspace is None and "color" not in found:
                 space = assign(config, own, path)
                 if space.colorspace != taken.colorspace:

@@ -150,7 +150,7 @@ def _say_plate(shot: Shot | None, progress: Progress) -> None:
         return
     for line in plate_remarks(shot.plate):
         progress.warn(line)
-    picture = plate_header(shot.plate, first).color.rgb
+    picture = plate_header(shot.plate.path, first).color.rgb
     asked = shot.plate.path.layer
     if asked or tuple(name.lower() for name in picture) not in (("r", "g", "b"), ("red", "green", "blue"), ("y",)):
         progress.warn(f"the Read of the script gives rgba: shuffle {asked or picture[0].rpartition('.')[0]} into it")
