@@ -16,7 +16,7 @@ import OpenImageIO as oiio
 from engine.base.errors import ImageError, InputError
 from engine.base.whole_file import check_regular
 
-__all__ = ["VARIABLE", "check_bytes", "check_file", "check_specs"]
+__all__ = ["VARIABLE", "check_bytes", "check_file", "check_specs", "limit_bytes"]
 
 VARIABLE = "PAINTOVER_MAX_IMAGE_GIB"
 DEFAULT_GIB = 4.0
@@ -40,7 +40,7 @@ def check_bytes(needed: int, what: str, path: Path, frame: int | None = None) ->
         ImageError: it is over the limit.
         InputError: the variable holds no number.
     """
-    limit = _limit_bytes()
+    limit = limit_bytes()
     if needed > limit:
         gib = needed / 2**30
         raise ImageError(
@@ -100,7 +100,12 @@ def check_file(path: Path, frame: int | None = None, *, what: str = "image") -> 
         raise ImageError(f"the {what} is empty (0 bytes)", frame=frame, path=path, remedy="render or copy it again")
 
 
-def _limit_bytes() -> int:
+def limit_bytes() -> int:
+    """What one image may take, in bytes.
+
+    Raises:
+        InputError: the variable holds no number.
+    """
     text = os.environ.get(VARIABLE, "")
     try:
         gib = float(text) if text else DEFAULT_GIB

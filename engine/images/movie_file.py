@@ -1,0 +1,105 @@
+"""A movie's file, opened: containers that are taken, the stream that is the picture, no other file and no address."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import av
+from av.error import FFmpegError
+from av.stream import Disposition
+
+from engine.base.errors import ImageError
+from engine.base.shell_words import shell_word
+from engine.base.signatures import playlist
+from engine.images.limits import check_bytes, limit_bytes
+
+__all__ = ["NO_PICTURES", "open_movie", "picture_stream", "unreadable"]
+
+_DECODED_BYTES = 30  # of a pixel: planes of 16 bits, and R, G and B as float32 beside what they are made of
+
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2 matroska,webm avi mpegts mpeg mxf asf flv live_flv ogg gif yuv4mpegpipe dv nut ivf wtv gxf"
+).split()
+"""Demuxers, by FFmpeg's names: those that read one file and know the time of each picture.
+
+Not among them: playlists (hls, dash, concat, sdp), numbered pictures (image2), and bare streams (h264, mpegvideo), in
+which a lost picture leaves no trace.
+"""
+NO_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+"""Of streams that are no movie: covers and thumbnails."""
+
+
+def open_movie(path: Path) -> Any:
+    """An open container, with a stream of pictures that fits into memory.
+
+    Raises:
+        ImageError: a playlist, no movie, one without pictures, or too large.
+    """
+    kind = playlist(path)
+    if kind is not None:
+        remedy = "give the movie that it names"
+        raise ImageError(f"{kind}, not a movie", path=path, remedy=remedy)
+    # "file:" before the name, because a name may begin like an address: nothing but a file is ever opened.
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
+    try:
+        name = os.fspath(path.absolute())
+        name.encode()
+        container = av.open(f"file:{name}", options=options, metadata_errors="replace")
+    except UnicodeEncodeError:
+        # A name that is no text: FFmpeg can't be told it.
+        container = _open_bytes(path, options)
+    except FFmpegError as error:
+        raise unreadable(path, error, None) from error
+    try:
+        stream = picture_stream(container, path)
+        check_bytes(stream.width * stream.height * _DECODED_BYTES, f"{stream.width}x{stream.height}", path)
+        # What the pictures themselves claim may be more than the container says.
+        stream.codec_context.options = {"max_pixels": str(max(1, limit_bytes() // _DECODED_BYTES))}
+        stream.thread_type = "AUTO"
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def _open_bytes(path: Path, options: dict[str, str]) -> Any:
+    handle = path.open("rb")
+    try:
+        return av.open(handle, options=options, metadata_errors="replace")
+    except FFmpegError as error:
+        handle.close()
+        raise unreadable(path, error, None) from error
+
+
+def picture_stream(container: Any, path: Path) -> Any:
+    """The first video stream that is no cover and no strip of thumbnails.
+
+    Raises:
+        ImageError: there is none, or nothing here decodes it.
+    """
+    moving = [stream for stream in container.streams.video if not stream.disposition & NO_PICTURES]
+    if not moving:
+        only = "a cover" if container.streams.video else "sound or data"
+        raise ImageError(f"no picture in the movie, only {only}", path=path)
+    if getattr(moving[0], "codec_context", None) is None:
+        raise ImageError("nothing here decodes the movie's pictures", path=path, remedy="transcode it to ProRes")
+    return moving[0]
+
+
+def unreadable(path: Path, error: FFmpegError, frame: int | None) -> ImageError:
+    """What FFmpeg's error means for whoever asked for a frame."""
+    if isinstance(error, av.error.ArgumentError):
+        # What FFmpeg answers for a demuxer that it was told not to take.
+        out = path.with_name(f"{path.stem}_movie.mov")
+        return ImageError(
+            "not a movie in a container that tells when its pictures are shown, such as MOV, MP4, MKV, MXF or AVI",
+            frame=frame,
+            path=path,
+            remedy=f"if it is a bare stream: ffmpeg -i {shell_word(path)} -c:v prores_ks {shell_word(out)}",
+        )
+    reason = (error.strerror or "unknown reason").splitlines()[0]
+    return ImageError(
+        f"not a movie, or damaged: {reason}", frame=frame, path=path, remedy="look at it, or copy it again"
+    )
