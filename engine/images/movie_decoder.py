@@ -58,7 +58,7 @@ class MovieDecoder:
         self._start, self._key = frame, key
         self._reached: int | None = None
         self._pictures: dict[int, Any] = {}
-        self._lost = self._over = False
+        self._lost = self._over = self._hurt = False
         self._late = 0  # pictures in which one that was left out may still come
 
     @property
@@ -162,6 +162,7 @@ class MovieDecoder:
         try:
             pictures = packet.decode()
         except FFmpegError:
+            self._hurt = True
             return  # The picture that does not come is noticed by the next one.
         self._take(pictures, wanted, where)
 
@@ -183,12 +184,17 @@ class MovieDecoder:
                     self._lost = True
                     return
             elif frame is None or frame <= self._reached:
-                raise WrongOrder
+                if not self._hurt:
+                    raise WrongOrder
+                if frame is not None:
+                    self._bad[where.packets[frame]] = frame
+                continue
             self._late = max(0, self._late - 1)
             for missing in range(self.reached + 1, frame):
                 self._bad[where.packets[missing]] = missing
                 self._late = _MOST_LATE
             if picture.is_corrupt:
+                self._hurt = True
                 self._bad[where.packets[frame]] = frame
             self._reached = frame
             if wanted <= frame <= where.settled[wanted] + 1:

@@ -31,8 +31,12 @@ NO_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposit
 """Of streams that are no movie: covers and thumbnails."""
 
 
-def open_movie(path: Path) -> Any:
+def open_movie(path: Path, frame: int | None = None) -> Any:
     """An open container, with a stream of pictures that fits into memory.
+
+    Args:
+        path: the movie.
+        frame: that it is opened for, for messages.
 
     Raises:
         ImageError: a playlist, no movie, one without pictures, or too large.
@@ -40,7 +44,7 @@ def open_movie(path: Path) -> Any:
     kind = playlist(path)
     if kind is not None:
         remedy = "give the movie that it names"
-        raise ImageError(f"{kind}, not a movie", path=path, remedy=remedy)
+        raise ImageError(f"{kind}, not a movie", frame=frame, path=path, remedy=remedy)
     # "file:" before the name, because a name may begin like an address: nothing but a file is ever opened.
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
     try:
@@ -49,12 +53,12 @@ def open_movie(path: Path) -> Any:
         container = av.open(f"file:{name}", options=options, metadata_errors="replace")
     except UnicodeEncodeError:
         # A name that is no text: FFmpeg can't be told it.
-        container = _open_bytes(path, options)
+        container = _open_bytes(path, options, frame)
     except FFmpegError as error:
-        raise unreadable(path, error, None) from error
+        raise unreadable(path, error, frame) from error
     try:
-        stream = picture_stream(container, path)
-        check_bytes(stream.width * stream.height * _DECODED_BYTES, f"{stream.width}x{stream.height}", path)
+        stream = picture_stream(container, path, frame)
+        check_bytes(stream.width * stream.height * _DECODED_BYTES, f"{stream.width}x{stream.height}", path, frame)
         # What the pictures themselves claim may be more than the container says.
         stream.codec_context.options = {"max_pixels": str(max(1, limit_bytes() // _DECODED_BYTES))}
         stream.thread_type = "AUTO"
@@ -64,16 +68,16 @@ def open_movie(path: Path) -> Any:
     return container
 
 
-def _open_bytes(path: Path, options: dict[str, str]) -> Any:
+def _open_bytes(path: Path, options: dict[str, str], frame: int | None) -> Any:
     handle = path.open("rb")
     try:
         return av.open(handle, options=options, metadata_errors="replace")
     except FFmpegError as error:
         handle.close()
-        raise unreadable(path, error, None) from error
+        raise unreadable(path, error, frame) from error
 
 
-def picture_stream(container: Any, path: Path) -> Any:
+def picture_stream(container: Any, path: Path, frame: int | None = None) -> Any:
     """The first video stream that is no cover and no strip of thumbnails.
 
     Raises:
@@ -82,9 +86,11 @@ def picture_stream(container: Any, path: Path) -> Any:
     moving = [stream for stream in container.streams.video if not stream.disposition & NO_PICTURES]
     if not moving:
         only = "a cover" if container.streams.video else "sound or data"
-        raise ImageError(f"no picture in the movie, only {only}", path=path)
+        remedy = "give the movie itself"
+        raise ImageError(f"no picture in the movie, only {only}", frame=frame, path=path, remedy=remedy)
     if getattr(moving[0], "codec_context", None) is None:
-        raise ImageError("nothing here decodes the movie's pictures", path=path, remedy="transcode it to ProRes")
+        what = "nothing here decodes the movie's pictures"
+        raise ImageError(what, frame=frame, path=path, remedy="transcode it to ProRes")
     return moving[0]
 
 

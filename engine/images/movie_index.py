@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ _STRAY = 0.6
 _OFF = 0.5
 """Of a step: how far a picture may lie from its place."""
 _NEVER = 2**62
+_FEW = 12
+"""Pictures too few to measure the rate by."""
 _LOOKED_AT = 48
 """Pictures by which a movie's times are judged: more than any that one is built on."""
 _CLOCKS = ("mpegts", "mpeg", "wtv", "dv")
@@ -148,7 +150,7 @@ def index_of(path: Path, frame: int | None = None) -> MovieIndex:
     Raises:
         ImageError: not a movie, without frames, or without any times.
     """
-    container = open_movie(path)
+    container = open_movie(path, frame)
     try:
         stream = picture_stream(container, path)
         packets = _packets(container, stream)
@@ -188,7 +190,7 @@ def counted_index(path: Path, frame: int | None = None) -> MovieIndex:
     Raises:
         ImageError: not a movie, without frames, or its packets have no times of any kind.
     """
-    container = open_movie(path)
+    container = open_movie(path, frame)
     try:
         packets = _packets(container, picture_stream(container, path))
     finally:
@@ -274,12 +276,18 @@ class _Facts:
     ) -> MovieIndex:
         """The index of packets that are shown in ``order``, at ``times``; None where those are not to be trusted."""
         decoding = [packet.dts or 0 for packet in self.packets] if times is None else times
-        steady, step = _steady(np.asarray(decoding, np.float64))
+        said = self.stream.average_rate
+        few = float(1 / said / self.stream.time_base) if said and len(decoding) < _FEW else 0.0
+        steady, step = _steady(np.asarray(decoding, np.float64), few)
         rate = self._rate(step)
         sure, doubt = self._sure(order, decoding, steady, step, times is None)
         declared = self._declared(decoding, rate, times is None)
         if self._counts_only and declared > _steps(decoding):
             sure, doubt = 0, f"{len(order)} of {declared} pictures are there, and which are lost is not recorded"
+        if declared > len(order) and any(packet.hidden for packet in self.packets):
+            sure, doubt = 0, f"{len(order)} of {declared} pictures are there, and what is hidden of them is in doubt"
+        if not self.packets[0].key:
+            sure, doubt = 0, "it does not begin with a keyframe, pictures before it are lost"
         if trusted < len(self.packets):
             first = self._origin(order, trusted)
             if first < sure:
@@ -290,7 +298,7 @@ class _Facts:
             tuple(order),
             self._origins(order),
             keys,
-            frozenset(number for number, packet in enumerate(self.packets) if packet.damaged),
+            self._damaged(step),
             sure,
             doubt,
             rate,
@@ -299,9 +307,20 @@ class _Facts:
             self._remarks(decoding[0], step, rate),
         )
 
+    def _damaged(self, step: float) -> frozenset[int]:
+        """Packets that came damaged, and those before which one is missing in the order of decoding."""
+        found = {number for number, packet in enumerate(self.packets) if packet.damaged}
+        for number, (before, packet) in enumerate(pairwise(self.packets), 1):
+            if before.dts is not None and packet.dts is not None and packet.dts - before.dts > (1 + _STRAY) * step > 0:
+                found.add(number)
+        return frozenset(found)
+
     def _remarks(self, first: int, step: float, rate: Fraction) -> tuple[str, ...]:
         found = []
-        late = first / step if step > 0 and self.container.format.name not in _CLOCKS else 0.0
+        # In some containers only another stream says when the movie starts.
+        if self.container.format.name in _CLOCKS:
+            first -= int(Fraction(self.container.start_time or 0, 1_000_000) / self.stream.time_base)
+        late = first / step if step > 0 else 0.0
         # The first picture of a stream that shows them in another order than it codes them may be late by a few.
         in_order = all(packet.pts == packet.dts for packet in self.packets)
         if late > (0.5 if in_order else 4.5):
@@ -405,13 +424,18 @@ def _seconds(text: str) -> Fraction:
         return Fraction(0)
 
 
-def _steady(times: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[int, float]:
-    """How many of the times, from the first on, lie one step from another, and that step."""
+def _steady(times: np.ndarray[Any, np.dtype[np.float64]], said: float) -> tuple[int, float]:
+    """How many of the times, from the first on, lie one step from another, and that step.
+
+    Args:
+        times: ascending.
+        said: a step that goes before one measured, 0 for none.
+    """
     count = len(times)
     if count < 2:
         return count, 0.0
     steps = np.diff(times)
-    step = float(np.median(steps))
+    step = said or float(np.median(steps))
     stray = np.flatnonzero((np.abs(steps - step) > _STRAY * step) | (steps <= 0))
     whole = int(stray[0]) + 1 if len(stray) else count
     if _on_a_line(times[:whole], _OFF):

@@ -93,14 +93,13 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
     where = _index(path, identity, number)
     try:
         return _read(path, index, number, identity, where)
-    except WrongOrder:
-        where = _index(path, identity, number, counted_index)
-    try:
-        return _read(path, index, number, identity, where)
     except WrongOrder as error:
-        raise ImageError(
-            "the movie's pictures come in another order than it says", frame=number, path=path, remedy="transcode it"
-        ) from error
+        if where.counted or where.doubt:
+            what = "the movie's pictures come in another order than it says"
+            raise ImageError(what, frame=number, path=path, remedy="copy it again, or transcode it") from error
+    # Its packets' times are in doubt, its pictures are not.
+    _index(path, identity, number, counted_index)
+    return read_frame(path, index, frame=frame)
 
 
 def _read(path: Path, index: int, number: int, identity: tuple[str, int, int], where: MovieIndex) -> images.Image:

@@ -16,33 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from engine import images
 from engine.base.errors import ImageError, InputError, OutputError
 from engine.images import movies
-
-BITS, BLOCK = 6, 16
-COUNT = 40
-
-
-def numbered(number: int, size: tuple[int, int] = (64, 96)) -> np.ndarray:
-    """A picture whose top row of blocks spells its number in binary; the rest moves, so that frames predict."""
-    picture = np.full((*size, 3), 60, np.uint8)
-    picture[32:, (3 * number) % size[1] :][:, :12] = (180, 90, 40)
-    for bit in range(BITS):
-        picture[:BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = 235 if number >> bit & 1 else 16
-    return picture
-
-
-def number_of(rgb: np.ndarray) -> int:
-    blocks = rgb[4 : BLOCK - 4, : BITS * BLOCK].reshape(BLOCK - 8, BITS, BLOCK, 3).mean((0, 2, 3))
-    return int(sum(1 << bit for bit in range(BITS) if blocks[bit] > 0.5))
-
-
-def encode(path: Path, count: int = COUNT, codec: str = "libx264", **options: str) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=24, options=options)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for number in range(count):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(number), format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
+from tests.support.numbered_movies import COUNT, encode, number_of, numbered
 
 
 def encode_yuv(path: Path, planes: tuple[int, int, int], size: tuple[int, int], pix_fmt: str, **tags: int) -> Path:
