@@ -11,11 +11,11 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from engine.base.errors import ImageError
-from engine.base.shell_words import shell_word
+from engine.base.shell_words import shell_line
 from engine.base.signatures import playlist
 from engine.images.limits import check_bytes, limit_bytes
 
-__all__ = ["NO_PICTURES", "open_movie", "picture_stream", "unreadable"]
+__all__ = ["NO_PICTURES", "open_movie", "picture_stream", "transcoding", "unreadable"]
 
 _DECODED_BYTES = 30  # of a pixel: planes of 16 bits, and R, G and B as float32 beside what they are made of
 
@@ -94,16 +94,24 @@ def picture_stream(container: Any, path: Path, frame: int | None = None) -> Any:
     return moving[0]
 
 
+def transcoding(path: Path, *options: str) -> str:
+    """A command line that makes of a movie one that can be read, beside it."""
+    names = [str(name) for name in (path, path.with_name(f"{path.stem}_prores.mov"))]
+    if os.name != "nt":
+        # To FFmpeg a colon may end the name of a protocol, and a dash begins an option.
+        names = [f"file:{name}" if ":" in name or name.startswith("-") else name for name in names]
+    return shell_line(["ffmpeg", "-i", names[0], *options, "-c:v", "prores_ks", names[1]])
+
+
 def unreadable(path: Path, error: FFmpegError, frame: int | None) -> ImageError:
     """What FFmpeg's error means for whoever asked for a frame."""
     if isinstance(error, av.error.ArgumentError):
         # What FFmpeg answers for a demuxer that it was told not to take.
-        out = path.with_name(f"{path.stem}_movie.mov")
         return ImageError(
             "not a movie in a container that tells when its pictures are shown, such as MOV, MP4, MKV, MXF or AVI",
             frame=frame,
             path=path,
-            remedy=f"if it is a bare stream: ffmpeg -i {shell_word(path)} -c:v prores_ks {shell_word(out)}",
+            remedy=f"if it is a bare stream: {transcoding(path)}",
         )
     reason = (error.strerror or "unknown reason").splitlines()[0]
     return ImageError(

@@ -20,8 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from engine.base.errors import ImageError
-from engine.base.shell_words import shell_word
-from engine.images.movie_file import NO_PICTURES, open_movie, picture_stream
+from engine.images.movie_file import NO_PICTURES, open_movie, picture_stream, transcoding
 
 __all__ = ["MovieIndex", "counted_index", "index_of"]
 
@@ -130,9 +129,7 @@ class MovieIndex:
 
     @property
     def _remedy(self) -> str:
-        out = self.path.with_name(f"{self.path.stem}_cfr.mov")
-        names = shell_word(self.path), shell_word(out)
-        return f"make a movie of one rate: ffmpeg -i {names[0]} -r {self.rate} -c:v prores_ks {names[1]}"
+        return f"make a movie of one rate: {transcoding(self.path, '-r', str(self.rate))}"
 
 
 @dataclass(frozen=True)
@@ -207,7 +204,7 @@ def counted_index(path: Path, frame: int | None = None) -> MovieIndex:
             "the movie's pictures have no times, so that a lost one would not be noticed",
             frame=frame,
             path=path,
-            remedy=f"transcode it: ffmpeg -i {shell_word(path)} -c:v prores_ks {shell_word(path.with_suffix('.mov'))}",
+            remedy=f"transcode it: {transcoding(path)}",
         )
     container = open_movie(path)
     try:

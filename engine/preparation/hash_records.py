@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.base.errors import ImageError
 from engine.base.temporaries import replacing
+from engine.base.whole_file import read_whole
 from engine.images.provenance import file_sha256
 
 __all__ = ["check_recorded", "record", "record_path"]
@@ -52,8 +53,8 @@ def check_recorded(path: Path, sha256: str | None, what: str, *, frame: int) -> 
         ImageError: with exit code 1, because on a shared disk the right one may only not have arrived yet.
     """
     try:
-        expected = record_path(path).read_text(encoding="utf-8", errors="replace").partition(" ")[0].strip()
-    except OSError:
+        expected = read_whole(record_path(path), 1 << 12).decode("utf-8", "replace").partition(" ")[0].strip()
+    except (OSError, ValueError):
         expected = None
     if expected == sha256:
         return

@@ -20,6 +20,7 @@ from typing import Any
 
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange
+from engine.base.shell_words import shell_line
 from plugin.arguments.command_line import command_line
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.dialects import format_openjd
@@ -95,8 +96,9 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     job_files.write(files)
     facts = {"bundle": str(bundle)}
     progress.note(f"{bundle}: job bundle, {', '.join(step['name'] for step in made['steps'])}", facts)
-    run = f'openjd run "{bundle / "template.json"}" --job-param "file://{bundle / "parameters.json"}"'
-    progress.note(f'run it on this machine: {run}; on AWS: deadline bundle submit "{bundle}"', facts)
+    run = shell_line(["openjd", "run", bundle / "template.json", "--job-param", f"file://{bundle / 'parameters.json'}"])
+    on_aws = shell_line(["deadline", "bundle", "submit", bundle])
+    progress.note(f"run it on this machine: {run}; on AWS: {on_aws}", facts)
     return 0
 
 
