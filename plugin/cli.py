@@ -20,6 +20,7 @@ from typing import Protocol
 from engine import __version__
 from engine.base.errors import FrameFailures, InputError, Interrupted, PaintoverError
 from engine.base.system_errors import system_error
+from plugin.arguments.image_limit import image_limit
 from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
@@ -107,7 +108,7 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
             verb = _verb(words[0])
             options = settle(verb.parser().read(words[1:]))
             progress = open_progress(options.progress)
-            with _logging(progress, debug=debug), color_config(options.ocio):
+            with _logging(progress, debug=debug), color_config(options.ocio), image_limit(options.max_image_gib):
                 try:
                     return verb.run(options, progress, stop)
                 finally:

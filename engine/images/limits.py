@@ -1,7 +1,8 @@
 """Limits of an image: the memory that it needs by its header, checked before a pixel is decoded.
 
 A file of a few bytes may claim any size. The limit is 4 GiB for one decoded image, which an 8K plate with forty half
-float channels stays under; the environment variable ``PAINTOVER_MAX_IMAGE_GIB`` sets another.
+float channels stays under; the environment variable ``PAINTOVER_MAX_IMAGE_GIB`` sets another, and so does the option
+``--max-image-gib``, which is that variable for a command and its children.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def check_bytes(needed: int, what: str, path: Path, frame: int | None = None) ->
             f"the image needs {gib:,.1f} GiB of memory ({what}), over the limit of {limit / 2**30:.3g}",
             frame=frame,
             path=path,
-            remedy=f"look at its header, or set {VARIABLE}={math.ceil(gib)}",
+            remedy=f"look at its header, or set {VARIABLE}={math.ceil(gib)}, or give --max-image-gib {math.ceil(gib)}",
         )
 
 

@@ -16,6 +16,9 @@ import threading
 import time
 from pathlib import Path
 
+if sys.platform != "win32":
+    import fcntl
+
 from engine.base.errors import InputError
 from engine.base.temporaries import output_error
 from plugin.client.address import is_answering, read_address
@@ -229,16 +232,19 @@ def _put(temporary: Path, path: Path) -> None:
 
 
 def _clear_left_over(path: Path) -> None:
-    """Take away the file of a worker that is gone, and only that: another worker may be writing its own."""
+    """Take away the file of a worker that is gone, and only that: others may be doing the same, and writing theirs."""
     if not _is_left_over(path):
         return
-    aside = _beside(path)
     with contextlib.suppress(FileNotFoundError):
-        path.rename(aside)
-        if not _is_left_over(aside):
-            with contextlib.suppress(OSError):
-                _put(aside, path)
-        aside.unlink(missing_ok=True)
+        if sys.platform == "win32":
+            path.unlink()
+            return
+        with path.open("rb") as held:
+            with contextlib.suppress(OSError):  # A disk without locks.
+                fcntl.flock(held, fcntl.LOCK_EX)
+            # Only who holds the file that has the name now takes it away.
+            if os.path.samestat(os.fstat(held.fileno()), path.stat()) and _is_left_over(path):
+                path.unlink()
 
 
 def _is_left_over(path: Path) -> bool:
