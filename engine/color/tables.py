@@ -11,22 +11,29 @@ from engine.base.errors import ColorError
 
 __all__ = ["check_tables"]
 
+_MAX_TABLE_BYTES = 2**27
+"""OCIO takes cubes of 129 steps at most, which are 100 MB as text."""
+
 
 def check_tables(config: ocio.Config) -> None:
-    """Refuse a table that has no end.
+    """Refuse a table that has no end, or none that is near.
 
     Raises:
-        ColorError: one is a pipe or a device.
+        ColorError: one is a pipe or a device, or larger than any that is in use.
     """
     context = config.getCurrentContext()
     for name in _names(config):
         try:
             path = Path(context.resolveFileLocation(name))
-            is_endless = path.exists() and not path.is_file()
+            has_size = path.is_file()
+            is_endless = path.exists() and not has_size
         except (ocio.Exception, OSError, ValueError):
             continue  # Where it is needed, its absence is told.
         if is_endless:
             raise ColorError("a table of the OCIO config is not a regular file", path=path, remedy="copy it again")
+        if has_size and path.stat().st_size > _MAX_TABLE_BYTES:
+            gib = path.stat().st_size / 2**30
+            raise ColorError(f"a table of the OCIO config has {gib:.1f} GiB", path=path, remedy="copy it again")
 
 
 def _names(config: ocio.Config) -> set[str]:
