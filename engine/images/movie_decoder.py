@@ -76,7 +76,7 @@ class MovieDecoder:
         self._container.close()
 
     def at(self, frame: int, where: MovieIndex) -> Any:
-        """The decoded picture of a frame.
+        """The decoded picture of a frame, which is the caller's from then on.
 
         Raises:
             DamagedPicture: it is not there, or not to be trusted.
@@ -97,7 +97,8 @@ class MovieDecoder:
                 self._unseekable = True
         if blamed is not None:
             raise DamagedPicture(blamed)
-        return self._pictures[frame]
+        # Whoever gets it may change it.
+        return self._pictures.pop(frame)
 
     def _blamed(self, frame: int, where: MovieIndex) -> int | None:
         """The damaged frame that a frame is built on, or itself; None where all is well."""

@@ -118,6 +118,10 @@ def _read(path: Path, index: int, number: int, identity: tuple[str, int, int], w
     except FFmpegError as error:
         decoder.close()
         raise unreadable(path, error, number) from error
+    except ImageError as error:
+        decoder.close()
+        error.frame, error.path = number, path
+        raise
     except BaseException:
         decoder.close()
         raise

@@ -37,9 +37,16 @@ def record(paths: Iterable[Path]) -> None:
         line = f"{file_sha256(path)}  {path.name}\n"
         place = record_path(path)
         # An unchanged one is not written again: it would only cost.
-        if not (place.is_file() and place.read_bytes() == line.encode()):
+        if not _holds(place, line.encode()):
             with replacing(place) as temporary:
                 temporary.write_bytes(line.encode())
+
+
+def _holds(place: Path, line: bytes) -> bool:
+    try:
+        return read_whole(place, len(line)) == line
+    except (OSError, ValueError):
+        return False
 
 
 def check_recorded(path: Path, sha256: str | None, what: str, *, frame: int) -> None:
