@@ -30,6 +30,9 @@ def number_of(rgb: np.ndarray) -> int:
 
 def encode(path: Path, count: int = COUNT, codec: str = "libx264", **options: str) -> Path:
     """A movie of ``count`` numbered pictures."""
+    if codec == "libx264":
+        # The same stream on every machine.
+        options = {"sc_threshold": "0", "threads": "1", **options}
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=24, options=options)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p" if codec == "mjpeg" else "yuv420p"

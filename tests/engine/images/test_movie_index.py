@@ -54,7 +54,9 @@ def given(path: Path) -> list[int]:
 def timed(path: Path, times: Iterable[Fraction], base: Fraction = Fraction(1, 12000)) -> Path:
     """A movie whose pictures are shown at these seconds."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=24, options={"g": "9", "bf": "2"})
+        stream = container.add_stream(
+            "libx264", rate=24, options={"g": "9", "bf": "2", "sc_threshold": "0", "threads": "1"}
+        )
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         stream.codec_context.time_base = stream.time_base = base
         for number, time in enumerate(times):
@@ -177,7 +179,7 @@ def test_two_pictures_at_one_time_are_refused(tmp_path: Path) -> None:
         before[0] = packet.pts or 0
 
     path = remux(plain, tmp_path / "twice.mkv", change=again)
-    assert given(path) == list(range(18))
+    assert given(path) in (list(range(18)), list(range(19)))
 
 
 def boxes(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, int]]:
@@ -213,18 +215,27 @@ def test_a_damaged_index_never_shifts_a_frame(
     data[start + at : start + at + len(value)] = value
     path = tmp_path / "damaged.mp4"
     path.write_bytes(bytes(data))
-    assert len(given(path)) == pytest.approx(frames, abs=1)
+    assert len(given(path)) == pytest.approx(frames, abs=2 if 0 < frames < COUNT else 0)
 
 
 @pytest.mark.parametrize("name", ["closed.mp4", "open.mkv", "stream.ts", "parts.avi", "packed.avi", "flash.flv"])
 @pytest.mark.parametrize("part", [0.3, 0.55, 0.8])
 def test_holes_never_shift_a_frame(whole, tmp_path: Path, name: str, part: float) -> None:
+    """Near the hole pictures may be damaged in a way that decodes; all others are themselves, or refused."""
     data = whole(name).read_bytes()
     at = int(len(data) * part)
+    with av.open(str(whole(name))) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        places = [packet.pos for packet in packets]
+    first = max((number for number, place in enumerate(places) if place <= at), default=0)
+    last = max((number for number, place in enumerate(places) if place < at + 376), default=0)
+    near = set(range((first // 9 - 1) * 9, (last // 9 + 2) * 9))
     for number, damaged in enumerate((data[:at] + data[at + 376 :], data[:at] + bytes(376) + data[at + 376 :])):
         path = tmp_path / f"{number}{name}"
         path.write_bytes(damaged)
-        given(path)
+        for found in (read_all(path), read_all(path, 5)):
+            wrong = {frame for frame, read in found.items() if isinstance(read, int) and read != frame}
+            assert wrong <= near, (found, near)
 
 
 def test_a_damaged_picture_takes_with_it_what_is_built_on_it(whole, tmp_path: Path) -> None:
@@ -248,7 +259,7 @@ def test_a_movie_without_its_end_is_not_taken_for_a_shorter_one(whole, tmp_path:
     path.write_bytes(data[: int(len(data) * part)])
     with pytest.raises(ImageError):
         movies.frame_count(path)
-    given(path)
+    assert len(given(path)) < COUNT
 
 
 def test_sound_first_and_several_streams(tmp_path: Path) -> None:
