@@ -8,19 +8,17 @@ float channels stays under; the environment variable ``PAINTOVER_MAX_IMAGE_GIB``
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import OpenImageIO as oiio
 
-from engine.base.errors import ImageError, InputError
+from engine.base.errors import ImageError
+from engine.base.image_memory import VARIABLE, limit_bytes
 from engine.base.whole_file import check_regular
 
-__all__ = ["VARIABLE", "check_bytes", "check_file", "check_specs", "limit_bytes"]
+__all__ = ["check_bytes", "check_file", "check_specs"]
 
-VARIABLE = "PAINTOVER_MAX_IMAGE_GIB"
-DEFAULT_GIB = 4.0
 _PICTURE_BYTES = 16
 """A pixel as the engine takes it: R, G, B and alpha, float32."""
 _MAX_RATIO = 2**18
@@ -99,19 +97,3 @@ def check_file(path: Path, frame: int | None = None, *, what: str = "image") -> 
         raise ImageError(f"cannot read: {error}", frame=frame) from error
     if facts.st_size == 0:
         raise ImageError(f"the {what} is empty (0 bytes)", frame=frame, path=path, remedy="render or copy it again")
-
-
-def limit_bytes() -> int:
-    """What one image may take, in bytes.
-
-    Raises:
-        InputError: the variable holds no number.
-    """
-    text = os.environ.get(VARIABLE, "")
-    try:
-        gib = float(text) if text else DEFAULT_GIB
-    except ValueError:
-        gib = math.nan
-    if not 0 < gib < 2**20:
-        raise InputError(f"{VARIABLE}={text[:40]} is no size", remedy="set it to GiB of memory, such as 8")
-    return int(gib * 2**30)

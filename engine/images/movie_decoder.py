@@ -14,6 +14,7 @@ from av.video.frame import PictureType
 
 from engine.images.movie_file import open_movie, picture_stream
 from engine.images.movie_index import MovieIndex
+from engine.images.movie_picture import color_tags
 
 __all__ = ["DamagedPicture", "MovieDecoder", "WrongOrder"]
 
@@ -49,6 +50,8 @@ class MovieDecoder:
     def _open(self) -> None:
         self._container = open_movie(self._path)
         self.stream = picture_stream(self._container, self._path)
+        # Before anything is decoded these are the container's; from then on they are those of the stream.
+        self.said = color_tags(self.stream.codec_context)
         self._begin(0, None)
 
     def _begin(self, frame: int, key: int | None) -> None:

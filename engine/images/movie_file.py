@@ -11,9 +11,10 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from engine.base.errors import ImageError
+from engine.base.image_memory import limit_bytes
 from engine.base.shell_words import shell_line
 from engine.base.signatures import playlist
-from engine.images.limits import check_bytes, limit_bytes
+from engine.images.limits import check_bytes
 
 __all__ = ["NO_PICTURES", "open_movie", "picture_stream", "transcoding", "unreadable"]
 

@@ -15,11 +15,24 @@ from engine.images.header import Header, Part
 from engine.images.layers import ColorChannels
 from engine.images.yuv import from_gray, from_yuv, is_gray, plane_codes
 
-__all__ = ["picture_image"]
+__all__ = ["color_tags", "picture_image"]
+
+# What is not specified, by attribute of PyAV.
+_TAGS = {"color_primaries": {0, 2}, "color_trc": {0, 2}, "colorspace": {2}, "color_range": {0}}
 
 
-def picture_image(frame: Any, stream: Any, remarks: Sequence[str] = ()) -> images.Image:
-    """A decoded frame as RGB by its own matrix and range, upright, with its alpha, and what its movie says of it."""
+def picture_image(frame: Any, stream: Any, said: dict[str, int], remarks: Sequence[str] = ()) -> images.Image:
+    """A decoded frame as RGB by its matrix and range, upright, with its alpha, and what its movie says of it.
+
+    Where ``said``, the container's tags, and the stream's differ, the container's count (ISO/IEC 14496-12, 12.1.5).
+
+    Args:
+        frame: which is changed.
+        stream: that it is of.
+        said: :func:`color_tags` of the stream before anything was decoded.
+        remarks: what whoever reads the movie should hear beside.
+    """
+    claims = _claims(frame, said)
     has_alpha = any(component.is_alpha for component in frame.format.components)
     bits = max(component.bits for component in frame.format.components)
     top = np.float32(255 if bits <= 8 else 65535)
@@ -49,7 +62,7 @@ def picture_image(frame: Any, stream: Any, remarks: Sequence[str] = ()) -> image
     if frame.side_data.get("STEREO3D") is not None:
         remarks.append("the movie is stereo: both views are taken as the one picture that they are packed into")
     color = ColorChannels(("R", "G", "B"), None if alpha is None else "A")
-    header = Header((Part(spec, {}),), 0, color, alpha, "movie", False, _claims(frame), tuple(remarks))
+    header = Header((Part(spec, {}),), 0, color, alpha, "movie", False, claims, tuple(remarks))
     return images.Image(rgb, alpha, header, 0, None)
 
 
@@ -76,6 +89,21 @@ def _upright(frame: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     return np.ascontiguousarray(pixels)
 
 
-def _claims(frame: Any) -> tuple[ColorClaim, ...]:
-    """What the stream's tags say; the values of a decoded frame are those of its container and its codec."""
-    return claims_of_cicp(int(frame.color_primaries), int(frame.color_trc), "the movie's tags")
+def color_tags(owner: Any) -> dict[str, int]:
+    """Code points of ITU-T H.273, and the range, of a codec context or a frame."""
+    return {name: int(getattr(owner, name)) for name in _TAGS}
+
+
+def _claims(frame: Any, said: dict[str, int]) -> tuple[ColorClaim, ...]:
+    """What tags say; a frame whose container says otherwise has the container's from here on."""
+    own = color_tags(frame)
+    differs = False
+    for name, value in said.items():
+        if value != own[name] and value not in _TAGS[name]:
+            setattr(frame, name, value)
+            differs = differs or own[name] not in _TAGS[name]
+    where = "the movie's container" if differs else "the movie's tags"
+    claims = claims_of_cicp(int(frame.color_primaries), int(frame.color_trc), where)
+    if differs:
+        claims += claims_of_cicp(own["color_primaries"], own["color_trc"], "its stream")
+    return claims

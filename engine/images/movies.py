@@ -108,7 +108,7 @@ def _read(path: Path, index: int, number: int, identity: tuple[str, int, int], w
         raise refusal
     decoder = _borrow(path, identity, index)
     try:
-        image = picture_image(decoder.at(index, where), decoder.stream, where.remarks)
+        image = picture_image(decoder.at(index, where), decoder.stream, decoder.said, where.remarks)
     except DamagedPicture as error:
         _give_back(identity, decoder)
         there = "at this frame" if error.frame == index else f"at frame {error.frame}, which this one is built on"

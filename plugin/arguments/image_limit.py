@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engine.images.limits import VARIABLE, limit_bytes
+from engine.base.image_memory import VARIABLE, limit_bytes
 
 __all__ = ["active_limit", "image_limit"]
 

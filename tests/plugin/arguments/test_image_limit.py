@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.base.errors import InputError
-from engine.images.limits import VARIABLE, limit_bytes
+from engine.base.image_memory import VARIABLE, limit_bytes
 from plugin.arguments.image_limit import active_limit, image_limit
 from plugin.cli import main
 from plugin.progress.child import child_environment
@@ -22,7 +22,7 @@ def test_it_holds_for_a_while_and_for_children(monkeypatch: pytest.MonkeyPatch) 
     with image_limit(0.5):
         assert limit_bytes() == 2**29
         said = subprocess.run(
-            [sys.executable, "-c", "from engine.images.limits import limit_bytes; print(limit_bytes())"],
+            [sys.executable, "-c", "from engine.base.image_memory import limit_bytes; print(limit_bytes())"],
             env=child_environment(),
             capture_output=True,
             text=True,
