@@ -20,6 +20,7 @@ from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.render import RenderEvent, RenderSettings, render
 from engine.shot.remarks import losses, plate_remarks
 from engine.shot.shot import Plate
+from plugin.arguments.image_limit import image_limit
 from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.preflight import check_out, check_spaces
 from plugin.client.job import FARM, Job
@@ -69,7 +70,7 @@ def render_frames(
         Interrupted: ``stop`` said so.
     """
     plate, out = plate_of(job, frames), out_of(job)
-    with color_config(job.ocio):
+    with color_config(job.ocio), image_limit(job.max_image_gib):
         settings = settings_of(job, out, threads)
         check_spaces(ColorConfig.active(), [plate.colorspace, settings.out_colorspace])
         check_out(out, plate)
@@ -122,7 +123,7 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
         Interrupted: ``stop`` said so.
     """
     plate, out = plate_of(job, frames), out_of(job)
-    with color_config(job.ocio):
+    with color_config(job.ocio), image_limit(job.max_image_gib):
         settings = settings_of(job, out, None)
         config = ColorConfig.active()
         check_spaces(config, [plate.colorspace, settings.out_colorspace])
