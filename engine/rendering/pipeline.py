@@ -25,6 +25,7 @@ from engine.base.arrays import Floats
 from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, OutputError, PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
+from engine.base.system_errors import system_error
 from engine.color.assignment import assign, claimed_by
 from engine.color.config import ColorConfig
 from engine.color.known_spaces import film_log_of
@@ -37,10 +38,10 @@ from engine.look.session import Look
 from engine.look.tiling import plan
 from engine.motion.stmap import read_sidecars
 from engine.rendering.frame_inputs import FrameInputs
-from engine.rendering.plate_color import PlateColor
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
 from engine.shot.plate import PlateReader, plate_sha256
+from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 
 __all__ = ["FrameResult", "Pipeline", "RenderJob"]
@@ -82,7 +83,7 @@ class RenderJob:
             {
                 "look": str(self.look),
                 "look_sha256": self.look_sha256,
-                "plate": [self.plate.path.text, str(self.plate.frames), self.plate.colorspace],
+                "plate": [self.plate.path.text, str(self.plate.frames), self.plate.colorspace, self.plate.path.layer],
                 "out": self.out.text,
                 "settings": dataclasses.asdict(self.settings),
                 "settings_hash": self.settings_hash,
@@ -97,11 +98,11 @@ class RenderJob:
     def from_json(cls, text: str) -> RenderJob:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
-        path, frames, colorspace = data["plate"]
+        path, frames, colorspace, layer = data["plate"]
         return cls(
             look=Path(data["look"]),
             look_sha256=data["look_sha256"],
-            plate=Plate(SequencePath.parse(path), FrameRange.parse(frames), colorspace),
+            plate=Plate(SequencePath.parse(path).with_layer(layer), FrameRange.parse(frames), colorspace),
             out=SequencePath.parse(data["out"]),
             settings=RenderSettings(**data["settings"]),
             settings_hash=data["settings_hash"],
@@ -239,6 +240,10 @@ class Pipeline:
             log.debug("frame %d", frame, exc_info=True)
             remedy = "give fewer --workers or a smaller --tile"
             return FrameResult(frame, "failed", f"frame {frame}: memory ran out; {remedy}", 1)
+        except OSError as fault:
+            log.debug("frame %d", frame, exc_info=True)
+            failure = system_error(fault, frame=frame)
+            return FrameResult(frame, "failed", str(failure), failure.exit_code)
         except Exception as error:
             log.debug("frame %d", frame, exc_info=True)
             return FrameResult(frame, "failed", f"frame {frame}: {type(error).__name__}: {error}", 1)
@@ -258,7 +263,10 @@ class Pipeline:
             facts["shown"] = str(self._showing)
         warnings = []
         if not job.overwrite and is_whole(target, facts):
-            color, carried = PlateColor.of(job.plate, frame, self._config), images.read_provenance(target)
+            color, carried = (
+                PlateColor.of(job.plate.path, job.plate.colorspace, frame, self._config),
+                images.read_provenance(target),
+            )
             if color.fits(carried):
                 return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
             warnings.append(color.why_again(carried))

@@ -46,6 +46,7 @@ class DeskVerbs:
         return {
             "plate": plate.path.text,
             "frames": str(plate.frames),
+            "layer": plate.path.layer or None,
             "colorspace": plate.colorspace,
             "ocio": self.options.ocio,
             "work": str(self.work),

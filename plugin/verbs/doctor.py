@@ -243,6 +243,10 @@ def _training() -> Iterator[Finding]:
         found = _version(name)
         missing = 'not installed; training needs pip install "paintover[train]", rendering does not'
         yield Finding(section, name, "ok" if found else "missing", found or missing)
+    for name in ("starlette", "uvicorn", "websockets"):
+        found = _version(name)
+        missing = 'not installed; paintover desk needs pip install "paintover[desk]"'
+        yield Finding(section, name, "ok" if found else "missing", found or missing)
 
 
 def _codecs() -> Iterator[Finding]:

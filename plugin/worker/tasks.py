@@ -18,10 +18,12 @@ from engine.images.encoding import check_encoding
 from engine.look.session import Look
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.render import RenderEvent, RenderSettings, render
+from engine.shot.remarks import losses, plate_remarks
 from engine.shot.shot import Plate
+from plugin.arguments.image_limit import image_limit
 from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.preflight import check_out, check_spaces
-from plugin.client.job import Job
+from plugin.client.job import FARM, Job
 from plugin.worker.looks import LoadedLooks
 from plugin.worker.result_state import LookFacts, MadeFrom, result_states
 
@@ -68,11 +70,15 @@ def render_frames(
         Interrupted: ``stop`` said so.
     """
     plate, out = plate_of(job, frames), out_of(job)
-    with color_config(job.ocio):
+    with color_config(job.ocio), image_limit(job.max_image_gib):
         settings = settings_of(job, out, threads)
         check_spaces(ColorConfig.active(), [plate.colorspace, settings.out_colorspace])
         check_out(out, plate)
         look = _look(job, looks)
+        if job.host != FARM:
+            # A farm's own command has said it.
+            for line in (*plate_remarks(plate), *losses(plate, out, settings.bit_depth)):
+                tell("warning", {"frame": None, "message": line})
 
         def progress(event: RenderEvent) -> None:
             if event.kind == "warning":
@@ -117,7 +123,7 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
         Interrupted: ``stop`` said so.
     """
     plate, out = plate_of(job, frames), out_of(job)
-    with color_config(job.ocio):
+    with color_config(job.ocio), image_limit(job.max_image_gib):
         settings = settings_of(job, out, None)
         config = ColorConfig.active()
         check_spaces(config, [plate.colorspace, settings.out_colorspace])
@@ -144,7 +150,8 @@ def plate_of(job: Job, frames: str | None) -> Plate:
     Raises:
         InputError: the pattern names no frame number, or the range is none.
     """
-    return Plate(SequencePath.parse(job.plate), FrameRange.parse(frames or job.frames), job.colorspace)
+    path = SequencePath.parse(job.plate).with_layer(job.layer)
+    return Plate(path, FrameRange.parse(frames or job.frames), job.colorspace)
 
 
 def out_of(job: Job) -> SequencePath:

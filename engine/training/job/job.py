@@ -13,6 +13,7 @@ import msgspec
 
 from engine.base.choices import DENOISE_MODES, GUIDE_KINDS, UNPAINTED_MODES
 from engine.base.errors import InputError
+from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.base.whole_file import read_text
 from engine.training.job.limits import MINIMUM_BUDGET_S, MINIMUM_STEPS, check_recipe
@@ -109,6 +110,8 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Values for some of ``recipe_settings.PARAMETERS`` in the place of our recipe's own; None for none."""
     start: Path | None = None
     """A look or a checkpoint of other paintings to go on from; None to begin with nothing learnt."""
+    plate_layer: str = ""
+    """Which layer or view of the plate's files is taken; empty for the one that is called the picture."""
 
     def __post_init__(self) -> None:
         check_text(self)
@@ -132,6 +135,11 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_bounds(self, "steps", "seed", "threads")
 
     @property
+    def plate_path(self) -> SequencePath:
+        """The plate's files, and which layer of them is taken."""
+        return SequencePath.parse(self.plate).with_layer(self.plate_layer)
+
+    @property
     def checkpoint(self) -> Path:
         """Where training leaves what it can continue from."""
         return self.work / CHECKPOINT
@@ -147,6 +155,9 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.start is None:
             # Looks from before one could go on from another are known by their facts without it.
             del facts["start"]
+        if not self.plate_layer:
+            # So that looks from before there was a choice stay current.
+            del facts["plate_layer"]
         return facts
 
     def save(self, path: Path) -> None:

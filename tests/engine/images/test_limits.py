@@ -14,7 +14,7 @@ import pytest
 
 from engine import images
 from engine.base.errors import ImageError, InputError
-from engine.images.limits import VARIABLE
+from engine.base.image_memory import VARIABLE
 from engine.motion.flow_files import read_flow
 from engine.motion.stmap import read_stmap
 from engine.shot.shot import Plate
