@@ -57,6 +57,7 @@ class Pictures:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[object, ...], Floats] = OrderedDict()
         self._thumbnails: dict[int, bytes] = {}
+        self._transforms: dict[int, KeyTransform] = {}
         first = self._reader.read(plate.frames.first)
         self.transform = self.transform_of(plate.frames.first, first)
         """How the first frame is shown for painting, and so all are."""
@@ -68,12 +69,17 @@ class Pictures:
         return self.transform.taken
 
     def transform_of(self, frame: int, read: PlateFrame | None = None) -> KeyTransform:
-        """How ``key`` exports a frame as .png.
+        """How ``key`` exports a frame as .png; found once, because a movie is read whole for it.
 
         Raises:
             ImageError: the frame is missing or damaged.
         """
-        read = read or self._reader.read(frame)
+        made = self._transforms.get(frame)
+        if made is None:
+            made = self._transforms[frame] = self._transform(frame, read or self._reader.read(frame))
+        return made
+
+    def _transform(self, frame: int, read: PlateFrame) -> KeyTransform:
         return key_transform(
             read.image, read.path, frame, self.config, self.plate.colorspace, Path(f"{frame}.png")
         )  # fmt: skip
