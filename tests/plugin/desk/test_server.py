@@ -22,6 +22,8 @@ from engine.base.errors import InputError
 from plugin.desk.server import listen
 from tests.support.desks import HEIGHT, WIDTH, Served, hear, layer, served, stand_in, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
