@@ -243,7 +243,7 @@ def _of_exr(spec: oiio.ImageSpec) -> Iterator[ColorClaim]:
     if identifier and identifier != "unknown":
         yield ColorClaim(f"colorInteropID in the file says {identifier}", name=identifier)
     values = spec.getattribute("chromaticities")
-    if values is not None and len(values) == 8:
+    if isinstance(values, tuple) and len(values) == 8 and not any(isinstance(value, str) for value in values):
         yield ColorClaim("chromaticities in the file", encoding=Encoding(_gamut(values), "linear"))
     if spec.get_int_attribute("acesImageContainerFlag", 0):
         yield ColorClaim("ACES image container (SMPTE ST 2065-4)", encoding=Encoding(GAMUTS["ap0"], "linear"))
@@ -313,7 +313,7 @@ def _of_hdr(path: Path) -> Iterator[ColorClaim]:
     """Radiance's PRIMARIES line; the format's pixels are linear."""
     with path.open("rb") as handle:
         head = handle.read(4096).split(b"\n\n", 1)[0]
-    found = re.search(rb"^PRIMARIES=\s*((?:[-\d.]+\s*){8})", head, re.MULTILINE)
+    found = re.search(rb"^PRIMARIES=\s*((?:-?\d*\.?\d+\s+){7}-?\d*\.?\d+)\s*$", head, re.MULTILINE)
     if found:
         gamut = _gamut([float(word) for word in found[1].split()])
         yield ColorClaim("PRIMARIES in the file", encoding=Encoding(gamut, "linear"))
@@ -336,6 +336,9 @@ def _icc_of(spec: oiio.ImageSpec) -> ColorClaim | None:
     profile = spec.getattribute("ICCProfile")
     if profile is None:
         return None
-    data = bytes(bytearray(int(value) for value in profile))
+    try:
+        data = bytes(bytearray(int(value) for value in profile))
+    except (TypeError, ValueError):
+        return None  # Something else of that name.
     named = spec.get_string_attribute("ICCProfile:profile_description").strip("\0 ") or "without a name"
     return ColorClaim(f"ICC profile {named}", icc=data)

@@ -26,8 +26,17 @@ from engine.base.signatures import not_a_picture
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.images import provenance as provenance_fields
 from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
-from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
-from engine.images.foreign_text import clean_spec, error_of
+from engine.images.encoding import (
+    CHECKSUM,
+    PlannedPart,
+    checksum,
+    choose_depth,
+    divisor,
+    plan_exr,
+    plan_flat,
+    share_attributes,
+)
+from engine.images.foreign_text import clean_spec, error_of, file_name
 from engine.images.header import Header, Layer, Part
 from engine.images.layers import PartNames, PictureLayer, find_picture, no_color
 from engine.images.limits import check_file, check_specs
@@ -221,7 +230,8 @@ def write(
         NoPermissionError: the folder or the file may not be written.
     """
     path = Path(path)
-    writer = oiio.ImageOutput.create(path.suffix.lstrip(".") or str(path))
+    name = file_name(path)
+    writer = oiio.ImageOutput.create(path.suffix.lstrip(".") or name)
     if writer is None:
         error_of(oiio)
         raise ImageError(f"no image format for {path.suffix!r}", path=path, remedy="use .exr, .png, .tif, .jpg or .dpx")
@@ -243,6 +253,8 @@ def write(
     picture = like.index if like is not None and file_format == "openexr" else 0
     if color is not None:
         write_claim(plan[picture].spec, file_format, color)
+    if len(plan) > 1:
+        share_attributes(plan, picture)
     provenance_fields.attach(plan[picture].spec, file_format, provenance or {})
     with replacing(path) as temporary:
         if file_format == "jpeg":
@@ -273,7 +285,7 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         raise ImageError(f"cannot read: {error.strerror}", frame=frame, path=path) from error
     hints = oiio.ImageSpec()
     hints.attribute("oiio:UnassociatedAlpha", 1)
-    source = oiio.ImageInput.open(str(path), hints)
+    source = oiio.ImageInput.open(file_name(path), hints)
     if source is None:
         detail = _first_line(error_of(oiio))
         other = not_a_picture(path)
@@ -305,7 +317,8 @@ def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, cove
     parts = []
     for spec in specs:
         views = spec.getattribute("multiView") or spec.get_string_attribute("view") or ()
-        views = (views,) if isinstance(views, str) else tuple(views)
+        views = (views,) if isinstance(views, str) else views
+        views = tuple(view for view in views if isinstance(view, str)) if isinstance(views, tuple) else ()
         parts.append(PartNames(tuple(spec.channelnames), spec.get_string_attribute("name") if several else "", views))
     found = find_picture(tuple(parts), coverage=coverage)
     if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import OpenImageIO as oiio
 
+from engine.images.foreign_text import file_name
 from engine.images.header import Header
 
 __all__ = ["lost"]
@@ -20,7 +21,7 @@ def lost(header: Header, suffix: str, bit_depth: str | None = None) -> tuple[str
         suffix: of the frames, such as ".png".
         bit_depth: as it was asked for; None for what the format and the plate give.
     """
-    writer = oiio.ImageOutput.create(f"a{suffix}")
+    writer = oiio.ImageOutput.create(file_name(f"a{suffix}"))
     if writer is None:
         oiio.geterror()
         return ()

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import OpenImageIO as oiio
 
+from engine.base.errors import ImageError
 from engine.base.temporaries import output_error, stale_temporaries
+from engine.images.foreign_text import file_name
 from engine.images.provenance import read_provenance
 from engine.motion.stmap import HASH_ATTRIBUTE
 from engine.training.job.job import CHECKPOINT
@@ -111,7 +113,10 @@ def _is_stmap(path: Path) -> bool:
     """Whether a file beside STMaps is ours."""
     if path.name in _CHAIN_STATES:
         return True
-    source = oiio.ImageInput.open(str(path)) if path.suffix.lower() == ".exr" else None
+    try:
+        source = oiio.ImageInput.open(file_name(path)) if path.suffix.lower() == ".exr" else None
+    except ImageError:
+        return False  # We give no such names.
     if source is None:
         oiio.geterror()
         return False

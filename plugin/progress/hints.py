@@ -35,7 +35,7 @@ def is_new_hint(name: str, environment: Mapping[str, str] | None = None) -> bool
         path = config_file(known).with_name(FILE_NAME)
         try:
             read = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             read = []
         shown = {str(each) for each in read} if isinstance(read, list) else set()
         if name in shown:

@@ -36,7 +36,7 @@ def are_current(work: Path, pages: Sequence[Path], inputs: str) -> bool:
     """Whether these files are as they were made, from the same inputs."""
     try:
         record = json.loads((work / _NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(record, dict) and record == {"inputs": inputs, "files": made_from((), pages)}
 

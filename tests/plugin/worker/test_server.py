@@ -147,6 +147,12 @@ def test_states_say_why_a_frame_is_not_shown(worker: WorkerClient, job: Job, tmp
     assert states()[0][0] == "stale" and "cannot read the look" in states()[0][1]
 
 
+def test_too_many_states_for_one_answer_are_refused(worker: WorkerClient, job: Job) -> None:
+    with pytest.raises(RequestFailed, match="states of 100,001 frames are too many") as caught:
+        worker.states(job, "1-100001")
+    assert caught.value.exit_code == 2
+
+
 def test_failures_keep_their_line_and_exit_code(worker: WorkerClient, job: Job, tmp_path: Path) -> None:
     (tmp_path / "plate.0002.png").unlink()
     with pytest.raises(RequestFailed) as caught:
