@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import struct
 from collections.abc import Callable, Sequence
@@ -249,6 +250,9 @@ def change_value(holder: Any, rng: random.Random, odd: Sequence[Any]) -> None:
     elif way < 0.55:
         del holder[key]
     elif way < 0.65 and isinstance(holder, dict):
-        holder[rng.choice(("x", "", "__class__", "a\nb", "\ud800", str(odd_number(rng))))] = rng.choice(odd)
+        holder[rng.choice(("x", "", "__class__", "a\nb", "\ud800", str(odd_number(rng))))] = copy.deepcopy(
+            rng.choice(odd)
+        )
     else:
-        holder[key] = rng.choice([odd_number(rng), *odd])
+        # A copy: what is changed next may lie within it.
+        holder[key] = copy.deepcopy(rng.choice([odd_number(rng), *odd]))
