@@ -40,6 +40,7 @@ from engine.images.foreign_text import clean_spec, error_of, file_name
 from engine.images.header import Header, Layer, Part
 from engine.images.layers import PartNames, PictureLayer, find_picture, no_color
 from engine.images.limits import check_file, check_specs
+from engine.images.opening import open_picture
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
 
@@ -285,7 +286,7 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         raise ImageError(f"cannot read: {error.strerror}", frame=frame, path=path) from error
     hints = oiio.ImageSpec()
     hints.attribute("oiio:UnassociatedAlpha", 1)
-    source = oiio.ImageInput.open(file_name(path), hints)
+    source = open_picture(path, hints, frame=frame)
     if source is None:
         detail = _first_line(error_of(oiio))
         other = not_a_picture(path)

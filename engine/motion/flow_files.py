@@ -44,8 +44,9 @@ from engine.base.errors import ImageError, InputError, OutputError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.base.whole_file import check_regular
-from engine.images.foreign_text import clean_spec, error_of, file_name
+from engine.images.foreign_text import clean_spec, error_of
 from engine.images.limits import check_bytes, check_specs
+from engine.images.opening import open_picture
 
 __all__ = ["Direction", "FlowFiles", "read_flow", "write_flow"]
 
@@ -259,7 +260,7 @@ def _opened(path: Path, frame: int | None) -> Iterator[oiio.ImageInput]:
         empty = check_regular(path).st_size == 0
     except OSError as error:
         raise _unreadable(path, frame, error) from error
-    source = None if empty else oiio.ImageInput.open(file_name(path))
+    source = None if empty else open_picture(path, frame=frame)
     if source is None:
         lines = error_of(oiio).splitlines() or ["the file is empty"]
         raise ImageError(f"not an EXR file, or damaged: {lines[0]}", frame=frame, path=path, remedy="write it again")

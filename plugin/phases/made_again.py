@@ -15,7 +15,7 @@ import OpenImageIO as oiio
 
 from engine.base.errors import ImageError
 from engine.base.temporaries import output_error, stale_temporaries
-from engine.images.foreign_text import file_name
+from engine.images.opening import open_picture
 from engine.images.provenance import read_provenance
 from engine.motion.stmap import HASH_ATTRIBUTE
 from engine.training.job.job import CHECKPOINT
@@ -114,9 +114,9 @@ def _is_stmap(path: Path) -> bool:
     if path.name in _CHAIN_STATES:
         return True
     try:
-        source = oiio.ImageInput.open(file_name(path)) if path.suffix.lower() == ".exr" else None
+        source = open_picture(path) if path.suffix.lower() == ".exr" else None
     except ImageError:
-        return False  # We give no such names.
+        return False  # Nothing of ours.
     if source is None:
         oiio.geterror()
         return False

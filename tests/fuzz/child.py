@@ -18,8 +18,9 @@ from .targets import attempt, write_seeds
 
 CPU_LIMIT_S = 30.0
 """Of one try, in which a machine under load gets as far as an idle one."""
-MEMORY_LIMIT_BYTES = 3 * 2**30
-"""Of one try, beyond what the process has mapped before the first."""
+MEMORY_LIMITS_BYTES = {"looks": 3 * 2**30}
+"""Of one try, beyond what the process has mapped before the first; a look may take 2 GiB."""
+OTHER_LIMIT_BYTES = 3 * 2**29
 IMAGE_LIMIT_GIB = "0.25"
 """What one image may take here, so that those under the limit are soon decoded."""
 
@@ -43,7 +44,7 @@ def main(folder: Path) -> int:
 
         torch.set_num_threads(1)
     said = Said(said_file)
-    _limit_memory()
+    mapped = psutil.Process().memory_info().vms
     print(json.dumps({"ready": True}), file=sink, flush=True)
     for line in source:
         asked = json.loads(line)
@@ -51,6 +52,7 @@ def main(folder: Path) -> int:
         shutil.rmtree(here, ignore_errors=True)
         here.mkdir(exist_ok=True)
         os.chdir(here)
+        _limit_memory(mapped + MEMORY_LIMITS_BYTES.get(asked["target"], OTHER_LIMIT_BYTES))
         _limit_time()
         began_s = time.process_time()
         what, outcome = attempt(asked["target"], asked["seed"], asked["number"], seeds, said, debug=asked["debug"])
@@ -60,15 +62,14 @@ def main(folder: Path) -> int:
     os._exit(0)
 
 
-def _limit_memory() -> None:
+def _limit_memory(limit: int) -> None:
     with contextlib.suppress(ImportError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if sys.platform == "linux":
             # Elsewhere the limit is not kept, or counts other things.
-            limit = psutil.Process().memory_info().vms + MEMORY_LIMIT_BYTES
-            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
 
 def _limit_time() -> None:
