@@ -12,7 +12,8 @@ import pytest
 
 from engine import images
 from engine.base.errors import ImageError
-from engine.images.color_claims import GAMUTS, ColorClaim, Encoding
+from engine.images.color_claims import ColorClaim
+from engine.images.gamuts import GAMUTS, Encoding
 from engine.images.losses import lost
 from tests.support import SHARED
 from tests.support.exr_files import HEIGHT, WIDTH, OpenEXR, exr_parts, second_reader
