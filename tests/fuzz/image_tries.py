@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import shutil
 from collections.abc import Callable
@@ -51,7 +52,7 @@ def image_try(rng: random.Random, seeds: Path) -> tuple[str, list[Job]]:
     """A hostile image in the current folder, which is a shot's: what it stands for, and what to do with it."""
     shutil.copytree(seeds / "shot", ".", dirs_exist_ok=True)
     role = rng.choice(sorted(_ROLES))
-    files = sorted(path for path in (seeds / "images").iterdir() if path.suffix not in _MOVIES)
+    files = [path for path in _files(seeds / "images") if path.suffix not in _MOVIES]
     wanted = _wanted(role, rng)
     among = [path for path in files if path.suffix in wanted] if wanted and rng.random() < 0.93 else files
     seed = rng.choice(among) if role != "guide" else seeds / "written" / "work" / "guide" / "0001.exr"
@@ -70,7 +71,7 @@ def image_try(rng: random.Random, seeds: Path) -> tuple[str, list[Job]]:
 def movie_try(rng: random.Random, seeds: Path) -> tuple[str, list[Job]]:
     """A hostile movie as a plate."""
     shutil.copytree(seeds / "shot", ".", dirs_exist_ok=True)
-    files = sorted(path for path in (seeds / "images").iterdir() if path.suffix in _MOVIES)
+    files = [path for path in _files(seeds / "images") if path.suffix in _MOVIES]
     seed = rng.choice(files)
     data = changed(seed.read_bytes(), rng, [path.read_bytes() for path in files])
     path = f"hostile{seed.suffix if rng.random() < 0.9 else rng.choice(_MOVIES)}"
@@ -81,6 +82,12 @@ def movie_try(rng: random.Random, seeds: Path) -> tuple[str, list[Job]]:
     return f"{seed.name} as plate", [
         ["render", "--look", "look.onnx", "--plate", path, "--out", "out.%04d.png", *_ON_CPU]
     ]
+
+
+@functools.lru_cache
+def _files(folder: Path) -> list[Path]:
+    """In one order on every machine."""
+    return sorted(folder.iterdir())
 
 
 def _wanted(role: str, rng: random.Random) -> tuple[str, ...]:
