@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import OpenImageIO as oiio
 import psutil
 
 from .outcomes import Said
@@ -21,8 +23,7 @@ CPU_LIMIT_S = 30.0
 MEMORY_LIMITS_BYTES = {"looks": 3 * 2**30}
 """Of one try, beyond what the process has mapped before the first; a look may take 2 GiB."""
 OTHER_LIMIT_BYTES = 3 * 2**29
-IMAGE_LIMIT_GIB = "0.25"
-"""What one image may take here, so that those under the limit are soon decoded."""
+"""Of one try at any other target."""
 
 
 def main(folder: Path) -> int:
@@ -43,6 +44,9 @@ def main(folder: Path) -> int:
         import torch
 
         torch.set_num_threads(1)
+    # Threads of a machine with many cores would take the memory that a try may have, for their stacks alone.
+    cv2.setNumThreads(1)
+    oiio.attribute("threads", 1)
     said = Said(said_file)
     mapped = psutil.Process().memory_info().vms
     print(json.dumps({"ready": True}), file=sink, flush=True)
@@ -66,18 +70,25 @@ def _limit_memory(limit: int) -> None:
     with contextlib.suppress(ImportError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _set_limit(resource.RLIMIT_CORE, 0)
         if sys.platform == "linux":
             # Elsewhere the limit is not kept, or counts other things.
-            resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+            _set_limit(resource.RLIMIT_AS, limit)
 
 
 def _limit_time() -> None:
     with contextlib.suppress(ImportError):
         import resource
 
-        limit = int(time.process_time() + CPU_LIMIT_S) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+        _set_limit(resource.RLIMIT_CPU, int(time.process_time() + CPU_LIMIT_S) + 1)
+
+
+def _set_limit(kind: int, limit: int) -> None:
+    """The soft one, which may be raised again; the hard one is the machine's."""
+    import resource
+
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 if __name__ == "__main__":

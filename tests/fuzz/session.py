@@ -25,6 +25,8 @@ SILENCE_LIMIT_S = 240.0
 START_LIMIT_S = 600.0
 CHILD_TRIES = 2500
 """Then a fresh child goes on: what a try leaves behind must not add up for hours."""
+IMAGE_LIMIT_GIB = "0.25"
+"""What one image may take here, so that those under the limit are soon decoded."""
 MOST_KEPT = 200
 """Inputs of faults that are kept."""
 
@@ -149,7 +151,7 @@ class Session:
             **kept,
             "HOME": str(home), "XDG_CONFIG_HOME": str(home), "APPDATA": str(home),
             "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MALLOC_ARENA_MAX": "2",
-            "PAINTOVER_MAX_IMAGE_GIB": "0.25", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8",
+            "PAINTOVER_MAX_IMAGE_GIB": IMAGE_LIMIT_GIB, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8",
         }  # fmt: skip
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.child", str(self._folder)],
