@@ -12,7 +12,7 @@ from typing import TypeAlias
 from engine.base.errors import PaintoverError
 from plugin.cli import main
 
-__all__ = ["Job", "Outcome", "Said", "run"]
+__all__ = ["Job", "Outcome", "Said", "judged", "run"]
 
 Job: TypeAlias = Sequence[str] | Callable[[], object]
 """Words of a command, or a call that a verb makes in the same way."""
@@ -21,6 +21,8 @@ WORDS = {0: "done", 2: "refused", 3: "found"}
 """Exit codes that a hostile input may lead to."""
 
 _TRACEBACK = "Traceback (most recent call last)"
+_MOST_SAID = 20_000
+"""Characters of a refusal: a line for each of some failed frames."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def run(job: Job, said: Said, *, debug: bool = False) -> Outcome:
             code, what = int(left.code or 0), ""
     text = said.text()
     last = next((line for line in reversed(text.splitlines()) if line.strip()), "")
-    return _judged(code, what or last, "" if debug else text)
+    return judged(code, what or last, "" if debug else text)
 
 
 def _call(job: Callable[[], object], *, debug: bool) -> tuple[int, str]:
@@ -84,7 +86,8 @@ def _call(job: Callable[[], object], *, debug: bool) -> tuple[int, str]:
     return 0, ""
 
 
-def _judged(code: int, what: str, text: str) -> Outcome:
+def judged(code: int, what: str, text: str) -> Outcome:
+    """An outcome by exit code, by what it comes down to in a line, and by all that was said."""
     what = what.encode("utf-8", "backslashreplace").decode()[:400]
     if _TRACEBACK in text:
         return Outcome("fault", f"a traceback: {what}")
@@ -95,6 +98,3 @@ def _judged(code: int, what: str, text: str) -> Outcome:
     if code and len(text) > _MOST_SAID:
         return Outcome("fault", f"{len(text):,} characters instead of a line: {what[:100]}")
     return Outcome(WORDS[code], what)
-
-
-_MOST_SAID = 20_000

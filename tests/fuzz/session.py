@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = ["Fault", "Session", "Tally"]
 
 SILENCE_LIMIT_S = 240.0
 """For an answer of the child, by the clock; its processor time has a limit of its own, see :mod:`tests.fuzz.child`."""
+CHILD = (sys.executable, "-m", "tests.fuzz.child")
 START_LIMIT_S = 600.0
 CHILD_TRIES = 2500
 """Then a fresh child goes on: what a try leaves behind must not add up for hours."""
@@ -75,12 +76,23 @@ class Tally:
 class Session:
     """Tries with a child of their own; use it in a ``with`` block."""
 
-    def __init__(self, folder: Path, faults_folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        faults_folder: Path,
+        *,
+        child: Sequence[str] = CHILD,
+        silence_s: float = SILENCE_LIMIT_S,
+    ) -> None:
         """
         Args:
             folder: empty, for the child to work in.
             faults_folder: where inputs of faults are kept; made when there is one.
+            child: the command that starts the child, without the folder.
+            silence_s: for an answer of the child.
         """
+        self._child = child
+        self._silence_s = silence_s
         self._folder = folder
         self._faults_folder = faults_folder
         self._process: subprocess.Popen[str] | None = None
@@ -128,12 +140,12 @@ class Session:
         try:
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()
-            line = self._answers.get(timeout=SILENCE_LIMIT_S)
+            line = self._answers.get(timeout=self._silence_s)
         except OSError:
             line = ""
         except queue.Empty:
             self._end()
-            return {"word": "fault", "what": f"no answer for {SILENCE_LIMIT_S:g} s"}
+            return {"word": "fault", "what": f"no answer for {self._silence_s:g} s"}
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
@@ -154,7 +166,7 @@ class Session:
             "PAINTOVER_MAX_IMAGE_GIB": IMAGE_LIMIT_GIB, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8",
         }  # fmt: skip
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.child", str(self._folder)],
+            [*self._child, str(self._folder)],
             cwd=self._folder, env=environment, text=True, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
@@ -186,7 +198,8 @@ class Session:
             return ""
         place = self._faults_folder / f"{target}-{seed}-{number}"
         place.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(self._folder / "try", place, dirs_exist_ok=True, symlinks=True)
+        if (self._folder / "try").is_dir():
+            shutil.copytree(self._folder / "try", place, dirs_exist_ok=True, symlinks=True)
         (place / "said.txt").write_text(f"{json.dumps(answer)}\n{self.said()}", encoding="utf-8")
         return str(place)
 
