@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -34,7 +35,10 @@ __all__ = [
     "OutputError",
     "PaintoverError",
     "VerifyError",
+    "system_error",
 ]
+
+_WRONG_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 
 
 class PaintoverError(Exception):
@@ -129,3 +133,10 @@ class Interrupted(PaintoverError):
     def __init__(self, message: str, *, exit_code: int = 130, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.exit_code = exit_code
+
+
+def system_error(fault: OSError) -> PaintoverError:
+    """What the system refused, in a line: a wrong input where it takes no such name, else something that may pass."""
+    path = fault.filename if isinstance(fault.filename, str) else None
+    reason = fault.strerror or type(fault).__name__
+    return (InputError if fault.errno in _WRONG_NAMES else PaintoverError)(reason, path=path)

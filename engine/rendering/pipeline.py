@@ -22,7 +22,15 @@ import psutil
 
 from engine import __version__, images
 from engine.base.arrays import Floats
-from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, OutputError, PaintoverError
+from engine.base.errors import (
+    DeviceError,
+    ImageError,
+    Interrupted,
+    LookError,
+    OutputError,
+    PaintoverError,
+    system_error,
+)
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
 from engine.color.assignment import assign, claimed_by
@@ -239,6 +247,11 @@ class Pipeline:
             log.debug("frame %d", frame, exc_info=True)
             remedy = "give fewer --workers or a smaller --tile"
             return FrameResult(frame, "failed", f"frame {frame}: memory ran out; {remedy}", 1)
+        except OSError as fault:
+            log.debug("frame %d", frame, exc_info=True)
+            refused = system_error(fault)
+            refused.frame = frame
+            return FrameResult(frame, "failed", str(refused), refused.exit_code)
         except Exception as error:
             log.debug("frame %d", frame, exc_info=True)
             return FrameResult(frame, "failed", f"frame {frame}: {type(error).__name__}: {error}", 1)

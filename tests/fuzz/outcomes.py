@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from engine.base.errors import PaintoverError
+from engine.base.errors import PaintoverError, system_error
 from plugin.cli import main
 
 __all__ = ["Job", "Outcome", "Said", "judged", "run"]
@@ -78,6 +78,9 @@ def _call(job: Callable[[], object], *, debug: bool) -> tuple[int, str]:
             traceback.print_exc()
         # What a verb does with it.
         str(error)
+        return error.exit_code, str(error)
+    except OSError as fault:
+        error = system_error(fault)
         return error.exit_code, str(error)
     except Exception as fault:
         if debug:
