@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +38,7 @@ from engine.images.foreign_text import clean_spec, error_of, file_name
 from engine.images.header import Header, Layer, Part
 from engine.images.layers import PartNames, PictureLayer, find_picture, no_color
 from engine.images.limits import check_file, check_specs
-from engine.images.opening import open_picture
+from engine.images.opening import check_png_chunks, open_picture
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
 
@@ -281,7 +279,7 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
     check_file(path, frame)
     try:
         if whole and path.suffix.lower() == ".png":
-            _check_png_chunks(path, frame)
+            check_png_chunks(path, frame)
     except OSError as error:
         raise ImageError(f"cannot read: {error.strerror}", frame=frame, path=path) from error
     hints = oiio.ImageSpec()
@@ -339,26 +337,6 @@ def _pages(source: oiio.ImageInput) -> tuple[str, ...]:
     several = source.format_name() == "tiff" and source.seek_subimage(1, 0)
     error_of(source)
     return ("the TIFF has several pages: the first is taken",) if several else ()
-
-
-def _check_png_chunks(path: Path, frame: int | None) -> None:
-    """libpng reports neither a missing end nor, for some chunks, a wrong checksum; and it prints what it does find."""
-    data = memoryview(path.read_bytes())
-    if bytes(data[:8]) != b"\x89PNG\r\n\x1a\n":
-        return
-    position = 8
-    while position + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
-        end = position + 12 + length
-        if end > len(data):
-            break
-        kind = bytes(data[position + 4 : position + 8])
-        if zlib.crc32(data[position + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
-            raise _damaged(path, frame, f"wrong checksum in a {kind.decode('latin-1')} chunk")
-        if kind == b"IEND":
-            return
-        position = end
-    raise _damaged(path, frame, "the file ends early")
 
 
 def _specs(source: oiio.ImageInput) -> list[oiio.ImageSpec]:

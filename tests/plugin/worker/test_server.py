@@ -166,9 +166,8 @@ def test_a_name_that_no_file_can_have_is_not_worth_a_retry(worker: WorkerClient,
 
 
 def test_too_many_states_for_one_answer_are_refused(worker: WorkerClient, job: Job) -> None:
-    with pytest.raises(RequestFailed, match="states of 100,001 frames are too many") as caught:
+    with pytest.raises(RequestFailed, match="states of 100,001 frames are too many"):
         worker.states(job, "1-100001")
-    assert caught.value.exit_code == 2
 
 
 def test_failures_keep_their_line_and_exit_code(worker: WorkerClient, job: Job, tmp_path: Path) -> None:
