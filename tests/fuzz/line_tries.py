@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
@@ -138,12 +139,16 @@ class _Served:
             self.events = []
         self._lines.write(data)
 
-    def wait(self, answers: int) -> bool:
-        """Until so many requests have their last event, or the worker has ended; False where the time is over first."""
+    def wait(self, ping: int, answers: int) -> bool:
+        """Until a question and so many requests are answered, or the worker has ended; False where time is over first.
+
+        What an earlier line asked for may be answered meanwhile, so the question's own answer is waited for as well.
+        """
         ends_s = time.monotonic() + _WAIT_S
         while time.monotonic() < ends_s:
             with self._heard:
-                if self.is_over or sum(each["event"] in _LAST for each in self.events) >= answers:
+                last = [each.get("id") for each in self.events if each["event"] in _LAST]
+                if self.is_over or (ping in last and len(last) >= answers):
                     return True
                 self._heard.wait(0.05)
         return False
@@ -163,8 +168,8 @@ class _Served:
 
 
 _served: list[_Served] = []
-_PING = 2**40
-"""An id that no other request has."""
+_PINGS = itertools.count(2**40)
+"""Ids that no other request has."""
 
 
 def _is_too_real(line: bytes) -> bool:
@@ -194,13 +199,12 @@ def _ask(line: bytes) -> None:
         _served.append(_Served())
     served = _served[0]
     expected = sum(1 for part in line.split(b"\n") if part.strip())
-    ping = json.dumps({"protocol": PROTOCOL, "id": _PING, "op": "ping"}).encode()
+    number = next(_PINGS)
+    ping = json.dumps({"protocol": PROTOCOL, "id": number, "op": "ping"}).encode()
     served.say(line + b"\n" + ping + b"\n")
-    if not served.wait(expected + 1):
+    if not served.wait(number, expected + 1):
         raise RuntimeError(f"the worker answered {served.events[-3:]} to {line[:200]!r}")
     events = served.events
-    if not served.is_over and not any(each.get("id") == _PING and each["event"] == "done" for each in events):
-        raise RuntimeError("the worker did not hear the next line")
     faults = [
         each for each in events if "internal fault" in str(each.get("message")) or "cannot be read: " in str(each)
     ]
