@@ -13,7 +13,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import OpenImageIO as oiio
 from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from engine import images
@@ -46,6 +48,8 @@ _KNOWN_MOVIES = 32
 # What is not specified, by attribute of PyAV.
 _TAGS = {"color_primaries": {0, 2}, "color_trc": {0, 2}, "colorspace": {2}, "color_range": {0}}
 _DECODED_BYTES = 30  # of a pixel: planes of 16 bits, and R, G and B as float32 beside what they are made of
+_PICTURE_CODECS = {"gif", "apng"}
+_REC709_PRIMARIES, _SRGB_TRANSFER = 1, 13  # of ITU-T H.273, tables 2 and 3
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,19 @@ class _Index:
     count: int  # frames that can be read
     declared: int  # frames the container promises, 0 where it does not say
 
+    @cached_property
+    def varies(self) -> bool:
+        """Whether one frame lasts twice as long as another, or longer; rounded times differ by less."""
+        steps = [after - before for before, after in pairwise(self.pts)]
+        return bool(steps) and max(steps) >= 2 * min(steps)
+
 
 class _Decoder:
     """One open movie and how far it is decoded. Used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self.container = _open(path)
-        self.stream = self.container.streams.video[0]
+        self.stream = _picture_stream(self.container)
         # Before anything is decoded these are the container's; from then on they are those of the stream.
         self.said = _tags(self.stream.codec_context)
         self.stream.thread_type = "AUTO"
@@ -132,7 +142,7 @@ def frame_rate(path: Path | str) -> Fraction:
     _identity(path)
     container = _open(path)
     try:
-        rate = container.streams.video[0].average_rate
+        rate = _picture_stream(container).average_rate
         return Fraction(rate) if rate else Fraction(24)
     finally:
         container.close()
@@ -179,7 +189,7 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
             raise ImageError(
                 "the movie is damaged at this frame", frame=number, path=path, remedy="copy it again, or transcode it"
             )
-        image = _image(found, decoder.stream, decoder.said)
+        image = _image(found, decoder.stream, decoder.said, where.varies)
     except FFmpegError as error:
         decoder.close()
         raise _unreadable(path, error, number) from error
@@ -277,12 +287,12 @@ def _encoder() -> tuple[str, dict[str, str]]:
     return "libx264", {"crf": "16", "preset": "medium"}
 
 
-def _image(frame: Any, stream: Any, said: dict[str, int]) -> images.Image:
+def _image(frame: Any, stream: Any, said: dict[str, int], varies: bool) -> images.Image:
     """A decoded frame as RGB by its matrix and range, upright, with its alpha, and what its movie says of it.
 
     Where ``said``, the container's tags, and the stream's differ, the container's count (ISO/IEC 14496-12, 12.1.5).
     """
-    claims = _claims(frame, said)
+    claims = _claims(frame, stream, said)
     has_alpha = any(component.is_alpha for component in frame.format.components)
     bits = max(component.bits for component in frame.format.components)
     top = np.float32(255 if bits <= 8 else 65535)
@@ -307,6 +317,14 @@ def _image(frame: Any, stream: Any, said: dict[str, int]) -> images.Image:
         turned = abs(_display_matrix(frame)[0]) < 0.5
         spec.attribute("PixelAspectRatio", float(1 / aspect if turned else aspect))
     remarks = []
+    if _is_turned(frame):
+        remarks.append("the movie is stored turned or mirrored: it is taken, and written, as players show it")
+    tracks = [each for each in stream.container.streams.video if not each.disposition & Disposition.attached_pic]
+    if len(tracks) > 1:
+        sizes = ", ".join(f"{each.width}x{each.height}" for each in tracks)
+        remarks.append(f"the movie has {len(tracks)} pictures ({sizes}): {stream.width}x{stream.height} is taken")
+    if varies:
+        remarks.append("the movie's frames last differently long: they are counted, and their times are lost")
     if frame.interlaced_frame:
         remarks.append("the movie is interlaced: its fields are taken as they are woven into frames, not separated")
     if frame.side_data.get("STEREO3D") is not None:
@@ -323,6 +341,11 @@ def _display_matrix(frame: Any) -> tuple[float, float, float, float]:
         return 1.0, 0.0, 0.0, 1.0
     a, b, _, c, d, *_ = np.frombuffer(memoryview(data), np.dtype("i4"))[:9].astype(np.float64) / 65536.0
     return float(a), float(b), float(c), float(d)
+
+
+def _is_turned(frame: Any) -> bool:
+    a, b, c, d = _display_matrix(frame)
+    return min(a, d) < 0.5 or max(abs(b), abs(c)) > 0.5
 
 
 def _upright(frame: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -344,8 +367,11 @@ def _tags(owner: Any) -> dict[str, int]:
     return {name: int(getattr(owner, name)) for name in _TAGS}
 
 
-def _claims(frame: Any, said: dict[str, int]) -> tuple[ColorClaim, ...]:
+def _claims(frame: Any, stream: Any, said: dict[str, int]) -> tuple[ColorClaim, ...]:
     """What tags say; a frame whose container says otherwise has the container's from here on."""
+    kind = stream.codec_context.name
+    if kind in _PICTURE_CODECS:
+        return claims_of_cicp(_REC709_PRIMARIES, _SRGB_TRANSFER, f"{kind.upper()} files are sRGB")
     own = _tags(frame)
     differs = False
     for name, value in said.items():
@@ -359,6 +385,11 @@ def _claims(frame: Any, said: dict[str, int]) -> tuple[ColorClaim, ...]:
     return claims
 
 
+def _picture_stream(container: Any) -> Any:
+    """The stream that players show: FFmpeg's choice, which is not a cover picture that stands before it."""
+    return container.streams.best("video")
+
+
 def _open(path: Path) -> Any:
     try:
         container = av.open(str(path), metadata_errors="replace")
@@ -367,7 +398,7 @@ def _open(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise ImageError("no picture in the movie, only sound or data", path=path)
-    stream = container.streams.video[0]
+    stream = _picture_stream(container)
     # Decoded, spread to 4:4:4 and as float32.
     check_bytes(stream.width * stream.height * _DECODED_BYTES, f"{stream.width}x{stream.height}", path)
     return container
@@ -400,7 +431,7 @@ def _index(path: Path, identity: tuple[str, int, int], frame: int | None = None)
     keys: list[int] = []
     hidden = 0
     try:
-        stream = container.streams.video[0]
+        stream = _picture_stream(container)
         declared = int(stream.frames)
         try:
             for packet in container.demux(stream):

@@ -90,7 +90,7 @@ class RenderJob:
             {
                 "look": str(self.look),
                 "look_sha256": self.look_sha256,
-                "plate": [self.plate.path.text, str(self.plate.frames), self.plate.colorspace],
+                "plate": [self.plate.path.text, str(self.plate.frames), self.plate.colorspace, self.plate.path.layer],
                 "out": self.out.text,
                 "settings": dataclasses.asdict(self.settings),
                 "settings_hash": self.settings_hash,
@@ -105,11 +105,11 @@ class RenderJob:
     def from_json(cls, text: str) -> RenderJob:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
-        path, frames, colorspace = data["plate"]
+        path, frames, colorspace, layer = data["plate"]
         return cls(
             look=Path(data["look"]),
             look_sha256=data["look_sha256"],
-            plate=Plate(SequencePath.parse(path), FrameRange.parse(frames), colorspace),
+            plate=Plate(SequencePath.parse(path).with_layer(layer), FrameRange.parse(frames), colorspace),
             out=SequencePath.parse(data["out"]),
             settings=RenderSettings(**data["settings"]),
             settings_hash=data["settings_hash"],

@@ -64,7 +64,7 @@ def _guides(help_text: str) -> Option:
     return table.GUIDES.but(help=f"{help_text}: {', '.join(GUIDE_KINDS)}")
 
 
-_PLATE = (table.PLATE, table.FRAMES)
+_PLATE = (table.PLATE, table.FRAMES, table.LAYER)
 _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
@@ -97,7 +97,8 @@ _REPORTING = (table.PROGRESS, table.DEBUG)
 _JOB = "the job"
 """Title of what people need first of a whole shot."""
 _WHOLE_SHOT_FIRST = (
-    *_PLATE,
+    table.PLATE,
+    table.FRAMES,
     table.KEYFRAME,
     table.OUT,
     table.WORK,
@@ -106,6 +107,7 @@ _WHOLE_SHOT_FIRST = (
     table.COLORSPACE,
 )
 _WHOLE_SHOT_THEN = (
+    table.LAYER,
     table.FIT_PAINTINGS,
     table.UNPAINTED,
     *_VECTORS,

@@ -31,6 +31,7 @@ __all__ = [
     "JSON",
     "KEYFRAME",
     "KEYFRAME_NUMBER",
+    "LAYER",
     "LOOK",
     "NO_STMAPS",
     "OCIO",
@@ -77,6 +78,16 @@ FRAMES = Option(
     metavar="R",
     default="every frame found on disk",
     signed=r"-\d[\d\s,:xy-]*",
+)
+
+LAYER = Option(
+    "layer",
+    ("--layer",),
+    TEXT,
+    "the plate",
+    "layer or view of EXR plates to take, such as beauty, right or right.beauty",
+    metavar="NAME",
+    default="the one that is called the picture",
 )
 
 # The paintings
@@ -289,7 +300,7 @@ COMPRESSION = Option(
     "rendering",
     "of EXR frames: zip, zips, piz, dwaa:45, none",
     metavar="NAME[:LEVEL]",
-    default="zip",
+    default="an EXR plate's own, else zip",
 )
 NO_STMAPS = Option(
     "no_stmaps",

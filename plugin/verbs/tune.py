@@ -96,6 +96,7 @@ def _training(options: Options, settings: str) -> list[str]:
         "shot": options.shot,
         "plate": options.plate,
         "frames": options.frames,
+        "layer": options.layer,
         "keyframes": options.keyframes,
         "fit_paintings": options.fit_paintings,
         "work": options.work,
