@@ -259,8 +259,8 @@ class SequencePath:
         return Path(f"{self.prefix}{pad_frame(frame, self.width)}{self.suffix}")
 
     def existing(self) -> FrameRange | None:
-        """The frames found on disk, or None where there are none; for a movie always None."""
-        if self.is_movie or not self.folder.is_dir():
+        """The frames found on disk, or None where there are none, or no such folder; for a movie always None."""
+        if self.is_movie or not os.path.isdir(self.folder):  # noqa: PTH112 (as above)
             return None
         head, frames = Path(self.prefix + "0").name[:-1], []
         for name in os.listdir(self.folder):  # noqa: PTH208 (a plate folder holds thousands of names, not paths)

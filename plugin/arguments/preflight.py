@@ -22,6 +22,7 @@ from engine.base.shell_words import shell_word
 from engine.base.temporaries import output_error
 from engine.color.config import ColorConfig
 from engine.color.keys import check_exposure
+from engine.images.foreign_text import file_name
 from engine.images.provenance import FORMATS
 from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate, refuse_overwriting
@@ -115,7 +116,7 @@ def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = (
     """
     refuse_overwriting(out, plate, tuple(keyframes))
     extension = Path(out.text).suffix.lstrip(".")
-    writer = oiio.ImageOutput.create(extension) if extension else None
+    writer = oiio.ImageOutput.create(file_name(extension)) if extension else None
     remedy = "use .exr, .png, .tif, .jpg or .dpx"
     if writer is None:
         oiio.geterror()

@@ -29,6 +29,9 @@ from plugin.worker.result_state import LookFacts, MadeFrom, result_states
 
 __all__ = ["Tell", "load", "render_frames", "states"]
 
+MOST_STATES = 100_000
+"""Frames of one answer, over an hour of film: each takes two hundred bytes of it and ten times as many until then."""
+
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Sends an event of the request at work: its name, and what it says."""
 
@@ -119,10 +122,13 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
     """Whether each frame on disk is the one that the job would render now.
 
     Raises:
-        InputError: the job names no output.
+        InputError: the job names no output, or more frames than one answer holds.
         Interrupted: ``stop`` said so.
     """
     plate, out = plate_of(job, frames), out_of(job)
+    if len(plate.frames) > MOST_STATES:
+        what = f"the states of {len(plate.frames):,} frames are too many for one answer"
+        raise InputError(what, remedy=f"ask for up to {MOST_STATES:,}")
     with color_config(job.ocio), image_limit(job.max_image_gib):
         settings = settings_of(job, out, None)
         config = ColorConfig.active()
