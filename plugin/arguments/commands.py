@@ -94,6 +94,7 @@ _MACHINE = (table.DEVICE, table.THREADS.but(help="CPU threads; a rendered frame 
 _CALLED = (farm.FRAMES_DIALECT, farm.PATH_MAPPING)
 _REPORTING = (table.PROGRESS, table.DEBUG)
 
+_STYLE_IMAGE = "painting from a style image"
 _JOB = "the job"
 """Title of what people need first of a whole shot."""
 _WHOLE_SHOT_FIRST = (
@@ -356,20 +357,33 @@ _ALL = (
     Command(
         "paint",
         "Paints frames of the plate with layered brush strokes: a keyframe to try Paintover with before an artist has\n"
-        "painted one, or an underpainting to start from. Writes 8 bits, seen as key shows frames.",
+        "painted one, or an underpainting to start from; or from style images, by optimization of the frame's pixels.\n"
+        "Writes 8 bits, seen as key shows frames.",
         (
             *_PLATE,
             table.OUT.but(help="painted images: painted.%04d.png or .jpg"),
             _OUT_PAINTED,
             own.STYLE,
             table.SEED.but(group="painting", help="same seed: same painting"),
+            table.FEATURES.but(group=_STYLE_IMAGE, help="deep features: VGG weights, or vgg19 or vgg16 to fetch them"),
+            own.ITERATIONS,
+            own.STYLE_SCALE,
+            own.STYLE_STRENGTH,
+            own.COLORS,
+            own.MATTE,
+            table.RESUME.but(group=_STYLE_IMAGE, help="go on after a stop; frames that are painted stay"),
+            table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),
             *_COLOR,
+            table.DEVICE.but(help="for style images: auto (a GPU if it works, else the CPU), cpu, or cuda:N"),
+            table.THREADS.but(help="CPU threads"),
             table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
             "paintover paint --plate plate.%04d.jpg --frame 0 --out painted.%04d.png",
             f"paintover paint --plate plate.%04d.exr --frame 1001 --style {PAINT_STYLES[0]} --out painted.%04d.png",
+            "paintover paint --plate plate.%04d.exr --frame 1001 --style canvas.jpg --features vgg19.safetensors \\",
+            "    --out painted.%04d.png",
         ),
     ),
     Command(

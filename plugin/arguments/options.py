@@ -80,7 +80,12 @@ class Options(argparse.Namespace):
     """GiB."""
     to: list[str] | None = None
     place: str | None = None
-    style: str | None = None
+    style: list[str] | None = None
+    style_scale: float | None = None
+    style_strength: float | None = None
+    colors: str | None = None
+    matte: str | None = None
+    iterations: int | None = None
     json: bool = False
     out_colorspace: str | None = None
     shard: Shard | None = None
