@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def plain_loop(source: str, plate: Tensor, style: Tensor, start: Tensor, iterati
         return total
 
     optimizer.step(loss)
-    return float(loss())
+    return float(loss().detach())
 
 
 def compared(source: str, iterations: int) -> tuple[list[float], float]:
@@ -85,7 +86,7 @@ def compared(source: str, iterations: int) -> tuple[list[float], float]:
 def test_the_loss_falls_and_comes_as_low_as_a_plain_loops(weights: str) -> None:
     losses, plain = compared(weights, 40)
     assert len(losses) == 5
-    assert all(after < before for before, after in zip(losses, losses[1:], strict=False)), losses
+    assert all(after < before for before, after in itertools.pairwise(losses)), losses
     assert losses[-1] <= 1.05 * plain
     assert losses[-1] < 0.5 * losses[0]
 
@@ -94,7 +95,7 @@ def test_the_loss_falls_and_comes_as_low_as_a_plain_loops(weights: str) -> None:
 @pytest.mark.skipif(not VGG.is_file(), reason="needs ../shared/models (a VGG-16 trunk)")
 def test_real_features_likewise() -> None:
     losses, plain = compared(str(VGG), 20)
-    assert all(after < before for before, after in zip(losses, losses[1:], strict=False)), losses
+    assert all(after < before for before, after in itertools.pairwise(losses)), losses
     assert losses[-1] <= 1.05 * plain
 
 
