@@ -94,7 +94,6 @@ _MACHINE = (table.DEVICE, table.THREADS.but(help="CPU threads; a rendered frame 
 _CALLED = (farm.FRAMES_DIALECT, farm.PATH_MAPPING)
 _REPORTING = (table.PROGRESS, table.DEBUG)
 
-_STYLE_IMAGE = "painting from a style image"
 _JOB = "the job"
 """Title of what people need first of a whole shot."""
 _WHOLE_SHOT_FIRST = (
@@ -365,14 +364,7 @@ _ALL = (
             _OUT_PAINTED,
             own.STYLE,
             table.SEED.but(group="painting", help="same seed: same painting"),
-            table.FEATURES.but(group=_STYLE_IMAGE, help="deep features: VGG weights, or vgg19 or vgg16 to fetch them"),
-            own.ITERATIONS,
-            own.STYLE_SCALE,
-            own.STYLE_STRENGTH,
-            own.COLORS,
-            own.MATTE,
-            table.RESUME.but(group=_STYLE_IMAGE, help="go on after a stop; frames that are painted stay"),
-            table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),
+            *own.OF_STYLE_IMAGES,
             *_COLOR,
             table.DEVICE.but(help="for style images: auto (a GPU if it works, else the CPU), cpu, or cuda:N"),
             table.THREADS.but(help="CPU threads"),

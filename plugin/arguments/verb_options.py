@@ -5,12 +5,11 @@ from __future__ import annotations
 from engine.base.choices import PAINT_STYLES
 from engine.optimize.job import COLOR_MODES, ITERATIONS_OF_SCALE
 from engine.training.job.limits import MINIMUM_BUDGET_S
-from plugin.arguments import values
+from plugin.arguments import table, values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
 
 __all__ = [
     "ASK",
-    "COLORS",
     "COUNT",
     "DISPLAY",
     "EXPORTED",
@@ -22,9 +21,8 @@ __all__ = [
     "IDLE",
     "INSPECTED",
     "INSTALL_TO",
-    "ITERATIONS",
-    "MATTE",
     "MEMORY",
+    "OF_STYLE_IMAGES",
     "PAGE",
     "REFERENCE",
     "REFERENCE_COLORSPACE",
@@ -32,8 +30,6 @@ __all__ = [
     "SECONDS_OF_SETTING",
     "SOCKET",
     "STYLE",
-    "STYLE_SCALE",
-    "STYLE_STRENGTH",
     "TUNE_SECONDS",
     "VIEW",
 ]
@@ -98,6 +94,16 @@ ITERATIONS = Option(
     "steps of the optimization at each scale",
     metavar="N",
     default=str(ITERATIONS_OF_SCALE),
+)
+OF_STYLE_IMAGES = (
+    table.FEATURES.but(group=_STYLE_IMAGE, help="deep features: VGG weights, or vgg19 or vgg16 to fetch them"),
+    ITERATIONS,
+    STYLE_SCALE,
+    STYLE_STRENGTH,
+    COLORS,
+    MATTE,
+    table.RESUME.but(group=_STYLE_IMAGE, help="go on after a stop; frames that are painted stay"),
+    table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),
 )
 
 # key
