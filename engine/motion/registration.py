@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 
 __all__ = ["ImageGradients", "image_gradients", "refined"]
 
@@ -63,6 +63,7 @@ _EVEN = 0.004
 """Difference up to which models that say about the same are averaged."""
 _STRIP = 128
 """Rows that are judged at once: memory stays small at any size."""
+_NOWHERE_PX = 1e6
 _SMALLEST = 16
 """Side of a picture in which nothing can be told."""
 
@@ -90,13 +91,16 @@ def image_gradients(color: Floats) -> ImageGradients:
     return ImageGradients(soft, luma, np.asarray(dx, np.float32), np.asarray(dy, np.float32))
 
 
-def refined(flow: Floats, confidence: Floats, here: ImageGradients, there: ImageGradients) -> Floats:
+def refined(
+    flow: Floats, confidence: Floats, here: ImageGradients, there: ImageGradients, known: Mask | None = None
+) -> Floats:
     """A flow (H, W, 2) from ``here`` to ``there``, pixels, registered.
 
     Args:
         flow: what to start from; right to a few pixels.
         confidence: (H, W) in 0..1, how far each pixel of it can be trusted.
         here, there: the two frames, of one size.
+        known: (H, W), where ``here`` is to be registered; None for everywhere.
     """
     height, width = confidence.shape
     if min(height, width) < _SMALLEST:
@@ -106,15 +110,24 @@ def refined(flow: Floats, confidence: Floats, here: ImageGradients, there: Image
     down = np.minimum(np.arange(rows) * _PITCH + _PITCH // 2, height - 1)
     right = np.minimum(np.arange(columns) * _PITCH + _PITCH // 2, width - 1)
     y, x = (np.ascontiguousarray(each.ravel(), np.int64) for each in np.meshgrid(down, right, indexing="ij"))
-    models = _fitted(flow, np.ascontiguousarray(confidence, np.float32), here.color, y, x)
-    light = np.zeros((len(y), 2), np.float32)
-    light[:, 0] = 1
+    at = np.ones(len(y), bool) if known is None else known[y, x]
+    y, x = y[at], x[at]
+    fits = _fitted(flow, np.ascontiguousarray(confidence, np.float32), here.color, y, x)
+    lights = np.zeros((len(y), 2), np.float32)
+    lights[:, 0] = 1
     for number, (reach, step, sigma, iterations) in enumerate(_ROUNDS):
         _register(
             here.luma, there.luma, there.dx, there.dy, here.color, flow, y, x,
-            models, light, reach, step, sigma, iterations, number == 0,
+            fits, lights, reach, step, sigma, iterations, number == 0,
         )  # fmt: skip
-    return _chosen(here.color, there.color, models, light, rows, columns)
+    if known is None:
+        return _chosen(here.color, there.color, fits, lights, rows, columns)
+    # A model that leads out of the picture is never chosen where there is another.
+    models, light = np.zeros((len(at), 6), np.float32), np.ones((len(at), 2), np.float32)
+    models[:, 0] = _NOWHERE_PX
+    models[at], light[at] = fits, lights
+    found = _chosen(here.color, there.color, models, light, rows, columns)
+    return np.where(np.abs(found) < _NOWHERE_PX / 2, found, flow)
 
 
 def _chosen(here: Floats, there: Floats, models: Floats, light: Floats, rows: int, columns: int) -> Floats:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.base.errors import InputError
+from engine.base.frames import SequencePath
 from engine.motion.stmap import sidecar_path
 from engine.preparation.denoise_files import prepare_denoised
 from engine.preparation.guide_files import prepare_guides
@@ -51,6 +52,7 @@ def prepare(
     guides: str | None = None,
     frames: Sequence[int] | None = None,
     vectors: Vectors | None = None,
+    matte: SequencePath | str | Path | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Callable[[PrepareEvent], None] | None = None,
@@ -78,6 +80,8 @@ def prepare(
         frames: which of the plate's get a denoised frame and a guide image; None for all. STMaps follow each other
             and are made for all.
         vectors: motion between neighbors, of a class whose ``repr`` tells other motion apart; None to estimate it.
+        matte: pattern of mattes, one for every frame, or a movie: 1 for an object that STMaps follow apart from what
+            lies behind it; None to follow all as one.
         threads: frames side by side; None for the machine's cores. Never changes a byte.
         overwrite: make every file again, except those that somebody put there.
         progress: called with each event, from this thread.
@@ -86,7 +90,7 @@ def prepare(
     Raises:
         InputError: a keyframe or frame that is not the plate's, no keyframe where one is needed, an unknown mode or
             kind, or vectors with a range that leaves frames out.
-        ImageError: a frame of the plate is missing, damaged, or of another size.
+        ImageError: a frame of the plate or its matte is missing, damaged, or of another size.
         OutputError: a file cannot be written.
         Interrupted: ``stop`` said so.
     """
@@ -110,7 +114,8 @@ def prepare(
     if stmaps:
         maps = prepare_sidecars(
             plate, keys, folder,
-            vectors=vectors, threads=threads, overwrite=overwrite, progress=telling("stmaps"), stop=stop,
+            vectors=vectors, matte=None if matte is None else SequencePath.of(matte),
+            threads=threads, overwrite=overwrite, progress=telling("stmaps"), stop=stop,
         )  # fmt: skip
         record(sidecar_path(folder, key, frame) for key in keys for frame in plate.frames)
     if denoise is not None:

@@ -68,6 +68,7 @@ _PLATE = (table.PLATE, table.FRAMES)
 _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
+_MATTES = (table.MATTE, table.MATTE_USE)
 _VECTORS = (table.VECTORS, table.BACKWARD_VECTORS)
 _OUT_PAINTED = table.OVERWRITE.but(
     group="the result", help="replace images that are there, whatever was painted on them"
@@ -108,6 +109,7 @@ _WHOLE_SHOT_FIRST = (
 _WHOLE_SHOT_THEN = (
     table.FIT_PAINTINGS,
     table.UNPAINTED,
+    *_MATTES,
     *_VECTORS,
     _denoise("train on and render a plate with its grain averaged away, which is made first"),
     _guides("train and render with guide images, which are made first"),
@@ -154,6 +156,7 @@ _ALL = (
             *_PLATE,
             table.KEYFRAME_NUMBER,
             table.OVERWRITE.but(group="the keyframes", help="make STMaps again that are already right"),
+            *_MATTES,
             *_VECTORS,
             _denoise("also write the plate with its grain averaged away, into work/denoised"),
             _guides("also write guide images, into work/guide"),
@@ -244,6 +247,7 @@ _ALL = (
             *_PLATE,
             table.OUT,
             table.WORK,
+            *_MATTES,
             *_RENDERED_WITH,
             table.OVERWRITE,
             table.WORKERS,
@@ -302,7 +306,7 @@ _ALL = (
             table.OUT.but(help="the frames to check: out.%04d.exr"),
             *_PLATE,
             table.WORK,
-            *_under("rendered with", *_RENDERED_WITH),
+            *_under("rendered with", *_MATTES, *_RENDERED_WITH),
             _denoise("they were rendered with --denoise"),
             *_COLOR,
             *_CALLED,
@@ -395,7 +399,7 @@ _ALL = (
             table.WORK,
             own.PAGE,
             table.JSON.but(group="the report", help="print JSON as well"),
-            *_under("rendered with", *_RENDERED_WITH),
+            *_under("rendered with", *_MATTES, *_RENDERED_WITH),
             _denoise("the frames were rendered with --denoise"),
             *_COLOR,
             *_REPORTING,

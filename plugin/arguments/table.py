@@ -6,7 +6,7 @@ Those of one verb alone are in :mod:`plugin.arguments.verb_options`, those of fa
 
 from __future__ import annotations
 
-from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS, UNPAINTED_MODES
+from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS, MATTE_USES, UNPAINTED_MODES
 from engine.training.job.limits import RECIPES
 from plugin.arguments import values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
@@ -32,6 +32,8 @@ __all__ = [
     "KEYFRAME",
     "KEYFRAME_NUMBER",
     "LOOK",
+    "MATTE",
+    "MATTE_USE",
     "NO_STMAPS",
     "OCIO",
     "OUT",
@@ -77,6 +79,27 @@ FRAMES = Option(
     metavar="R",
     default="every frame found on disk",
     signed=r"-\d[\d\s,:xy-]*",
+)
+
+# The mattes
+
+MATTE = Option(
+    "matte",
+    ("--matte",),
+    values.PATH,
+    "the mattes",
+    "a matte for every frame, numbered as the plate: matte.%04d.exr, .png, or a movie; 1 is the object",
+    metavar="P",
+    default="none",
+)
+MATTE_USE = Option(
+    "matte_use",
+    ("--matte-use",),
+    one_of(*MATTE_USES),
+    "the mattes",
+    "stylize: outside the plate stays; track: the object and what lies behind it are followed apart; or both",
+    metavar="USE",
+    default=MATTE_USES[0],
 )
 
 # The paintings

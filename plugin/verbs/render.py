@@ -47,7 +47,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_spaces(config, [shot.plate.colorspace, shot.out_colorspace])
     check_device(shot.device)
     _check_any_frame(shot.plate)
-    check_out(out_from(options, shot), shot.plate)
+    check_out(out_from(options, shot), shot.plate, matte=shot.matte)
     settings = settings_of(shot, options)
     progress.plan([render_phase(shot, options)])
     say_color(progress, config, shot.plate)

@@ -1,0 +1,214 @@
+"""Layers: an object and what lies behind it, followed apart by a matte for every frame, and joined again.
+
+Each layer is the frame with the other one's pixels replaced by what its own continue as. So flow, registration and
+confidence see no edge that is not the layer's own, and a surface that comes out from behind an object was followed as
+its surroundings move. Joined, a pixel inside its frame's matte comes from inside the keyframe's matte, and one outside
+from outside, or from nowhere.
+
+Without a matte the frame is its only layer, and everything is as if there were none.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from engine.base.arrays import Floats, Mask
+from engine.motion.filling import filled
+from engine.motion.flow import estimate
+from engine.motion.lookalike import Lookalike
+from engine.motion.track import FrameFeatures, Track, advance, begin, features_of, frame_features
+
+__all__ = [
+    "LayeredFrame",
+    "Steps",
+    "advance_layers",
+    "begin_layers",
+    "given_steps",
+    "joined",
+    "layered_frame",
+    "neighbor_steps",
+    "within",
+]
+
+Steps = tuple[tuple[Floats, Floats], ...]
+"""For each layer the flow from a frame to its neighbor nearer to the keyframe, and the other way."""
+
+_HALF = 0.5
+"""Coverage from which a pixel is the object's."""
+_PURE = 0.9
+"""Coverage from which a pixel shows the object alone; under what is left to 1, what lies behind it alone."""
+_REACH_PX = 1.5
+"""How far a source beyond its layer's edge is moved back into it; farther away it is none."""
+_FOREIGN_COLOR = 4.0
+"""Color of what is not the layer's, for registration: like nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayeredFrame:
+    """A plate's frame as it is followed; see :func:`layered_frame`."""
+
+    whole: FrameFeatures
+    """All of it."""
+    layers: tuple[FrameFeatures, ...]
+    """The object and what lies behind it; without a matte ``whole`` alone."""
+    matte: Floats | None
+    """(H, W) in 0..1."""
+
+    @cached_property
+    def inside(self) -> Mask:
+        """(H, W): which pixels are the object's."""
+        return np.ones(self.whole.gray.shape, bool) if self.matte is None else np.asarray(self.matte >= _HALF)
+
+    @cached_property
+    def sources(self) -> tuple[_Source, ...]:
+        """For each layer, where its strokes may come from."""
+        if self.matte is None:
+            return ()
+        return (
+            _Source.of(self.inside, self.matte >= _PURE),
+            _Source.of(~self.inside, self.matte <= 1 - _PURE),
+        )
+
+    def choose(self, by_layer: tuple[Floats, ...]) -> Floats:
+        """(H, W) or (H, W, C): each pixel of its own layer's."""
+        if self.matte is None:
+            return by_layer[0]
+        mine = self.inside if by_layer[0].ndim == 2 else self.inside[..., None]
+        return np.where(mine, by_layer[0], by_layer[1])
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A layer of a keyframe, as a place that strokes come from."""
+
+    away_px: Floats
+    """(H, W): how far the layer is from each pixel, 0 in it."""
+    nearest: npt.NDArray[np.int32]
+    """(H, W, 2): x and y of the layer's nearest pixel."""
+    pure_away_px: Floats
+    """The same of what shows the layer alone."""
+    pure_nearest: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, mine: Mask, pure: Mask) -> _Source:
+        return cls(*_nearest(mine), *_nearest(pure))
+
+    def held(self, flow: Floats, confidence: Floats) -> tuple[Floats, Floats]:
+        """A flow (H, W, 2) whose targets are the layer's, and its confidence (H, W), 0 where none is near."""
+        rows, columns = np.indices(confidence.shape, np.float32)
+        to_x, to_y = columns + flow[..., 0], rows + flow[..., 1]
+        x = np.clip(np.rint(to_x), 0, confidence.shape[1] - 1).astype(np.int32)
+        y = np.clip(np.rint(to_y), 0, confidence.shape[0] - 1).astype(np.int32)
+        pure, away = self.pure_away_px[y, x], self.away_px[y, x]
+        to_pure = (pure > 0) & (pure <= _REACH_PX)
+        to_layer = (away > 0) & (pure > _REACH_PX)
+        target = np.where(to_pure[..., None], self.pure_nearest[y, x], self.nearest[y, x])
+        moved = np.stack([target[..., 0] - columns, target[..., 1] - rows], axis=2)
+        held = np.where((to_pure | to_layer)[..., None], moved, flow).astype(np.float32)
+        return held, np.where(away > _REACH_PX, np.float32(0), confidence)
+
+    def holds(self, flow: Floats) -> Mask:
+        """(H, W): whether a flow's target is the layer's."""
+        rows, columns = np.indices(flow.shape[:2], np.float32)
+        x = np.clip(np.rint(columns + flow[..., 0]), 0, flow.shape[1] - 1).astype(np.int32)
+        y = np.clip(np.rint(rows + flow[..., 1]), 0, flow.shape[0] - 1).astype(np.int32)
+        return np.asarray(self.away_px[y, x] == 0)
+
+
+def layered_frame(linear: Floats, matte: Floats | None) -> LayeredFrame:
+    """Prepare a plate's frame.
+
+    Args:
+        linear: (H, W, 3), scene-linear working colorspace.
+        matte: (H, W) in 0..1, 1 for the object; None without.
+    """
+    whole = frame_features(linear)
+    if matte is None:
+        return LayeredFrame(whole, (whole,), None)
+    pure = (np.asarray(matte >= _PURE), np.asarray(matte <= 1 - _PURE))
+    return LayeredFrame(whole, tuple(_layer(whole, known) for known in pure), matte)
+
+
+def begin_layers(key: LayeredFrame) -> tuple[Track, ...]:
+    """The tracks of a keyframe's layers in the keyframe itself."""
+    return tuple(begin(layer) for layer in key.layers)
+
+
+def neighbor_steps(previous: LayeredFrame, frame: LayeredFrame, pool: Executor) -> Steps:
+    """Estimated flow between two neighbors, for each layer; what is not the layer's moves as its surroundings do."""
+    pairs = list(zip(previous.layers, frame.layers, strict=True))
+    forth = [pool.submit(estimate, before.gray, after.gray) for before, after in pairs]
+    steps = []
+    for (before, after), flow in zip(pairs, forth, strict=True):
+        steps.append((_own(estimate(after.gray, before.gray), after), _own(flow.result(), before)))
+    return tuple(steps)
+
+
+def given_steps(previous: LayeredFrame, frame: LayeredFrame, back: Floats, forth: Floats) -> Steps:
+    """Motion between two neighbors from elsewhere, for each layer: it is right where the layer is seen."""
+    pairs = zip(previous.layers, frame.layers, strict=True)
+    return tuple((_own(back, after), _own(forth, before)) for before, after in pairs)
+
+
+def advance_layers(
+    previous: tuple[Track, ...], steps: Steps, frame: LayeredFrame, key: LayeredFrame, pool: Executor | None = None
+) -> tuple[Track, ...]:
+    """From one frame's tracks to its neighbor's; see :func:`engine.motion.track.advance`."""
+    return tuple(
+        advance(track, back, forth, here, there, pool)
+        for track, (back, forth), here, there in zip(previous, steps, frame.layers, key.layers, strict=True)
+    )
+
+
+def joined(tracks: tuple[Track, ...], frame: LayeredFrame, key: LayeredFrame) -> Track:
+    """One track of the frame: each pixel follows its own layer, and comes from it."""
+    if frame.matte is None or key.matte is None:
+        return tracks[0]
+    held = [source.held(each.to_key, each.confidence) for each, source in zip(tracks, key.sources, strict=True)]
+    to_key = frame.choose(tuple(flow for flow, _ in held))
+    confidence = frame.choose(tuple(sure for _, sure in held))
+    return Track(to_key, key.choose(tuple(each.from_key for each in tracks)), confidence)
+
+
+def within(lookalike: Lookalike, frame: LayeredFrame, key: LayeredFrame) -> Lookalike:
+    """A lookalike without what another layer lent."""
+    if frame.matte is None or key.matte is None:
+        return lookalike
+    mine, behind = (source.holds(lookalike.flow) for source in key.sources)
+    return replace(lookalike, found=lookalike.found & np.where(frame.inside, mine, behind))
+
+
+def _layer(whole: FrameFeatures, known: Mask) -> FrameFeatures:
+    """A frame's features with all but ``known`` filled from it."""
+    if known.all() or not known.any():
+        return whole
+    features = features_of(filled(whole.color, known), known)
+    color = np.where(known[..., None], features.gradients.color, np.float32(_FOREIGN_COLOR))
+    gradients = replace(features.gradients, color=color)
+    return replace(features, noise=whole.noise, gradients=gradients)
+
+
+def _own(flow: Floats, layer: FrameFeatures) -> Floats:
+    return flow if layer.known is None else filled(flow, layer.known > 0)
+
+
+def _nearest(mask: Mask) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """(H, W): the distance of each pixel to the mask, pixels; and (H, W, 2): x and y of its nearest pixel."""
+    rows, columns = np.indices(mask.shape, np.int32)
+    here = np.stack([columns, rows], axis=2)
+    if mask.all():
+        return np.zeros(mask.shape, np.float32), here
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32), here
+    away, labels = cv2.distanceTransformWithLabels(
+        (~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    places = np.zeros((int(labels.max()) + 1, 2), np.int32)
+    places[labels[mask]] = here[mask]
+    return np.asarray(away, np.float32), places[labels]
