@@ -59,7 +59,7 @@ from engine.shot.shot import Plate
 
 __all__ = ["Vectors", "prepare_sidecars"]
 
-METHOD = "track-5"
+METHOD = "track-6"
 """Changes when the same plate would give another map."""
 _LAYERS = "layers-1"
 """Likewise, of tracks by mattes."""

@@ -21,15 +21,17 @@ _REPORTING = "--progress --debug"
 _TASK = "--frames-dialect --path-mapping"
 _TRAINING = "--seed --recipe --settings --crisp --features --resume"
 _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --carried"
+_MATTES = "--matte --matte-use"
 _SHOT = (
     "--plate --frames --frame --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "
-    f"--unpainted --vectors --backward-vectors --denoise --guides --steps {_TRAINING} --fresh {_RENDERED_WITH} "
-    "--overwrite --paint-colorspace --ocio --device --threads --debug"
+    f"--unpainted {_MATTES} --vectors --backward-vectors --denoise --guides --steps {_TRAINING} --fresh "
+    f"{_RENDERED_WITH} --overwrite --paint-colorspace --ocio --device --threads --debug"
 )
 
 FLAGS = {
     "run": f"{_SHOT} --workers --engine",
-    "prepare": "--plate --frames --frame --keyframe --overwrite --vectors --backward-vectors --denoise --guides --work "
+    "prepare": "--plate --frames --frame --keyframe --overwrite --matte --matte-use --vectors "
+    "--backward-vectors --denoise --guides --work "
     f"--colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --keyframe --fit-paintings --unpainted --look --work --budget --steps "
     f"{_TRAINING} "
@@ -37,19 +39,19 @@ FLAGS = {
     "tune": "--plate --frames --frame --keyframe --fit-paintings --work --reference --reference-colorspace --seconds "
     "--settings --full-grid --features --seed --no-stmaps --colorspace --paint-colorspace --ocio --device --threads "
     f"{_REPORTING}",
-    "render": f"--look --plate --frames --frame --out --work {_RENDERED_WITH} --overwrite --workers --denoise "
-    f"--colorspace --ocio --device --threads --shard --timeout {_TASK} --expect-look --expect-stmaps --expect-prepared "
-    f"--resident {_REPORTING}",
+    "render": f"--look --plate --frames --frame --out --work {_MATTES} {_RENDERED_WITH} --overwrite --workers "
+    f"--denoise --colorspace --ocio --device --threads --shard --timeout {_TASK} --expect-look --expect-stmaps "
+    f"--expect-prepared --resident {_REPORTING}",
     "submit": f"{_SHOT} --engine --chunk --frame-time --timeout --retries --gpu",
-    "verify": f"--look --out --plate --frames --frame --work {_RENDERED_WITH} --denoise --colorspace --ocio {_TASK} "
-    f"{_REPORTING}",
+    "verify": f"--look --out --plate --frames --frame --work {_MATTES} {_RENDERED_WITH} --denoise --colorspace --ocio "
+    f"{_TASK} {_REPORTING}",
     "inspect": "--json --debug",
     "key": f"--plate --frames --frame --out --overwrite --colorspace --ocio --display --view --exposure {_REPORTING}",
     "paint": f"--plate --frames --frame --out --overwrite --style --seed --colorspace --ocio {_REPORTING}",
     "suggest": "--plate --frames --frame --keyframe --fit-paintings --count --out --json --work --colorspace --ocio "
     f"{_REPORTING}",
     "report": "--plate --frames --frame --out --look --keyframe --fit-paintings --work --page --json "
-    f"{_RENDERED_WITH} --denoise --colorspace --ocio {_REPORTING}",
+    f"{_MATTES} {_RENDERED_WITH} --denoise --colorspace --ocio {_REPORTING}",
     "clean": f"--work --out --remove {_REPORTING}",
     "export": f"--to {_REPORTING}",
     "worker": "--socket --ask --idle --memory --threads --debug",

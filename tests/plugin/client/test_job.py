@@ -50,6 +50,8 @@ FULL = Job(
     device="cpu",
     tile=512,
     carried=True,
+    matte="/a/matte.%04d.exr",
+    matte_use="track",
     guides=False,
     host="Test 1.0",
 )
