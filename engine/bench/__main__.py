@@ -59,6 +59,11 @@ def run(plan: BenchPlan, parts: tuple[str, ...], show: Callable[[str], object] =
                 return inference.measure(plan, built)
             if part == "render":
                 return rendering.measure(plan, built["ours"], folder / "render")
+            if part == "tracks":
+                from engine.bench import sequences, tracks
+
+                cases = list(sequences.find_cases(plan, folder / "sequences", "tracks").values())
+                return tracks.measure(cases, _tell, plan.sequences.pictures)
             if part == "sequences":
                 # It knows the trainer's frames and sidecars, which the parts that measure speed do not need.
                 from engine.bench import sequences
@@ -161,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"each training of the parts quality (default {BenchPlan.budget_s:g}) and sequences "
         f"(default {SequencePlan.budget_s:g})",
     )
-    shots = parser.add_argument_group("the part sequences")
+    shots = parser.add_argument_group("the parts sequences and tracks")
     shots.add_argument("--families", metavar="NAMES", help="default: all")
     shots.add_argument("--seeds", metavar="N,N", help="default: 0,1,2")
     shots.add_argument(

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from engine.base.whole_file import check_regular
 from engine.color import made_spaces
 from engine.color.assignment import assign
 from engine.color.known_spaces import FILM_LOG_NAMES, LINEAR_REC709, SRGB, claim_for
-from engine.color.tables import check_tables
-from engine.images.color_claims import ColorClaim, Encoding
+from engine.color.tables import check_tables, tables_of
+from engine.images.color_claims import ColorClaim
+from engine.images.gamuts import Encoding
 from engine.images.header import Header
 
 __all__ = ["ColorConfig"]
@@ -55,6 +57,8 @@ class ColorConfig:
 
     def __init__(self, config: ocio.Config, name: str, *, built_in: bool = False) -> None:
         """``built_in`` configs come with OCIO: their file rules are nobody's decision."""
+        # OCIO's cache takes two tables of one length for the same: its key has their smallest and largest values only.
+        config.setProcessorCacheFlags(ocio.PROCESSOR_CACHE_OFF)
         self._config = config
         self._name = name
         self._built_in = built_in
@@ -114,7 +118,7 @@ class ColorConfig:
         if "://" in source:
             return cls(config, config.getName() or source, built_in=True)
         digest = hashlib.sha256(Path(source).read_bytes())
-        for path in _tables(config):
+        for path in tables_of(config):
             digest.update(path.read_bytes())
         return cls(config, f"{config.getName() or Path(source).stem}-{digest.hexdigest()[:12]}")
 
@@ -122,6 +126,11 @@ class ColorConfig:
     def name(self) -> str:
         """Identifies the config's content on any machine: a built-in's name, or a file's name and hash."""
         return self._name
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the config comes with OCIO, so that nobody wrote its file rules for these files."""
+        return self._built_in
 
     @property
     def working(self) -> str:
@@ -171,11 +180,30 @@ class ColorConfig:
             found = self._found[name] = self._search(name)
         return found
 
+    def find_interop(self, identifier: str) -> str:
+        """The config's space with an identifier of the Color Interop Forum; empty where it has none.
+
+        Any space of data will do for "data".
+        """
+        for space in self._config.getColorSpaces(ocio.SEARCH_REFERENCE_SPACE_ALL, ocio.COLORSPACE_ALL):
+            own = space.getInteropID() if hasattr(space, "getInteropID") else ""
+            if own == identifier or (identifier == "data" and space.isData()):
+                return str(space.getName())
+        return ""
+
     def by_file_rule(self, path: str) -> str:
-        """The colorspace that the config's own file rules give ``path``; empty where only the default rule does."""
+        """The colorspace that the config's own file rules give ``path``; empty where only the default rule does.
+
+        Configs of OCIO 1 have no rules, but search the whole path for names of spaces: a folder "catalog" holds "log".
+        There the name must be a word of the file's own name.
+        """
         if self._built_in or self._config.filepathOnlyMatchesDefaultRule(path):
             return ""
-        return self._canonical(self._config.getColorSpaceFromFilepath(path)[0])
+        found = self._canonical(self._config.getColorSpaceFromFilepath(path)[0])
+        if self._config.getMajorVersion() == 1:
+            words = rf"(?<![^\W_]){re.escape(found)}(?![^\W_])"
+            return found if re.search(words, Path(path).name, re.IGNORECASE) else ""
+        return found
 
     def make_from_encoding(self, encoding: Encoding) -> str:
         """A colorspace that the config lacks, by gamut and curve; its name from here on.
@@ -272,14 +300,17 @@ class ColorConfig:
         return self._apply(self._conversion(self._working, self.resolve(colorspace)), rgb)
 
     def default_display_view(self, display: str | None = None) -> tuple[str, str]:
-        """``display``, or the config's default one, and that display's default view.
+        """``display``, or the config's default one, and that display's default view, or the first that shows color.
 
         Raises:
             ColorError: an unknown display.
         """
         display = display or self._config.getDefaultDisplay()
-        self.views(display)
-        return display, self._config.getDefaultView(display)
+        views = self.views(display)
+        default = self._config.getDefaultView(display)
+        # "None" and "Raw" show data; some configs name them first.
+        shown = [view for view in (default, *views) if not self.is_data(self.view_space(display, view))]
+        return display, next(iter(shown), default)
 
     def views(self, display: str) -> list[str]:
         """The views of ``display``.
@@ -332,7 +363,7 @@ class ColorConfig:
             return ""
         try:
             return str(ocio.Config.IdentifyBuiltinColorSpace(self._config, builtin, builtin_name))
-        except ocio.Exception:
+        except (ocio.Exception, ocio.ExceptionMissingFile):
             return ""
 
     def _spellings(self) -> list[str]:
@@ -376,7 +407,7 @@ class ColorConfig:
                     processor = build()
                     self._processors[key] = processor.getOptimizedCPUProcessor(ocio.OPTIMIZATION_LOSSLESS)
                 except (ocio.Exception, ocio.ExceptionMissingFile) as error:
-                    raise ColorError(f"OCIO cannot convert {' '.join(key[1:])}: {error}") from error
+                    raise _no_conversion(key, error) from error
             return self._processors[key]
 
     @staticmethod
@@ -397,24 +428,15 @@ class _MadeSpace:
     profile: bytes = b""
 
 
-def _tables(config: ocio.Config) -> list[Path]:
-    """The files that a config's transforms name, where they can be found: they change pixels as the config does."""
-    directions = (ocio.COLORSPACE_DIR_TO_REFERENCE, ocio.COLORSPACE_DIR_FROM_REFERENCE)
-    spaces = [config.getColorSpace(name) for name in config.getColorSpaceNames()]
-    pending = [space.getTransform(direction) for space in spaces for direction in directions]
-    pending += [look.getTransform() for look in config.getLooks()]
-    context, found = config.getCurrentContext(), set()
-    while pending:
-        transform = pending.pop()
-        if isinstance(transform, ocio.GroupTransform):
-            pending += list(transform)
-        elif isinstance(transform, ocio.FileTransform):
-            try:
-                found.add(Path(context.resolveFileLocation(transform.getSrc())))
-            except (ocio.Exception, ocio.ExceptionMissingFile):
-                # Whoever asks for that space is told.
-                continue
-    return sorted(path for path in found if path.is_file())
+def _no_conversion(key: tuple[str, ...], error: Exception) -> ColorError:
+    what = f"the view {key[1]} / {key[2]}" if key[0] == "view" else " to ".join(key[1:])
+    reason = " ".join(str(error).split())
+    if isinstance(error, ocio.ExceptionMissingFile):
+        return ColorError(
+            f"a table that the OCIO config needs for {what} is missing: {reason}",
+            remedy="put it there, or correct the config's search_path",
+        )
+    return ColorError(f"OCIO cannot convert {what}: {reason}")
 
 
 _loaded: dict[tuple[str, tuple[int, int]], ColorConfig] = {}

@@ -112,7 +112,7 @@ def read(path: Path | str, *, frame: int | None = None, coverage: bool = False) 
     associated = file_format in _ASSOCIATED_FORMATS and not specs[index].get_int_attribute("oiio:UnassociatedAlpha", 0)
     if alpha is not None and associated:
         rgb /= divisor(alpha)[..., None]
-    claims = claims_of_header(path, specs[index], file_format)
+    claims = _claims(path, specs, index, file_format)
     header = Header(tuple(parts), index, color, alpha, file_format, associated, claims, remarks)
     return Image(rgb, alpha, header, 0 if bad is None else int(bad.sum()), bad)
 
@@ -139,7 +139,7 @@ def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = 
     if file_format != "openexr":
         _upright({}, parts, index)
     associated = file_format in _ASSOCIATED_FORMATS and not specs[index].get_int_attribute("oiio:UnassociatedAlpha", 0)
-    claims = claims_of_header(path, specs[index], file_format)
+    claims = _claims(path, specs, index, file_format)
     return Header(tuple(parts), index, color, None, file_format, associated, claims, remarks)
 
 
@@ -312,6 +312,12 @@ def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, cove
         reason, remedy = no_color(tuple(parts))
         raise ImageError(reason, frame=frame, path=path, remedy=remedy)
     return found
+
+
+def _claims(path: Path, specs: list[oiio.ImageSpec], index: int, file_format: str) -> tuple[ColorClaim, ...]:
+    """Of the picture's part, else of another one: chromaticities are an attribute that all parts of an EXR share."""
+    order = [specs[index], *(spec for number, spec in enumerate(specs) if number != index)]
+    return next((found for spec in order if (found := claims_of_header(path, spec, file_format))), ())
 
 
 def _pages(source: oiio.ImageInput) -> tuple[str, ...]:

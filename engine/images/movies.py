@@ -33,6 +33,7 @@ from engine.images.color_claims import ColorClaim, claims_of_cicp
 from engine.images.header import Header, Part
 from engine.images.layers import ColorChannels
 from engine.images.limits import check_bytes, check_file
+from engine.images.yuv import from_gray, from_yuv, is_gray, plane_codes
 
 __all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
 
@@ -43,10 +44,6 @@ log = logging.getLogger(__name__)
 _IDLE_DECODERS = 4
 _KNOWN_MOVIES = 32
 _DECODED_BYTES = 30  # of a pixel: planes of 16 bits, and R, G and B as float32 beside what they are made of
-_HD_LINES = 720
-# Shares of red and blue in luma, by the matrix codes of ITU-T H.273, table 4.
-_BT709, _BT601 = (0.2126, 0.0722), (0.299, 0.114)
-_LUMA = {1: _BT709, 4: (0.30, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
 
 
 @dataclass(frozen=True)
@@ -182,6 +179,10 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
     except FFmpegError as error:
         decoder.close()
         raise _unreadable(path, error, number) from error
+    except ImageError as error:
+        decoder.close()
+        error.frame, error.path = number, path
+        raise
     except BaseException:
         decoder.close()
         raise
@@ -277,13 +278,15 @@ def _image(frame: Any, stream: Any) -> images.Image:
     has_alpha = any(component.is_alpha for component in frame.format.components)
     bits = max(component.bits for component in frame.format.components)
     top = np.float32(255 if bits <= 8 else 65535)
-    if frame.format.is_rgb or len(frame.format.components) < 3:
+    if is_gray(frame):
+        rgb, alpha = from_gray(frame, bits), None
+    elif frame.format.is_rgb or len(frame.format.components) < 3:
         kinds = ("rgba", "rgba64le") if has_alpha else ("rgb24", "rgb48le")
         stored = frame.reformat(format=kinds[bits > 8]).to_ndarray().astype(np.float32) / top
         rgb, alpha = stored[..., :3], stored[..., 3] if has_alpha else None
     else:
-        rgb = _from_yuv(frame, bits)
-        alpha = _plane(frame.planes[3], bits) / np.float32((1 << bits) - 1) if has_alpha else None
+        rgb = from_yuv(frame, bits)
+        alpha = plane_codes(frame.planes[3], bits) / np.float32((1 << bits) - 1) if has_alpha else None
     if bits <= 8:
         rgb = np.rint(rgb * 255) / np.float32(255)
     rgb = _upright(frame, rgb)
@@ -331,42 +334,6 @@ def _upright(frame: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
 def _claims(frame: Any) -> tuple[ColorClaim, ...]:
     """What the stream's tags say; the values of a decoded frame are those of its container and its codec."""
     return claims_of_cicp(int(frame.color_primaries), int(frame.color_trc), "the movie's tags")
-
-
-def _from_yuv(frame: Any, bits: int) -> npt.NDArray[np.float32]:
-    """(H, W, 3) in 0..1 of a YUV frame.
-
-    swscale only spreads the chroma: its own RGB is up to 3 codes off, and 1/256 too dark at 16 bits.
-    """
-    depth = next(step for step in (8, 9, 10, 12, 14, 16) if bits <= step)
-    # "yuvj" formats are full range by their name, and carry the tag only sometimes.
-    full = int(frame.color_range) == int(ColorRange.JPEG) or frame.format.name.startswith("yuvj")
-    stored_range = ColorRange.JPEG if full else ColorRange.MPEG
-    spread = VideoReformatter().reformat(
-        frame,
-        format="yuv444p" if depth == 8 else f"yuv444p{depth}le",
-        interpolation=Interpolation.BICUBIC,
-        src_color_range=stored_range,
-        dst_color_range=stored_range,
-    )
-    planes = [_plane(plane, depth) for plane in list(spread.planes)[:3]]
-    unit, top = float(1 << (depth - 8)), float((1 << depth) - 1)
-    luma = planes[0] / top if full else (planes[0] - 16 * unit) / (219 * unit)
-    scale = top if full else 224 * unit
-    blue_difference, red_difference = (planes[1] - 128 * unit) / scale, (planes[2] - 128 * unit) / scale
-    untagged = _BT709 if frame.height >= _HD_LINES else _BT601
-    kr, kb = _LUMA.get(int(frame.colorspace), untagged)
-    red = luma + 2 * (1 - kr) * red_difference
-    blue = luma + 2 * (1 - kb) * blue_difference
-    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
-    return np.clip(np.stack([red, green, blue], axis=2), 0, 1).astype(np.float32)
-
-
-def _plane(plane: Any, bits: int) -> npt.NDArray[np.float32]:
-    """(H, W) codes of one plane."""
-    kind = np.dtype("u1" if bits <= 8 else "<u2")
-    codes = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind.itemsize)
-    return codes[: plane.height, : plane.width].astype(np.float32)
 
 
 def _open(path: Path) -> Any:

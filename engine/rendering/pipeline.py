@@ -25,10 +25,11 @@ from engine.base.arrays import Floats
 from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, OutputError, PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
+from engine.color.assignment import assign, claimed_by
 from engine.color.config import ColorConfig
 from engine.color.known_spaces import film_log_of
 from engine.color.showing import Showing
-from engine.images.color_claims import ColorClaim
+from engine.images.color_claims import ColorClaim, can_claim
 from engine.images.encoding import keeps_float
 from engine.images.header import Header, place
 from engine.images.provenance import file_sha256
@@ -37,6 +38,7 @@ from engine.look.tiling import plan
 from engine.motion.stmap import read_sidecars
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.outside import Outside
+from engine.rendering.plate_color import PlateColor
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
 from engine.shot.plate import PlateReader, plate_sha256
@@ -258,8 +260,12 @@ class Pipeline:
         }
         if self._showing is not None and self._is_picture(target, source):
             facts["shown"] = str(self._showing)
+        warnings = []
         if not job.overwrite and is_whole(target, facts):
-            return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
+            color, carried = PlateColor.of(job.plate, frame, self._config), images.read_provenance(target)
+            if color.fits(carried):
+                return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
+            warnings.append(color.why_again(carried))
         read = self._plate.read(frame)
         if _stamp(source) != stamp:
             raise ImageError("the plate changed while it was read", frame=frame, path=source, remedy="run again")
@@ -283,7 +289,6 @@ class Pipeline:
 
         where = None if outside is None else outside.stylized
         styled = self.look.infer(rgb, stmap=stmap, guide=guide, tile=job.settings.tile, where=where)
-        warnings = []
         if where is not None and not where.any():
             warnings.append(f"frame {frame}: the matte is empty: the whole plate stays")
         if bad_pixels:
@@ -318,6 +323,10 @@ class Pipeline:
         facts |= {"version": __version__, "tile": str(styled.tile), "colorspace": wanted, "plate_colorspace": space}
         if _stamp(job.look) != self._stamp and file_sha256(job.look) != self.look.sha256:
             raise _changed(job.look)
+        claim = self._claim(header, space, wanted, target)
+        if claim is not None and not self._is_said(claim, wanted, target):
+            remedy = "tell whoever reads them, or write .exr or .png"
+            warnings.append(f"{target.suffix} frames cannot say that they are {wanted}; {remedy}")
         images.write(
             target,
             place(styled.rgb, window, header.data),
@@ -326,7 +335,7 @@ class Pipeline:
             provenance=facts,
             bit_depth=job.settings.bit_depth,
             compression=job.settings.compression,
-            color=self._claim(header, space, wanted, target),
+            color=claim,
         )
         write_s = time.perf_counter() - started
         return FrameResult(frame, "done", "", 0, tuple(warnings), bad_pixels, read_s, styled.infer_s, write_s)
@@ -394,9 +403,17 @@ class Pipeline:
     def _claim(self, header: Header, space: str, wanted: str, target: Path) -> ColorClaim | None:
         """What the frame says of its color; None for what the plate says, where that stays true."""
         same_format = target.suffix.lower() == self.job.plate.path.path(self.job.plate.frames.first).suffix.lower()
-        if header.claims and wanted == space and same_format:
+        keeps = wanted == space and same_format and len(header.color.rgb) == 3
+        own = claimed_by(self._config, header) if keeps and all(claim.is_copied for claim in header.claims) else None
+        if own is not None and own.colorspace == wanted:
             return None
         return self._config.claim_for(wanted)
+
+    def _is_said(self, claim: ColorClaim, wanted: str, target: Path) -> bool:
+        """Whether others can take a frame for what it is: it says so, or all files of its kind are that."""
+        if can_claim(target.suffix.lower(), claim) or self._config.is_data(wanted):
+            return True
+        return assign(self._config, None, target).colorspace == wanted
 
     def _most_in_flight(self) -> int:
         return self.look.threads + 2

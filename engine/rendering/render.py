@@ -212,7 +212,7 @@ def verify(
     file = look if isinstance(look, Look) else open_look(look)
     wanted = FrameRange.of(frames)
     expected = ExpectedProvenance.of(file, settings, plate, _folder(work), _folder(prepared), ColorConfig.active())
-    verify_frames(SequencePath.of(out), wanted, expected, progress=progress, stop=_asking(stop))
+    verify_frames(SequencePath.of(out), wanted, expected, color=expected.color, progress=progress, stop=_asking(stop))
     return VerifyReport(wanted, file.sha256, expected.common.get("settings"))
 
 

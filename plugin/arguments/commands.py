@@ -332,7 +332,9 @@ _ALL = (
         "a pixel that you leave alone keeps the plate's own value.",
         (
             *_PLATE,
-            table.OUT.but(help="exported images: key.%04d.png (16 bits), .tif (16 bits) or .jpg (8 bits)"),
+            table.OUT.but(
+                help="exported images: key.%04d.png (16 bits), .tif (16 bits), .jpg (8 bits), or .exr (scene-linear)"
+            ),
             _OUT_PAINTED,
             *_COLOR,
             own.DISPLAY,

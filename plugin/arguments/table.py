@@ -294,7 +294,7 @@ OUT_COLORSPACE = Option(
     "rendering",
     "colorspace of the frames",
     metavar="NAME",
-    default="the plate's, if the format can",
+    default="the plate's; PNG and JPEG of scene-linear or film log show what the painter saw",
 )
 DEPTH = Option(
     "depth",
@@ -351,16 +351,16 @@ COLORSPACE = Option(
     "color",
     "colorspace of the plate",
     metavar="NAME",
-    default="from its metadata, OCIO's file rules, its format",
+    default="what the file says, else OCIO's file rules, else its format",
 )
 PAINT_COLORSPACE = Option(
     "paint_colorspace",
     ("--paint-colorspace",),
     TEXT,
     "color",
-    "colorspace of the paintings",
+    'colorspace of the paintings, or "DISPLAY / VIEW" for those painted through one',
     metavar="NAME",
-    default="guessed as the plate's",
+    default="as key exported them, else what the file says, else its format",
 )
 OCIO = Option(
     "ocio",

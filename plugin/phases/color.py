@@ -35,6 +35,8 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         progress.warn(f"plate: {remark}")
     taken = assign(config, header, plate.path.path(first), plate.colorspace)
     progress.note(taken.said("plate"), {"colorspace": taken.colorspace, "why": taken.why})
+    if taken.doubt:
+        progress.warn(f"plate: {taken.doubt}; give --colorspace if it is not {taken.colorspace}")
     other = None if plate.colorspace or plate.path.is_movie else _other(config, plate, first, taken)
     if other is not None:
         frame, differs = other
@@ -50,6 +52,8 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
             progress.warn(f"painting of keyframe {keyframe.frame}: {remark}")
         color = painting_color(config, painting, keyframe.painting, keyframe.colorspace, taken, header)
         what = f"painting of keyframe {keyframe.frame}"
+        if color.taken.doubt:
+            progress.warn(f"{what}: {color.taken.doubt}; give --paint-colorspace if it is not {color.taken.colorspace}")
         if color.question:
             progress.warn(f"{what} taken as {color.taken.colorspace}, {color.question}")
         else:

@@ -85,8 +85,9 @@ class FrameChecker:
             return "there" if state == "whole" else state
         plain, layered = self._expected
         facts = plain(frame, plate_needed=False)
-        state = state_of(path, facts)
-        if state == "foreign" and state_of(path, facts | layered.common) == "whole":
+        color = plain.color(frame)
+        state = state_of(path, facts, color)
+        if state == "foreign" and state_of(path, facts | layered.common, color) == "whole":
             return "whole"
         return state
 

@@ -133,7 +133,7 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
             facts = error
         settings_hash = settings.hash(plate_colorspace=plate.colorspace, config=config.name)
         found = []
-        for state in result_states(out, MadeFrom(facts, settings_hash, plate)):
+        for state in result_states(out, MadeFrom(facts, settings_hash, plate, config)):
             if stop():
                 raise Interrupted("stopped on request")
             found.append({"frame": state.frame, "state": state.state, "reason": state.reason, "path": str(state.path)})
