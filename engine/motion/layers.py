@@ -66,14 +66,16 @@ class LayeredFrame:
         return np.ones(self.whole.gray.shape, bool) if self.matte is None else np.asarray(self.matte >= _HALF)
 
     @cached_property
+    def pure(self) -> tuple[Mask, ...]:
+        """For each layer, (H, W): which pixels show it alone."""
+        return () if self.matte is None else (self.matte >= _PURE, self.matte <= 1 - _PURE)
+
+    @cached_property
     def sources(self) -> tuple[_Source, ...]:
         """For each layer, where its strokes may come from."""
         if self.matte is None:
             return ()
-        return (
-            _Source.of(self.inside, self.matte >= _PURE),
-            _Source.of(~self.inside, self.matte <= 1 - _PURE),
-        )
+        return tuple(map(_Source.of, (self.inside, ~self.inside), self.pure))
 
     def choose(self, by_layer: tuple[Floats, ...]) -> Floats:
         """(H, W) or (H, W, C): each pixel of its own layer's."""
@@ -99,15 +101,18 @@ class _Source:
     def of(cls, mine: Mask, pure: Mask) -> _Source:
         return cls(*_nearest(mine), *_nearest(pure))
 
-    def held(self, flow: Floats, confidence: Floats) -> tuple[Floats, Floats]:
-        """A flow (H, W, 2) whose targets are the layer's, and its confidence (H, W), 0 where none is near."""
+    def held(self, flow: Floats, confidence: Floats, pure_here: Mask) -> tuple[Floats, Floats]:
+        """A flow (H, W, 2) whose targets are the layer's, and its confidence (H, W), 0 where none is near.
+
+        What shows the layer alone also comes from where it is seen alone, if that is near: a rim would bleed in else.
+        """
         rows, columns = np.indices(confidence.shape, np.float32)
         to_x, to_y = columns + flow[..., 0], rows + flow[..., 1]
         x = np.clip(np.rint(to_x), 0, confidence.shape[1] - 1).astype(np.int32)
         y = np.clip(np.rint(to_y), 0, confidence.shape[0] - 1).astype(np.int32)
         pure, away = self.pure_away_px[y, x], self.away_px[y, x]
-        to_pure = (pure > 0) & (pure <= _REACH_PX)
-        to_layer = (away > 0) & (pure > _REACH_PX)
+        to_pure = pure_here & (pure > 0) & (pure <= _REACH_PX)
+        to_layer = ~to_pure & (away > 0)
         target = np.where(to_pure[..., None], self.pure_nearest[y, x], self.nearest[y, x])
         moved = np.stack([target[..., 0] - columns, target[..., 1] - rows], axis=2)
         held = np.where((to_pure | to_layer)[..., None], moved, flow).astype(np.float32)
@@ -131,8 +136,7 @@ def layered_frame(linear: Floats, matte: Floats | None) -> LayeredFrame:
     whole = frame_features(linear)
     if matte is None:
         return LayeredFrame(whole, (whole,), None)
-    pure = (np.asarray(matte >= _PURE), np.asarray(matte <= 1 - _PURE))
-    return LayeredFrame(whole, tuple(_layer(whole, known) for known in pure), matte)
+    return LayeredFrame(whole, (_layer(whole, matte >= _PURE), _layer(whole, matte <= 1 - _PURE)), matte)
 
 
 def begin_layers(key: LayeredFrame) -> tuple[Track, ...]:
@@ -170,7 +174,10 @@ def joined(tracks: tuple[Track, ...], frame: LayeredFrame, key: LayeredFrame) ->
     """One track of the frame: each pixel follows its own layer, and comes from it."""
     if frame.matte is None or key.matte is None:
         return tracks[0]
-    held = [source.held(each.to_key, each.confidence) for each, source in zip(tracks, key.sources, strict=True)]
+    held = [
+        source.held(each.to_key, each.confidence, pure)
+        for each, source, pure in zip(tracks, key.sources, frame.pure, strict=True)
+    ]
     to_key = frame.choose(tuple(flow for flow, _ in held))
     confidence = frame.choose(tuple(sure for _, sure in held))
     return Track(to_key, key.choose(tuple(each.from_key for each in tracks)), confidence)

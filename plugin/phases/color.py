@@ -13,6 +13,7 @@ from engine.color.config import ColorConfig
 from engine.color.paintings import painting_color
 from engine.images.header import Header
 from engine.images.losses import lost
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
@@ -20,7 +21,13 @@ from plugin.progress.protocol import Progress
 __all__ = ["say_color", "say_losses"]
 
 
-def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: Sequence[Keyframe] = ()) -> None:
+def say_color(
+    progress: Progress,
+    config: ColorConfig,
+    plate: Plate,
+    keyframes: Sequence[Keyframe] = (),
+    matte: MatteSequence | None = None,
+) -> None:
     """Say as what plate, paintings and mattes are taken, and why; what is in doubt is a warning.
 
     Raises:
@@ -59,7 +66,7 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         else:
             facts = {"keyframe": keyframe.frame, "colorspace": color.taken.colorspace, "why": color.taken.why}
             progress.note(color.taken.said(what), facts)
-    if any(keyframe.matte is not None for keyframe in keyframes):
+    if matte is not None or any(keyframe.matte is not None for keyframe in keyframes):
         progress.note("mattes taken as data: coverage has no colorspace")
 
 

@@ -49,7 +49,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     prepare_folder(work)
     if options.shard is None:
         progress.plan([*([prepare_phase(plate, keys)] if keys else []), *extra_phases(plate, extras)])
-        say_color(progress, config, plate)
+        say_color(progress, config, plate, matte=matte)
         threads, overwrite = options.threads, options.overwrite
         if keys:
             prepare_frames(
@@ -67,7 +67,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         ]
         + extra_phases(plate, extras)
     )
-    say_color(progress, config, plate)
+    say_color(progress, config, plate, matte=matte)
     for name, (key, part) in zip(names, parts, strict=True):
         prepare_frames(
             replace(plate, frames=part),

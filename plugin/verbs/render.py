@@ -50,7 +50,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_out(out_from(options, shot), shot.plate, matte=shot.matte)
     settings = settings_of(shot, options)
     progress.plan([render_phase(shot, options)])
-    say_color(progress, config, shot.plate)
+    say_color(progress, config, shot.plate, matte=shot.matte)
     say_losses(progress, shot.plate, out_from(options, shot), settings.bit_depth)
     render_frames(shot, options, progress, stop)
     progress.finish()

@@ -76,7 +76,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     phase = report_phase(plate.frames)
     shown.plan([phase])
     shown.begin(phase.name)
-    say_color(shown, config, plate, keyframes)
+    say_color(shown, config, plate, keyframes, matte)
     work = sidecars_from(options, file)
     prepared = work_from(options, file)
     summary = write_report(

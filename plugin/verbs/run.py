@@ -65,7 +65,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     extras = Extras.of(options, shot)
     phases = [*extra_phases(shot.plate, extras), *phases]
     progress.plan(phases if work is None else [prepare_phase(shot.plate, keys), *phases])
-    say_color(progress, config, shot.plate, shot.keyframes)
+    say_color(progress, config, shot.plate, shot.keyframes, shot.matte)
     say_losses(progress, shot.plate, out, settings.bit_depth)
     look = look_from(options, shot)
     if work is not None:

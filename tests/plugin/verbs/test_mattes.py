@@ -42,6 +42,7 @@ def frame(cli: Cli, number: int, name: str = "out") -> np.ndarray:
 def test_run_keeps_the_plate_outside_and_says_so(matted: Cli) -> None:
     said = matted(*RUN, *MATTE)
     assert said.code == 0, said.err
+    assert said.out.count("mattes taken as data: coverage has no colorspace") == 1
     for number in (0, 7):
         plate = frame(matted, number, "plate")
         assert np.array_equal(frame(matted, number)[OUTSIDE], plate[OUTSIDE])
