@@ -189,8 +189,11 @@ def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: Frame
     there = _blur_of(np.asarray(pull(key.color, to_key), np.float32), 4.0, known)
     tone = _mean(np.abs(here - there * _light(here, there)[..., None]))
     against = np.square(mismatch / _MISMATCH) + np.square(round_trip / tolerance) + np.square(tone / 0.2)
-    sure = np.exp(-against) * inside(to_key)
-    return np.clip(_blur(sure.astype(np.float32), 1.0), 0, 1)
+    sure = np.asarray(np.exp(-against), np.float32)
+    if frame.known is not None:
+        # A layer's soft edge shows another one as well: it is as sure as what is beside it.
+        sure = filled(sure[..., None], frame.known > 0)[..., 0]
+    return np.clip(_blur(np.asarray(sure * inside(to_key), np.float32), 1.0), 0, 1)
 
 
 def flatness(frame: FrameFeatures) -> Floats:

@@ -25,3 +25,4 @@ def test_nothing_and_all() -> None:
     one = np.zeros((5, 7), bool)
     one[0, 6] = True
     assert np.allclose(filled(3 * values, one), 3)
+    assert np.allclose(filled(3 * values[..., :1], one), 3) and filled(values[..., :1], one).shape == (5, 7, 1)
