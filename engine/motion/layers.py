@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from engine.base.arrays import Floats, Mask
+from engine.base.arrays import Bytes, Floats, Mask
 from engine.motion.filling import filled
 from engine.motion.flow import estimate
 from engine.motion.lookalike import Lookalike
@@ -45,6 +45,8 @@ _PURE = 0.9
 """Coverage from which a pixel shows the object alone; under what is left to 1, what lies behind it alone."""
 _REACH_PX = 1.5
 """How far a source beyond its layer's edge is moved back into it; farther away it is none."""
+_IN, _NEAR, _FAR = 0, 1, 2
+"""Of a layer, within that reach of it, and beyond."""
 _FOREIGN_COLOR = 4.0
 """Color of what is not the layer's, for registration: like nothing."""
 
@@ -75,7 +77,8 @@ class LayeredFrame:
         """For each layer, where its strokes may come from."""
         if self.matte is None:
             return ()
-        return tuple(map(_Source.of, (self.inside, ~self.inside), self.pure))
+        sides = zip((self.inside, ~self.inside), self.pure, strict=True)
+        return tuple(_Source(_Place.of(mine), _Place.of(pure)) for mine, pure in sides)
 
     def choose(self, by_layer: tuple[Floats, ...]) -> Floats:
         """(H, W) or (H, W, C): each pixel of its own layer's."""
@@ -89,41 +92,63 @@ class LayeredFrame:
 class _Source:
     """A layer of a keyframe, as a place that strokes come from."""
 
-    away_px: Floats
-    """(H, W): how far the layer is from each pixel, 0 in it."""
-    nearest: npt.NDArray[np.int32]
-    """(H, W, 2): x and y of the layer's nearest pixel."""
-    pure_away_px: Floats
-    """The same of what shows the layer alone."""
-    pure_nearest: npt.NDArray[np.int32]
-
-    @classmethod
-    def of(cls, mine: Mask, pure: Mask) -> _Source:
-        return cls(*_nearest(mine), *_nearest(pure))
+    layer: _Place
+    """All of it."""
+    pure: _Place
+    """What shows it alone."""
 
     def held(self, flow: Floats, confidence: Floats, pure_here: Mask) -> tuple[Floats, Floats]:
         """A flow (H, W, 2) whose targets are the layer's, and its confidence (H, W), 0 where none is near.
 
         What shows the layer alone also comes from where it is seen alone, if that is near: a rim would bleed in else.
         """
+        y, x = _targets(flow)
+        pure, layer = self.pure.away[y, x], self.layer.away[y, x]
+        to_pure = pure_here & (pure == _NEAR)
+        to_layer = ~to_pure & (layer == _NEAR)
+        back = np.where(to_pure[..., None], self.pure.back_px[y, x], self.layer.back_px[y, x])
         rows, columns = np.indices(confidence.shape, np.float32)
-        to_x, to_y = columns + flow[..., 0], rows + flow[..., 1]
-        x = np.clip(np.rint(to_x), 0, confidence.shape[1] - 1).astype(np.int32)
-        y = np.clip(np.rint(to_y), 0, confidence.shape[0] - 1).astype(np.int32)
-        pure, away = self.pure_away_px[y, x], self.away_px[y, x]
-        to_pure = pure_here & (pure > 0) & (pure <= _REACH_PX)
-        to_layer = ~to_pure & (away > 0)
-        target = np.where(to_pure[..., None], self.pure_nearest[y, x], self.nearest[y, x])
-        moved = np.stack([target[..., 0] - columns, target[..., 1] - rows], axis=2)
+        moved = np.stack([x - columns, y - rows], axis=2) + back
         held = np.where((to_pure | to_layer)[..., None], moved, flow).astype(np.float32)
-        return held, np.where(away > _REACH_PX, np.float32(0), confidence)
+        return held, np.where(layer == _FAR, np.float32(0), confidence)
 
     def holds(self, flow: Floats) -> Mask:
         """(H, W): whether a flow's target is the layer's."""
-        rows, columns = np.indices(flow.shape[:2], np.float32)
-        x = np.clip(np.rint(columns + flow[..., 0]), 0, flow.shape[1] - 1).astype(np.int32)
-        y = np.clip(np.rint(rows + flow[..., 1]), 0, flow.shape[0] - 1).astype(np.int32)
-        return np.asarray(self.away_px[y, x] == 0)
+        return np.asarray(self.layer.away[_targets(flow)] == _IN)
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A part of a picture, and the way back to it."""
+
+    away: Bytes
+    """(H, W): _IN, _NEAR or _FAR."""
+    back_px: npt.NDArray[np.int8]
+    """(H, W, 2): x and y from a pixel that is near to the part's nearest."""
+
+    @classmethod
+    def of(cls, mask: Mask) -> _Place:
+        away = np.where(mask, _IN, _FAR).astype(np.uint8)
+        back = np.zeros((*mask.shape, 2), np.int8)
+        if mask.all() or not mask.any():
+            return cls(away, back)
+        distance, labels = cv2.distanceTransformWithLabels(
+            (~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        near = ~mask & (distance <= _REACH_PX)
+        places = np.zeros((int(labels.max()) + 1, 2), np.int32)
+        places[labels[mask]] = np.argwhere(mask)[:, ::-1]
+        back[near] = places[labels[near]] - np.argwhere(near)[:, ::-1]
+        away[near] = _NEAR
+        return cls(away, back)
+
+
+def _targets(flow: Floats) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Row and column, (H, W) each, of the pixel that a flow (H, W, 2) leads to, in a picture of its own size."""
+    height, width = flow.shape[:2]
+    rows, columns = np.indices((height, width), np.float32)
+    x = np.clip(np.rint(columns + flow[..., 0]), 0, width - 1).astype(np.int32)
+    return np.clip(np.rint(rows + flow[..., 1]), 0, height - 1).astype(np.int32), x
 
 
 def layered_frame(linear: Floats, matte: Floats | None) -> LayeredFrame:
@@ -203,19 +228,3 @@ def _layer(whole: FrameFeatures, known: Mask) -> FrameFeatures:
 
 def _own(flow: Floats, layer: FrameFeatures) -> Floats:
     return flow if layer.known is None else filled(flow, layer.known > 0)
-
-
-def _nearest(mask: Mask) -> tuple[Floats, npt.NDArray[np.int32]]:
-    """(H, W): the distance of each pixel to the mask, pixels; and (H, W, 2): x and y of its nearest pixel."""
-    rows, columns = np.indices(mask.shape, np.int32)
-    here = np.stack([columns, rows], axis=2)
-    if mask.all():
-        return np.zeros(mask.shape, np.float32), here
-    if not mask.any():
-        return np.full(mask.shape, np.inf, np.float32), here
-    away, labels = cv2.distanceTransformWithLabels(
-        (~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    places = np.zeros((int(labels.max()) + 1, 2), np.int32)
-    places[labels[mask]] = here[mask]
-    return np.asarray(away, np.float32), places[labels]
