@@ -11,6 +11,7 @@ import pytest
 from engine import images
 from engine.base.errors import ImageError
 from engine.base.frames import SequencePath
+from engine.images import movies
 from engine.shot.matte_reader import MatteReader
 from tests.support.matte_files import box, write_mattes
 from tests.support.pictures import HEIGHT, WIDTH, noise, picture, write_exr
@@ -114,3 +115,18 @@ def test_a_missing_matte_and_its_hash(tmp_path: Path, plate: SequencePath) -> No
 def test_what_filters_leave_beyond_is_clipped(tmp_path: Path, plate: SequencePath) -> None:
     found = MatteReader(write_mattes(tmp_path, {1: 1.2 * SOFT - 0.1}), plate).read(1)
     assert (found.min(), found.max()) == (0, 1)
+
+
+def test_a_movie_is_a_matte_for_a_plate_of_images(tmp_path: Path) -> None:
+    for number in range(3):
+        picture(tmp_path / f"plate.{number:04d}.png", height=32, width=48)
+    plate = SequencePath.parse(tmp_path / "plate.%04d.png")
+    movies.write_movie([np.full((32, 48, 3), 100 * number, np.uint8) for number in range(3)], tmp_path / "m.mp4", 24)
+    reader = MatteReader(SequencePath.parse(tmp_path / "m.mp4"), plate)
+    for number in range(3):
+        assert np.abs(reader.read(number) - 100 * number / 255).max() < 0.02
+    assert len({reader.sha256(number) for number in range(3)}) == 3
+    (tmp_path / "plate.0003.png").write_bytes((tmp_path / "plate.0000.png").read_bytes())
+    with pytest.raises(ImageError) as caught:
+        reader.read(3)
+    assert caught.value.frame == 3
