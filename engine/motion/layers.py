@@ -45,8 +45,11 @@ _PURE = 0.9
 """Coverage from which a pixel shows the object alone; under what is left to 1, what lies behind it alone."""
 _REACH_PX = 1.5
 """How far a source beyond its layer's edge is moved back into it; farther away it is none."""
-_IN, _NEAR, _FAR = 0, 1, 2
-"""Of a layer, within that reach of it, and beyond."""
+_LEAST = 0.002
+"""Coverage from which a pixel has any of an object: half of an 8-bit code."""
+_EXTENDED_PX = 24.0
+"""The same for the soft edge of an object that is laid over the plate: as wide as a lens or motion blurs it."""
+_STEPS_PER_PX = 10
 _FOREIGN_COLOR = 4.0
 """Color of what is not the layer's, for registration: like nothing."""
 
@@ -61,11 +64,25 @@ class LayeredFrame:
     """The object and what lies behind it; without a matte ``whole`` alone."""
     matte: Floats | None
     """(H, W) in 0..1."""
+    blended: bool = False
+    """Whether the object is laid over the plate by its matte afterwards."""
 
     @cached_property
     def inside(self) -> Mask:
-        """(H, W): which pixels are the object's."""
-        return np.ones(self.whole.gray.shape, bool) if self.matte is None else np.asarray(self.matte >= _HALF)
+        """(H, W): which pixels are the object's: from half of it on, or whatever has any of it that is laid over."""
+        if self.matte is None:
+            return np.ones(self.whole.gray.shape, bool)
+        return np.asarray(self.matte > _LEAST if self.blended else self.matte >= _HALF)
+
+    @cached_property
+    def reach_px(self) -> Floats:
+        """(H, W): how far beyond the object's edge a pixel's source may lie, to be moved back to it.
+
+        A soft edge that is laid over takes the object's strokes as far as it goes, not what is painted beside them.
+        """
+        if self.matte is None or not self.blended:
+            return np.full(self.whole.gray.shape, _REACH_PX, np.float32)
+        return np.where(self.matte < _HALF, np.float32(_EXTENDED_PX), np.float32(_REACH_PX))
 
     @cached_property
     def pure(self) -> tuple[Mask, ...]:
@@ -77,7 +94,8 @@ class LayeredFrame:
         """For each layer, where its strokes may come from."""
         if self.matte is None:
             return ()
-        sides = zip((self.inside, ~self.inside), self.pure, strict=True)
+        solid = np.asarray(self.matte >= _HALF)
+        sides = zip((solid, ~solid), self.pure, strict=True)
         return tuple(_Source(_Place.of(mine), _Place.of(pure)) for mine, pure in sides)
 
     def choose(self, by_layer: tuple[Floats, ...]) -> Floats:
@@ -97,24 +115,24 @@ class _Source:
     pure: _Place
     """What shows it alone."""
 
-    def held(self, flow: Floats, confidence: Floats, pure_here: Mask) -> tuple[Floats, Floats]:
+    def held(self, flow: Floats, confidence: Floats, pure_here: Mask, reach_px: Floats) -> tuple[Floats, Floats]:
         """A flow (H, W, 2) whose targets are the layer's, and its confidence (H, W), 0 where none is near.
 
         What shows the layer alone also comes from where it is seen alone, if that is near: a rim would bleed in else.
         """
         y, x = _targets(flow)
-        pure, layer = self.pure.away[y, x], self.layer.away[y, x]
-        to_pure = pure_here & (pure == _NEAR)
-        to_layer = ~to_pure & (layer == _NEAR)
+        pure, layer, reach = self.pure.away[y, x], self.layer.away[y, x], reach_px * _STEPS_PER_PX
+        to_pure = pure_here & (pure > 0) & (pure <= reach)
+        to_layer = ~to_pure & (layer > 0) & (layer <= reach)
         back = np.where(to_pure[..., None], self.pure.back_px[y, x], self.layer.back_px[y, x])
         rows, columns = np.indices(confidence.shape, np.float32)
         moved = np.stack([x - columns, y - rows], axis=2) + back
         held = np.where((to_pure | to_layer)[..., None], moved, flow).astype(np.float32)
-        return held, np.where(layer == _FAR, np.float32(0), confidence)
+        return held, np.where(layer > reach, np.float32(0), confidence)
 
     def holds(self, flow: Floats) -> Mask:
         """(H, W): whether a flow's target is the layer's."""
-        return np.asarray(self.layer.away[_targets(flow)] == _IN)
+        return np.asarray(self.layer.away[_targets(flow)] == 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,24 +140,24 @@ class _Place:
     """A part of a picture, and the way back to it."""
 
     away: Bytes
-    """(H, W): _IN, _NEAR or _FAR."""
+    """(H, W): how far the part is, 0 in it, in tenths of a pixel; 255 for farther than can be gone back."""
     back_px: npt.NDArray[np.int8]
-    """(H, W, 2): x and y from a pixel that is near to the part's nearest."""
+    """(H, W, 2): x and y from a pixel that is not as far to the part's nearest."""
 
     @classmethod
     def of(cls, mask: Mask) -> _Place:
-        away = np.where(mask, _IN, _FAR).astype(np.uint8)
+        away = np.where(mask, 0, 255).astype(np.uint8)
         back = np.zeros((*mask.shape, 2), np.int8)
         if mask.all() or not mask.any():
             return cls(away, back)
         distance, labels = cv2.distanceTransformWithLabels(
             (~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
         )
-        near = ~mask & (distance <= _REACH_PX)
+        near = ~mask & (distance <= _EXTENDED_PX)
         places = np.zeros((int(labels.max()) + 1, 2), np.int32)
         places[labels[mask]] = np.argwhere(mask)[:, ::-1]
         back[near] = places[labels[near]] - np.argwhere(near)[:, ::-1]
-        away[near] = _NEAR
+        away[near] = np.rint(distance[near] * _STEPS_PER_PX).astype(np.uint8)
         return cls(away, back)
 
 
@@ -151,17 +169,18 @@ def _targets(flow: Floats) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]
     return np.clip(np.rint(rows + flow[..., 1]), 0, height - 1).astype(np.int32), x
 
 
-def layered_frame(linear: Floats, matte: Floats | None) -> LayeredFrame:
+def layered_frame(linear: Floats, matte: Floats | None, *, blended: bool = False) -> LayeredFrame:
     """Prepare a plate's frame.
 
     Args:
         linear: (H, W, 3), scene-linear working colorspace.
         matte: (H, W) in 0..1, 1 for the object; None without.
+        blended: whether the object is laid over the plate by its matte afterwards.
     """
     whole = frame_features(linear)
     if matte is None:
         return LayeredFrame(whole, (whole,), None)
-    return LayeredFrame(whole, (_layer(whole, matte >= _PURE), _layer(whole, matte <= 1 - _PURE)), matte)
+    return LayeredFrame(whole, (_layer(whole, matte >= _PURE), _layer(whole, matte <= 1 - _PURE)), matte, blended)
 
 
 def begin_layers(key: LayeredFrame) -> tuple[Track, ...]:
@@ -200,7 +219,7 @@ def joined(tracks: tuple[Track, ...], frame: LayeredFrame, key: LayeredFrame) ->
     if frame.matte is None or key.matte is None:
         return tracks[0]
     held = [
-        source.held(each.to_key, each.confidence, pure)
+        source.held(each.to_key, each.confidence, pure, frame.reach_px)
         for each, source, pure in zip(tracks, key.sources, frame.pure, strict=True)
     ]
     to_key = frame.choose(tuple(flow for flow, _ in held))

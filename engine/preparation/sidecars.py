@@ -31,7 +31,6 @@ import OpenImageIO as oiio
 
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted
-from engine.base.frames import SequencePath
 from engine.base.machine import cpu_count
 from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
@@ -54,6 +53,7 @@ from engine.motion.track import Track
 from engine.preparation.parallel import MadeFiles, Progress, Stop, stopped
 from engine.preparation.saved_arrays import load_arrays
 from engine.shot.matte_reader import MatteReader
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 
@@ -89,7 +89,7 @@ def prepare_sidecars(
     work: Path,
     *,
     vectors: Vectors | None = None,
-    matte: SequencePath | None = None,
+    matte: MatteSequence | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -105,7 +105,8 @@ def prepare_sidecars(
         keys: keyframes, each one of the plate's frames.
         work: the work folder.
         vectors: flow between neighbors; None to estimate it.
-        matte: of an object that is followed apart from what lies behind it; None to follow all as one.
+        matte: of an object that is followed apart from what lies behind it, where it is there to track by; None to
+            follow all as one.
         threads: computing side by side; None for the machine's cores. Never changes a byte.
         overwrite: make every sidecar again, except those that somebody put there.
         progress: receives sidecars done, all of them, and a text.
@@ -126,8 +127,10 @@ def prepare_sidecars(
         raise InputError(f"motion vectors join neighboring frames, but {plate.frames} leaves some out", remedy=remedy)
     config = ColorConfig.active()
     reader = PlateReader.of(plate, config)
-    mattes = None if matte is None else MatteReader(matte, plate.path)
-    job = _SidecarJob(plate, reader, config, Path(work), vectors, mattes, overwrite, stop or (lambda: False))
+    layers = None
+    if matte is not None and matte.tracked is not None:
+        layers = _Mattes(MatteReader(matte.tracked, plate.path), blended=matte.stylized is not None)
+    job = _SidecarJob(plate, reader, config, Path(work), vectors, layers, overwrite, stop or (lambda: False))
     count = max(1, threads or cpu_count())
     sweeps = _sweeps(job, keys, max(_LEAST_TOGETHER, count // 2))
     total = sum(len(chain.frames) for sweep in sweeps for chain in sweep.chains)
@@ -172,6 +175,19 @@ def prepare_sidecars(
 
 
 @dataclass(frozen=True)
+class _Mattes:
+    """The mattes that tell an object from what lies behind it."""
+
+    reader: MatteReader
+    blended: bool
+    """Whether the object is laid over the plate by them as well."""
+
+    @property
+    def method(self) -> str:
+        return f"{_LAYERS} blended" if self.blended else _LAYERS
+
+
+@dataclass(frozen=True)
 class _SidecarJob:
     """What all chains share."""
 
@@ -180,14 +196,17 @@ class _SidecarJob:
     config: ColorConfig
     work: Path
     vectors: Vectors | None
-    mattes: MatteReader | None
+    mattes: _Mattes | None
     overwrite: bool
     stop: Stop
 
     def read(self, frame: int) -> LayeredFrame:
         found = self.reader.read(frame)
-        matte = None if self.mattes is None else self.mattes.fitted(frame, found.image.header, found.window)
-        return layered_frame(self.config.to_working(found.rgb, found.space), matte)
+        linear = self.config.to_working(found.rgb, found.space)
+        if self.mattes is None:
+            return layered_frame(linear, None)
+        matte = self.mattes.reader.fitted(frame, found.image.header, found.window)
+        return layered_frame(linear, matte, blended=self.mattes.blended)
 
     def leave_if_asked(self, failed: threading.Event) -> None:
         if self.stop() or failed.is_set():
@@ -399,13 +418,13 @@ class _Chain:
         found: dict[int, str] = {}
         source = "dis" if self.job.vectors is None else f"vectors {self.job.vectors!r}"
         mattes = self.job.mattes
-        method = METHOD if mattes is None else f"{METHOD} {_LAYERS}"
+        method = METHOD if mattes is None else f"{METHOD} {mattes.method}"
         running = hashlib.sha256(f"{method} {source} {self.job.plate.colorspace} {self.job.config.working}".encode())
         for frame in self.path:
             self.job.leave_if_asked(failed)
             running.update(self.job.reader.sha256(frame).encode())
             if mattes is not None:
-                running.update(mattes.sha256(frame).encode())
+                running.update(mattes.reader.sha256(frame).encode())
             found[frame] = running.copy().hexdigest()
         return found
 

@@ -66,7 +66,7 @@ def prepare_frames(
     with stop.cooperative():
         report = prepare(
             plate, keys, work,
-            vectors=vectors, matte=None if matte is None else matte.tracked, threads=threads, overwrite=overwrite,
+            vectors=vectors, matte=matte, threads=threads, overwrite=overwrite,
             progress=begun(phase, progress), stop=stop,
         )  # fmt: skip
     tell(work / "stmap", "STMaps", report.stmaps, progress)

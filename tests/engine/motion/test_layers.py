@@ -139,3 +139,18 @@ def test_what_is_lent_across_the_outline_is_dropped() -> None:
     assert within(lent, key, key).found.all()
     frame = seen(3, True)
     assert np.array_equal(within(lent, frame, key).found, frame.inside == key.inside)
+
+
+def test_a_soft_edge_that_is_laid_over_takes_the_objects_strokes() -> None:
+    """At the keyframe, too: what is painted beside the object would bleed in by the matte's share."""
+    pixels, _ = drawn(0)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+    matte = np.clip((28 - np.hypot(x - 62, y - 50)) / 16 + 0.5, 0, 1).astype(np.float32)
+    for blended in (False, True):
+        key = layered_frame(shaper.decode(pixels), matte, blended=blended)
+        track = joined(begin_layers(key), key, key)
+        soft = (matte > 0.01) & (matte < 0.49)
+        assert (track.confidence == 1).all()
+        assert (_target(matte, track)[soft] >= 0.5).all() == blended
+        assert np.abs(track.to_key[soft]).max() < (10 if blended else 1e-6)
+        assert not track.to_key[matte >= 0.5].any() and not track.to_key[matte == 0].any()
