@@ -44,7 +44,7 @@ _INTEGER_EXTENSIONS = {
 }
 _FILM_EXTENSIONS = {".dpx", ".cin"}
 _FILM_FORMATS = {"dpx", "cineon"}
-_VIDEO = Encoding(GAMUTS["rec709"], "bt1886")
+_VIDEO, _SRGB = Encoding(GAMUTS["rec709"], "bt1886"), Encoding(GAMUTS["rec709"], "srgb")
 _SILENT = "the file does not say, and "
 
 
@@ -156,20 +156,36 @@ def _space_of(config: ColorConfig, claim: ColorClaim) -> str:
     return known_space(config, claim.encoding) or config.make_from_encoding(claim.encoding)
 
 
+def _space_or_none(config: ColorConfig, encoding: Encoding) -> str:
+    """The config's space for an encoding, or one made for it; empty where the config cannot tell."""
+    try:
+        return known_space(config, encoding) or config.make_from_encoding(encoding)
+    except ColorError:
+        return ""
+
+
 def _custom(config: ColorConfig, header: Header | None, path: Path) -> Assignment:
     extension = path.suffix.lower()
     if header is None:
         film, movie, integer = extension in _FILM_EXTENSIONS, False, extension in _INTEGER_EXTENSIONS
     else:
         film, movie = header.file_format in _FILM_FORMATS, header.file_format == "movie"
-        integer = header.bit_depth in _INTEGER_DEPTHS
+        integer = header.bit_depth in _INTEGER_DEPTHS and not movie
     if film:
         return Assignment(film_log_of(config), f"{_SILENT}film scans are logarithmic", "custom")
     if movie:
-        space = known_space(config, _VIDEO)
+        space = _space_or_none(config, _VIDEO)
         if space:
             return Assignment(space, f"{_SILENT}movies are BT.709 video", "custom")
     if integer or movie:
-        found = next((space for space in map(config.find, SRGB) if space), "") or config.resolve("sRGB")
-        return Assignment(found, f"{_SILENT}integer images are sRGB", "custom")
+        found = next((space for space in map(config.find, SRGB) if space), "") or _space_or_none(config, _SRGB)
+        if not found:
+            raise ColorError(
+                f"the file does not say what it is in, integer images are sRGB, and the OCIO config {config.name} "
+                "cannot tell what that is",
+                path=path,
+                remedy="name the config's own colorspace with --colorspace or --paint-colorspace",
+            )
+        why = "integer images are sRGB" if integer else "the OCIO config has no BT.709 video, which movies are: sRGB"
+        return Assignment(found, f"{_SILENT}{why}", "custom")
     return Assignment(config.working, f"{_SILENT}float images are scene-linear (the scene_linear role)", "custom")

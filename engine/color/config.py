@@ -55,13 +55,14 @@ class ColorConfig:
     approximations, whose 4e-5 relative error would not survive a round trip.
     """
 
-    def __init__(self, config: ocio.Config, name: str, *, built_in: bool = False) -> None:
-        """``built_in`` configs come with OCIO: their file rules are nobody's decision."""
+    def __init__(self, config: ocio.Config, name: str, *, built_in: bool = False, tables: tuple[str, ...] = ()) -> None:
+        """``built_in`` configs come with OCIO: their file rules are nobody's decision. ``tables``: files it reads."""
         # OCIO's cache takes two tables of one length for the same: its key has their smallest and largest values only.
         config.setProcessorCacheFlags(ocio.PROCESSOR_CACHE_OFF)
         self._config = config
         self._name = name
         self._built_in = built_in
+        self._tables = tables
         self._made: dict[str, _MadeSpace] = {
             made_spaces.FILM_LOG: _MadeSpace(made_spaces.film_log),
         }
@@ -83,10 +84,10 @@ class ColorConfig:
         """
         source = str(path) if path is not None else os.environ.get("OCIO") or _BUILTIN
         # A resident process asks with every frame, and parsing a config takes longer than everything else around one.
-        key = (source, _stamp(source))
-        config = _loaded.get(key)
-        if config is None:
-            config = _loaded[key] = cls._load(source, named_by_caller=path is not None)
+        stamps, config = _loaded.get(source, ((), None))
+        if config is None or stamps != _stamps(source, config._tables):
+            config = cls._load(source, named_by_caller=path is not None)
+            _loaded[source] = (_stamps(source, config._tables), config)
         return config
 
     @classmethod
@@ -117,10 +118,13 @@ class ColorConfig:
             ) from error
         if "://" in source:
             return cls(config, config.getName() or source, built_in=True)
-        digest = hashlib.sha256(Path(source).read_bytes())
-        for path in tables_of(config):
+        digest, tables = hashlib.sha256(Path(source).read_bytes()), tables_of(config)
+        # OCIO keeps the tables that it has read by their paths, whatever becomes of the files.
+        ocio.ClearAllCaches()
+        for path in tables:
             digest.update(path.read_bytes())
-        return cls(config, f"{config.getName() or Path(source).stem}-{digest.hexdigest()[:12]}")
+        name = f"{config.getName() or Path(source).stem}-{digest.hexdigest()[:12]}"
+        return cls(config, name, tables=tuple(map(str, tables)))
 
     @property
     def name(self) -> str:
@@ -195,8 +199,9 @@ class ColorConfig:
         """The colorspace that the config's own file rules give ``path``; empty where only the default rule does.
 
         Configs of OCIO 1 have no rules, but search the whole path for names of spaces: a folder "catalog" holds "log".
-        There the name must be a word of the file's own name.
+        There the name must be a word of the file's own name. Patterns see the whole path, wherever one stands.
         """
+        path = Path(os.path.abspath(path)).as_posix()  # noqa: PTH100 (links stay)
         if self._built_in or self._config.filepathOnlyMatchesDefaultRule(path):
             return ""
         found = self._canonical(self._config.getColorSpaceFromFilepath(path)[0])
@@ -439,11 +444,16 @@ def _no_conversion(key: tuple[str, ...], error: Exception) -> ColorError:
     return ColorError(f"OCIO cannot convert {what}: {reason}")
 
 
-_loaded: dict[tuple[str, tuple[int, int]], ColorConfig] = {}
+_loaded: dict[str, tuple[tuple[tuple[int, int], ...], ColorConfig]] = {}
+
+
+def _stamps(source: str, tables: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """Change when a config's file or one of its tables is written."""
+    return tuple(map(_stamp, (source, *tables)))
 
 
 def _stamp(source: str) -> tuple[int, int]:
-    """Changes when a config's file is written; constant for the built-in ones."""
+    """Changes when a file is written; constant for the built-in configs."""
     if "://" in source:
         return (0, 0)
     try:

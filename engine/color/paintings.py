@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from engine import images
 from engine.base.arrays import Floats
 from engine.color.assignment import Assignment, assign, claimed_by, is_display_referred
 from engine.color.config import ColorConfig
@@ -110,8 +111,14 @@ def painting_color(
         return PaintingColor(assign(config, header, path, asked))
     transform = find_key_transform(path)
     if transform is not None:
-        return _on_a_key(config, header, path, transform)
+        found = _on_a_key(config, header, path, transform)
+        asks = transform.is_light and found.transform is None
+        question = _question(config, found.taken, header, plate, plate_header) if asks else ""
+        return replace(found, question=question) if question else found
     own = assign(config, header, path)
+    showing = _shown_result(config, path, own)
+    if showing is not None:
+        return PaintingColor(Assignment(str(showing), "rendered by Paintover through it", "file"), showing=showing)
     return PaintingColor(own, question=_question(config, own, header, plate, plate_header))
 
 
@@ -136,6 +143,15 @@ def _on_a_key(config: ColorConfig, header: Header, path: Path, transform: KeyTra
         return PaintingColor(own, question=question)
     why = f"exported by Paintover, and saved as {own.colorspace} ({own.why})"
     return PaintingColor(Assignment(transform.taken, why, "file"), transform, own.colorspace)
+
+
+def _shown_result(config: ColorConfig, path: Path, own: Assignment) -> Showing | None:
+    """The view of a rendered frame that was painted on; None for another image, or one that was rendered without."""
+    facts = images.read_provenance(path)
+    showing = Showing.parse(facts.get("shown", ""), config)
+    if showing is None or facts.get("colorspace") != showing.colorspace(config):
+        return None
+    return None if _differs(config, own.colorspace, showing.colorspace(config)) else showing
 
 
 def _share_alike(one: Floats, other: Floats) -> float:

@@ -256,8 +256,8 @@ def _of_png(path: Path, spec: oiio.ImageSpec) -> Iterator[ColorClaim]:
     if len(cicp) >= 4:
         claims = claims_of_cicp(cicp[0], cicp[1], "cICP chunk")
         if cicp[2] or cicp[3] != 1:
-            what = "a matrix" if cicp[2] else "narrow range"
-            claims = (ColorClaim("cICP chunk", refused=f"its cICP chunk says {what}, which no RGB of 0 to 1 has"),)
+            what = "a matrix, as of YUV" if cicp[2] else "narrow range, with black at 16"
+            claims = (ColorClaim("cICP chunk", refused=f"the picture's cICP chunk says {what}, which is not read"),)
         yield from claims
     if b"iCCP" in chunks:
         yield _icc_of(spec) or _icc_of_chunk(chunks[b"iCCP"])
@@ -368,7 +368,7 @@ def _of_inks(path: Path, spec: oiio.ImageSpec, file_format: str) -> Iterator[Col
         said = document_mode(path)
     kind = next((name for word, name in _NO_RGB.items() if word in said), "")
     if kind:
-        yield ColorClaim(f"{kind} pixels", refused=f"its pixels are {kind}, which is not read")
+        yield ColorClaim(f"{kind} pixels", refused=f"the picture is {kind}, which is not read")
 
 
 def _gamut(values: Sequence[float]) -> Gamut:

@@ -12,6 +12,7 @@ __all__ = ["profile_of", "profile_tags", "rgb_of_gray"]
 
 _D50 = (0.9642, 1.0, 0.8249)
 _CONE = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_MOST_TAGS = 200
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
@@ -33,9 +34,9 @@ def profile_tags(profile: bytes) -> dict[bytes, bytes]:
     if len(profile) < 132:
         return {}
     (count,) = struct.unpack_from(">I", profile, 128)
-    entries = [profile[132 + 12 * number :][:12] for number in range(min(count, 200))]
     found = {}
-    for entry in entries:
+    for number in range(min(count, _MOST_TAGS)):
+        entry = profile[132 + 12 * number : 144 + 12 * number]
         if len(entry) == 12:
             start, size = struct.unpack_from(">II", entry, 4)
             found[entry[:4]] = profile[start : start + size]

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 # Decoders kept open between calls, so that frames read in order are decoded once.
 _IDLE_DECODERS = 4
 _KNOWN_MOVIES = 32
+# What is not specified, by attribute of PyAV.
+_TAGS = {"color_primaries": {0, 2}, "color_trc": {0, 2}, "colorspace": {2}, "color_range": {0}}
 _DECODED_BYTES = 30  # of a pixel: planes of 16 bits, and R, G and B as float32 beside what they are made of
 
 
@@ -62,6 +64,8 @@ class _Decoder:
     def __init__(self, path: Path) -> None:
         self.container = _open(path)
         self.stream = self.container.streams.video[0]
+        # Before anything is decoded these are the container's; from then on they are those of the stream.
+        self.said = _tags(self.stream.codec_context)
         self.stream.thread_type = "AUTO"
         self.frames: Iterator[Any] = self.container.decode(self.stream)
         self.position = 0  # index of the frame that comes next
@@ -175,7 +179,7 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
             raise ImageError(
                 "the movie is damaged at this frame", frame=number, path=path, remedy="copy it again, or transcode it"
             )
-        image = _image(found, decoder.stream)
+        image = _image(found, decoder.stream, decoder.said)
     except FFmpegError as error:
         decoder.close()
         raise _unreadable(path, error, number) from error
@@ -273,8 +277,12 @@ def _encoder() -> tuple[str, dict[str, str]]:
     return "libx264", {"crf": "16", "preset": "medium"}
 
 
-def _image(frame: Any, stream: Any) -> images.Image:
-    """A decoded frame as RGB by its own matrix and range, upright, with its alpha, and what its movie says of it."""
+def _image(frame: Any, stream: Any, said: dict[str, int]) -> images.Image:
+    """A decoded frame as RGB by its matrix and range, upright, with its alpha, and what its movie says of it.
+
+    Where ``said``, the container's tags, and the stream's differ, the container's count (ISO/IEC 14496-12, 12.1.5).
+    """
+    claims = _claims(frame, said)
     has_alpha = any(component.is_alpha for component in frame.format.components)
     bits = max(component.bits for component in frame.format.components)
     top = np.float32(255 if bits <= 8 else 65535)
@@ -304,7 +312,7 @@ def _image(frame: Any, stream: Any) -> images.Image:
     if frame.side_data.get("STEREO3D") is not None:
         remarks.append("the movie is stereo: both views are taken as the one picture that they are packed into")
     color = ColorChannels(("R", "G", "B"), None if alpha is None else "A")
-    header = Header((Part(spec, {}),), 0, color, alpha, "movie", False, _claims(frame), tuple(remarks))
+    header = Header((Part(spec, {}),), 0, color, alpha, "movie", False, claims, tuple(remarks))
     return images.Image(rgb, alpha, header, 0, None)
 
 
@@ -331,9 +339,24 @@ def _upright(frame: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     return np.ascontiguousarray(pixels)
 
 
-def _claims(frame: Any) -> tuple[ColorClaim, ...]:
-    """What the stream's tags say; the values of a decoded frame are those of its container and its codec."""
-    return claims_of_cicp(int(frame.color_primaries), int(frame.color_trc), "the movie's tags")
+def _tags(owner: Any) -> dict[str, int]:
+    """Code points of ITU-T H.273, and the range, of a codec context or a frame."""
+    return {name: int(getattr(owner, name)) for name in _TAGS}
+
+
+def _claims(frame: Any, said: dict[str, int]) -> tuple[ColorClaim, ...]:
+    """What tags say; a frame whose container says otherwise has the container's from here on."""
+    own = _tags(frame)
+    differs = False
+    for name, value in said.items():
+        if value != own[name] and value not in _TAGS[name]:
+            setattr(frame, name, value)
+            differs = differs or own[name] not in _TAGS[name]
+    where = "the movie's container" if differs else "the movie's tags"
+    claims = claims_of_cicp(int(frame.color_primaries), int(frame.color_trc), where)
+    if differs:
+        claims += claims_of_cicp(own["color_primaries"], own["color_trc"], "its stream")
+    return claims
 
 
 def _open(path: Path) -> Any:

@@ -10,9 +10,9 @@ from engine.color.config import ColorConfig
 from engine.look.card import LookFile
 from engine.look.session import Look
 from engine.rendering.frame_inputs import FrameInputs
-from engine.rendering.plate_color import PlateColor
 from engine.rendering.settings import RenderSettings
 from engine.shot.plate import plate_sha256
+from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 
 __all__ = ["ExpectedProvenance"]
@@ -84,6 +84,6 @@ class ExpectedProvenance:
         if self.plate is None or self.config is None:
             return None
         try:
-            return PlateColor.of(self.plate, frame, self.config)
+            return PlateColor.of(self.plate.path, self.plate.colorspace, frame, self.config)
         except ImageError:
             return None

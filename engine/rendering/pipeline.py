@@ -38,10 +38,10 @@ from engine.look.tiling import plan
 from engine.motion.stmap import read_sidecars
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.outside import Outside
-from engine.rendering.plate_color import PlateColor
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
 from engine.shot.plate import PlateReader, plate_sha256
+from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 
 __all__ = ["FrameResult", "Pipeline", "RenderJob"]
@@ -262,7 +262,10 @@ class Pipeline:
             facts["shown"] = str(self._showing)
         warnings = []
         if not job.overwrite and is_whole(target, facts):
-            color, carried = PlateColor.of(job.plate, frame, self._config), images.read_provenance(target)
+            color, carried = (
+                PlateColor.of(job.plate.path, job.plate.colorspace, frame, self._config),
+                images.read_provenance(target),
+            )
             if color.fits(carried):
                 return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
             warnings.append(color.why_again(carried))

@@ -11,7 +11,7 @@ from engine import images
 from engine.base.errors import ImageError, Interrupted, VerifyError
 from engine.base.frames import FrameRange, SequencePath
 from engine.images.provenance import read_provenance
-from engine.rendering.plate_color import PlateColor
+from engine.shot.plate_color import PlateColor
 
 __all__ = ["VerifyReport", "is_whole", "state_of", "verify_frames"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine import images
 from engine.base.arrays import Floats
-from engine.base.errors import ImageError
+from engine.base.errors import ColorError, ImageError
 from engine.base.frames import SequencePath
 from engine.color import shaper
 from engine.color.config import ColorConfig
@@ -25,6 +25,7 @@ from engine.images import movies
 from engine.images.files import Image
 from engine.images.header import Window, place
 from engine.images.provenance import file_sha256
+from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 from engine.shot.windows import window_of
 
@@ -127,7 +128,18 @@ class PlateReader:
     def begin_digest(self, *facts: object) -> hashlib._Hash:
         """A hash of how the plate is read, and of ``facts``, to add frames to."""
         text = " ".join(map(str, (*facts, self.colorspace, self.config.name, self.config.working)))
-        return hashlib.sha256(text.encode())
+        return hashlib.sha256(f"{text}{self._taken_now}".encode())
+
+    @cached_property
+    def _taken_now(self) -> str:
+        """What the plate is taken as, where versions before this was counted took it as something else."""
+        frames = self.path.existing()
+        first = 0 if frames is None else frames.first
+        try:
+            color = PlateColor.of(self.path, self.colorspace, first, self.config)
+        except (ColorError, ImageError):
+            return ""
+        return "" if color.is_as_before else f" {color.colorspace}"
 
     def _converted(self, frame: int) -> Floats:
         found = self.read(frame)

@@ -319,8 +319,8 @@ _ALL = (
     ),
     Command(
         "inspect",
-        "Prints the card of a look (keyframes, training, colorspaces, versions) or the provenance of a rendered\n"
-        "frame (which look, which settings, which plate frame).",
+        "Prints the card of a look (keyframes, training, colorspaces, versions), or of an image the colorspace that\n"
+        "it is taken as and why, how a key was exported, and which look, settings and plate a frame was made from.",
         (own.INSPECTED, table.JSON.but(group="what to inspect"), table.DEBUG),
         ("paintover inspect hero.onnx", "paintover inspect out.1001.exr --json"),
         usage="paintover inspect PATH [options]",

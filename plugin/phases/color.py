@@ -18,7 +18,7 @@ from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
 
-__all__ = ["say_color", "say_losses"]
+__all__ = ["say_color", "say_losses", "say_reference"]
 
 
 def say_color(
@@ -68,6 +68,20 @@ def say_color(
             progress.note(color.taken.said(what), facts)
     if matte is not None or any(keyframe.matte is not None for keyframe in keyframes):
         progress.note("mattes taken as data: coverage has no colorspace")
+
+
+def say_reference(progress: Progress, config: ColorConfig, reference: SequencePath, asked: str | None) -> None:
+    """Say as what a sequence to come close to is taken, by its first frame.
+
+    Raises:
+        ImageError: that is damaged.
+        ColorError: its colorspace is unknown, or cannot be told.
+    """
+    frames = reference.existing()
+    if frames:
+        path = reference.path(frames.first)
+        taken = assign(config, images.read_header(path, frame=frames.first), path, asked)
+        progress.note(taken.said("reference"), {"colorspace": taken.colorspace, "why": taken.why})
 
 
 def say_losses(progress: Progress, plate: Plate, out: SequencePath, bit_depth: str | None) -> None:

@@ -16,8 +16,8 @@ from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.images.provenance import read_provenance
 from engine.rendering.frame_inputs import FrameInputs
-from engine.rendering.plate_color import PlateColor
 from engine.shot.plate import plate_sha256
+from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 
 __all__ = ["LookFacts", "MadeFrom", "ResultState", "result_states"]
@@ -88,8 +88,9 @@ def _judge(path: Path, frame: int, made_from: MadeFrom) -> tuple[str, str]:
     if carried.get("settings") != made_from.settings_hash:
         return "stale", f"frame {frame} was rendered with other settings (size of tiles, colorspaces, layers or format)"
     try:
-        plate = plate_sha256(made_from.plate.path, frame)
-        color = PlateColor.of(made_from.plate, frame, made_from.config)
+        source = made_from.plate
+        plate = plate_sha256(source.path, frame)
+        color = PlateColor.of(source.path, source.colorspace, frame, made_from.config)
     except (ColorError, ImageError) as error:
         return "stale", f"frame {frame} cannot be checked: {error}"
     if carried.get("plate") != plate:

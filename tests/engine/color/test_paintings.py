@@ -125,6 +125,19 @@ def test_a_key_of_light(config, tmp_path):
     np.testing.assert_allclose(scene, expected, rtol=5e-3, atol=1e-3)
 
 
+def test_light_that_was_saved_as_a_picture_asks_for_its_view(config, tmp_path):
+    """Nothing says whether a compositor saved it through a view or as plain sRGB."""
+    plate_path = make_plate(tmp_path, "exr acescg")
+    plate = images.read(plate_path)
+    taken = assign(config, plate.header, plate_path)
+    export_key(plate_path, 1, tmp_path / "k.exr", config, None)
+    path = tmp_path / "k.png"
+    images.write(path, np.clip(config.from_working(plate.rgb, "sRGB"), 0, 1), color=config.claim_for("sRGB"))
+    color = painting_color(config, images.read_header(path), path, None, taken, plate.header)
+    assert color.taken.colorspace == config.resolve("sRGB") and color.transform is None
+    assert "without a view" in color.question and "--paint-colorspace" in color.question
+
+
 def test_light_of_a_picture_is_in_the_working_space(config, tmp_path):
     plate_path = make_plate(tmp_path, "jpeg")
     plate = images.read(plate_path)

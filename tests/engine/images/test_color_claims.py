@@ -131,7 +131,7 @@ def test_a_profile_with_code_points(config, tmp_path):
 
 def test_pixels_that_are_no_rgb(config, tmp_path):
     """OIIO hands out inks and Lab as if they were RGB."""
-    assert refusal(config, cmyk_jpeg(tmp_path / "a.jpg")) == "its pixels are CMYK, which is not read"
+    assert refusal(config, cmyk_jpeg(tmp_path / "a.jpg")) == "the picture is CMYK, which is not read"
     assert "CMYK" in refusal(config, psd_file(tmp_path / "a.psd", 4, 4))
     assert "Lab" in refusal(config, tiff_file(tmp_path / "a.tif", 8, bytes((120, 10, 20))))
     assert taken(config, psd_file(tmp_path / "b.psd", 3, 3)).colorspace == SRGB

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import av
 import numpy as np
 import pytest
 
@@ -75,3 +78,36 @@ def test_tags_that_nothing_is_known_of(config, tmp_path):
     path = yuv_movie(tmp_path / "a.mkv", (150, 100, 160), "yuv420p", color_primaries=10, color_trc=17)
     found = assign(config, movies.read_frame(path, 0).header, path)
     assert found.source == "custom" and "primaries 10" in found.doubt and "does not say" not in found.why
+
+
+def retagged(source: Path, out: Path, **tags: int) -> Path:
+    """The same stream in a container that says something else, as tools that patch tags leave it."""
+    with av.open(str(source)) as given, av.open(str(out), "w") as container:
+        stream = given.streams.video[0]
+        copy = container.add_stream_from_template(stream)
+        for name, value in tags.items():
+            setattr(copy.codec_context, name, value)
+        for packet in given.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                container.mux(packet)
+    return out
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
+def test_a_container_comes_before_its_stream(config, tmp_path, suffix):
+    """ISO/IEC 14496-12, 12.1.5: "this box takes precedence, and over-rides the information in the bitstream"."""
+    tags = {"color_primaries": 1, "color_trc": 1, "colorspace": 1}
+    stream = yuv_movie(tmp_path / "a.mp4", (150, 100, 160), "yuv420p", codec="libx264", **tags)
+    hdr = {"color_primaries": 9, "color_trc": 16, "colorspace": 9}
+    path = retagged(stream, tmp_path / f"b{suffix}", **hdr)
+    image = movies.read_frame(path, 0)
+    found = assign(config, image.header, path)
+    assert found.colorspace == "Rec.2100-PQ - Display"
+    said = "the movie's container: PQ, Rec.2020, which comes before its stream: BT.1886 (Rec.1886 Rec.709 - Display)"
+    assert found.why == said
+    # Its matrix, too: BT.2020's shares of red and blue.
+    luma, blue, red = (150 - 16) / 219, (100 - 128) / 224, (160 - 128) / 224
+    wanted = [luma + 2 * (1 - 0.2627) * red, luma + 2 * (1 - 0.0593) * blue]
+    np.testing.assert_allclose(image.rgb[0, 0, [0, 2]], wanted, atol=0.003)
+    assert assign(config, movies.read_frame(stream, 0).header, stream).why == "the movie's tags: BT.1886"

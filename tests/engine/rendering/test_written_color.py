@@ -14,6 +14,7 @@ from engine import images
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.assignment import assign
 from engine.color.config import ColorConfig
+from engine.color.paintings import painting_color
 from engine.color.showing import Showing
 from engine.images.color_claims import claims_of_cicp
 from engine.images.gamuts import GAMUTS
@@ -184,3 +185,20 @@ def test_a_format_that_cannot_say_it(tmp_path: Path) -> None:
     remedy = "tell whoever reads them, or write .exr or .png"
     assert said(".bmp") == {f".bmp frames cannot say that they are sRGB Encoded P3-D65; {remedy}"}
     assert said(".png") == said(".tif") == said(".exr") == set()
+
+
+def test_a_result_that_is_painted_on_goes_back_through_its_view(tmp_path: Path) -> None:
+    """The next keyframe is often painted on a rendered frame; it was sRGB without the view, with a question."""
+    config = ColorConfig.active()
+    showing, plate = Showing.default(config), exr_plate(tmp_path, chromaticities=GAMUTS["ap1"])
+    path = rendered(tmp_path, plate, ".png", paint_colorspace=str(showing))
+    plate_image, result = images.read(plate.path.path(1)), images.read(path)
+    taken = assign(config, plate_image.header, plate.path.path(1))
+    color = painting_color(config, result.header, path, None, taken, plate_image.header)
+    assert (color.taken.colorspace, color.question) == (str(showing), "")
+    again = showing.shown(color.to_working(result, config), config)
+    assert np.abs(again - result.rgb).max() * 255 < 1
+    # Rendered without the view, as --out-colorspace asks, it is what it says.
+    other = rendered(tmp_path, plate, ".tif", "sRGB", paint_colorspace=str(showing))
+    color = painting_color(config, images.read_header(other), other, None, taken, plate_image.header)
+    assert color.showing is None and color.taken.colorspace == config.resolve("sRGB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,10 @@ import pytest
 from engine import images
 from engine.base.errors import VerifyError
 from engine.base.frames import FrameRange, SequencePath
+from engine.color.config import ColorConfig
 from engine.images.gamuts import GAMUTS
 from engine.rendering.render import RenderEvent, render, verify
+from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 from tests.support import lookfactory
 from tests.support.rendering import ON_CPU, outputs
@@ -46,15 +49,16 @@ def changed_fact(path: Path, name: str, value: str | None) -> None:
     images.write(path, image.rgb, like=image.header, provenance=facts, bit_depth=image.header.bit_depth)
 
 
-@pytest.mark.parametrize(
-    ("kind", "stated", "again"),
-    [
-        ("exr that says nothing", None, True),
-        ("exr that says nothing", "ACEScg", False),
-        ("exr rec709", None, False),
-        ("png", None, False),
-    ],
-)
+CASES = [
+    ("exr that says nothing", None, True),
+    ("exr that says nothing", "ACEScg", False),
+    ("exr rec709", None, False),
+    ("png", None, False),
+]
+"""What the plate is, the colorspace stated, and whether it is taken as another one than before."""
+
+
+@pytest.mark.parametrize(("kind", "stated", "again"), CASES)
 def test_frames_that_do_not_say_what_their_plate_was(tmp_path, kind, stated, again):
     """Before they did, an EXR without a claim was ACES2065-1 by a rule of the built-in config, which nobody wrote."""
     plate = write_plate(tmp_path / "in", kind, stated)
@@ -99,3 +103,13 @@ def test_a_wrong_claim_of_the_plate_is_not_carried_on(tmp_path):
     written = [claim.encoding.gamut for claim in claims if claim.encoding is not None]
     assert written[0] == pytest.approx(GAMUTS["ap1"], abs=1e-4)
     assert images.read_provenance(out.path(1))["plate_colorspace"] == "ACEScg"
+
+
+@pytest.mark.parametrize(("kind", "stated", "again"), CASES)
+def test_what_is_prepared_is_made_again_likewise(tmp_path, kind, stated, again):
+    """Denoised frames and guide images are of the plate's colors; their hash is as it was where the color is."""
+    config = ColorConfig.active("ocio://default")
+    plate = write_plate(tmp_path / "in", kind, stated)
+    reader = PlateReader.of(plate, config)
+    before = hashlib.sha256(f"what 7 {stated} {config.name} {config.working}".encode()).hexdigest()
+    assert (reader.begin_digest("what", 7).hexdigest() != before) == again

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from engine import images
 from engine.base.errors import ImageError
+from engine.base.frames import SequencePath
 from engine.color.assignment import Assignment, assign
 from engine.color.config import ColorConfig
 from engine.color.made_spaces import FILM_LOG
 from engine.images import movies
 from engine.images.header import Header
-from engine.shot.shot import Plate
 
 __all__ = ["PlateColor"]
 
@@ -33,17 +33,20 @@ class PlateColor:
     """Whether versions whose frames do not say it took the plate as the same."""
 
     @classmethod
-    def of(cls, plate: Plate, frame: int, config: ColorConfig) -> PlateColor:
+    def of(cls, plate: SequencePath, stated: str | None, frame: int, config: ColorConfig) -> PlateColor:
         """Of one frame's file; of a movie, for all of it.
+
+        Args:
+            stated: the colorspace that somebody said the plate is in.
 
         Raises:
             ImageError: the plate's frame is missing or damaged.
             ColorError: its colorspace cannot be told.
         """
-        path = plate.path.path(frame)
-        if plate.colorspace:
-            return cls(config.resolve(plate.colorspace), True)
-        header = _movie_header(path) if plate.path.is_movie else images.read_header(path, frame=frame)
+        path = plate.path(frame)
+        if stated:
+            return cls(config.resolve(stated), True)
+        header = _movie_header(path) if plate.is_movie else images.read_header(path, frame=frame)
         taken = assign(config, header, path)
         return cls(taken.colorspace, _is_as_before(config, header, taken))
 
