@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["is_movie", "not_a_picture"]
+__all__ = ["is_movie", "not_a_picture", "playlist"]
 
 _LOOKED_AT = 4096
 
@@ -24,6 +24,7 @@ _BOX_KINDS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 """First boxes of a QuickTime or MP4 file (ISO/IEC 14496-12, section 4)."""
 _STILL_BRANDS = {b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"crx ", b"jxl ", b"jp2 "}
 """Brands of such files that are pictures."""
+_PHONE_BRANDS = _STILL_BRANDS - {b"crx ", b"jxl ", b"jp2 "}
 _MXF_KEY = b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02"
 """Of a header partition (SMPTE ST 377-1), which up to 64 KiB of anything may stand before."""
 _PACKETS = ((0, 188), (4, 192))
@@ -39,6 +40,17 @@ _FOREIGN = (
     (b"Rar!\x1a\x07", "a RAR archive", "unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
 )
+_PLAYLISTS = (
+    (b"#extm3u", "an M3U playlist"),
+    (b"ffconcat version", "a list of files (ffconcat)"),
+    (b"v=0", "a description of a stream (SDP)"),
+    (b"[playlist]", "a PLS playlist"),
+    (b"[reference]", "an ASX playlist"),
+    (b"<asx", "an ASX playlist"),
+    (b"rtsptext", "an address of a stream"),
+    (b"file '", "a list of files (ffconcat)"),
+)
+"""Texts that name movies and addresses, by how they begin, in lower case."""
 _PICTURE_STARTS = tuple(b"#?R P1 P2 P3 P4 P5 P6 PF Pf SIMPLE BM v/1 II MM \x89PNG \xff\xd8\xff SDPX XPDS 8BPS".split())
 """Of pictures that begin like text, or that nothing below must take for another thing."""
 
@@ -63,6 +75,8 @@ def _begins_a_movie(head: bytes) -> bool:
 def not_a_picture(path: Path | str) -> tuple[str, str] | None:
     """What a file is that is no picture, in words, and what to do about it; None where its first bytes do not say."""
     head = _head(Path(path))
+    if head[4:8] == b"ftyp" and head[8:12] in _PHONE_BRANDS:
+        return "an AVIF or HEIF picture, a format that is not read here", "export it as EXR, PNG or TIFF"
     for start, what, remedy in _FOREIGN:
         if head.startswith(start):
             return what, remedy
@@ -83,6 +97,14 @@ def not_a_picture(path: Path | str) -> tuple[str, str] | None:
     except UnicodeDecodeError:
         return None
     return ("a text file", "give the picture itself") if readable else None
+
+
+def playlist(path: Path | str) -> str | None:
+    """What kind of list of movies or addresses a file is, in words; None where it does not begin like one."""
+    head = _head(Path(path)).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if head.startswith(b"<?xml") and (b"<mpd" in head or b"<playlist" in head or b"<smil" in head):
+        return "a playlist in XML"
+    return next((what for start, what in _PLAYLISTS if head.startswith(start)), None)
 
 
 def _head(path: Path) -> bytes:

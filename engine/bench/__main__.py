@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.base.errors import InputError, PaintoverError
 from engine.base.temporaries import replacing
-from engine.bench import inference, looks, quality, rendering
+from engine.bench import inference, looks, quality, rendering, waiting
 from engine.bench.machine import describe
 from engine.bench.plan import PARTS, REFERENCE, SHARED, BenchPlan, SequencePlan
 from engine.bench.shots import find_shot
@@ -24,6 +24,8 @@ from engine.bench.table import Table
 __all__ = ["main", "run"]
 
 FEATURES = SHARED / "models" / "vgg16_hed_fp16.safetensors"
+_SHOWN = {"waiting", "training", "quality"}
+"""Parts that need a shot."""
 DEFAULT_PARTS = ("inference", "render", "training")
 
 
@@ -52,7 +54,7 @@ def run(plan: BenchPlan, parts: tuple[str, ...], show: Callable[[str], object] =
     with tempfile.TemporaryDirectory(prefix="paintover-bench-") as name:
         folder = Path(name)
         built = looks.build(folder / "looks") if {"inference", "render"} & set(parts) else {}
-        shot = find_shot(plan.shot, folder / "shot", quick=plan.quick) if {"training", "quality"} & set(parts) else None
+        shot = find_shot(plan.shot, folder / "shot", quick=plan.quick) if _SHOWN & set(parts) else None
 
         def measured(part: str) -> list[Table]:
             if part == "inference":
@@ -71,6 +73,8 @@ def run(plan: BenchPlan, parts: tuple[str, ...], show: Callable[[str], object] =
                 return sequences.measure(plan, folder / "sequences", _tell)
             if shot is None:
                 raise InputError(f"the part {part} has no shot")
+            if part == "waiting":
+                return waiting.measure(plan, shot, folder / "waiting")
             if part == "quality":
                 return quality.measure(plan, shot, folder / "quality")
             # Importing torch starts its threads: not before the parts that measure onnxruntime.

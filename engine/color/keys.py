@@ -193,6 +193,7 @@ def export_key(
     display: str | None = None,
     view: str | None = None,
     exposure: float = 0.0,
+    layer: str = "",
 ) -> KeyTransform:
     """Exports one plate frame for painting; how is written into the image, and beside it as ``.paintover.json``.
 
@@ -209,6 +210,7 @@ def export_key(
             as it is, and any other through the config's default display.
         view: one of its views; the default one where None.
         exposure: stops to brighten by, to paint in a dark frame.
+        layer: the plate's layer or view; empty for the one that is called the picture.
 
     Raises:
         InputError: an exposure out of range, or a display, view or exposure for light.
@@ -218,7 +220,7 @@ def export_key(
     """
     plate_path, out_path = Path(plate_path), Path(out_path)
     check_key_output(out_path, display, view, exposure)
-    plate = _plate_frame(plate_path, frame)
+    plate = _plate_frame(plate_path, frame, layer)
     transform = key_transform(
         plate, plate_path, frame, config, colorspace, out_path, display=display, view=view, exposure=exposure
     )
@@ -238,9 +240,9 @@ def export_key(
     return write_key(out_path, shown, transform, config, alpha=alpha, untouched=True)
 
 
-def _plate_frame(path: Path, frame: int) -> Image:
+def _plate_frame(path: Path, frame: int, layer: str) -> Image:
     movie = path.suffix.lower() in MOVIE_SUFFIXES or is_movie(path)
-    return movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
+    return movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame, layer=layer)
 
 
 def key_transform(

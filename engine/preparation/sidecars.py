@@ -35,6 +35,7 @@ from engine.base.machine import cpu_count
 from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
 from engine.images.foreign_text import error_of
+from engine.images.opening import open_picture
 from engine.motion.flow import one_thread
 from engine.motion.layers import (
     LayeredFrame,
@@ -433,7 +434,7 @@ class _Chain:
         path = sidecar_path(self.job.work, self.key, frame)
         if not path.is_file():
             return "missing"
-        source = oiio.ImageInput.open(str(path))
+        source = open_picture(path, frame=frame)
         if source is None:
             error_of(oiio)
             return "missing"

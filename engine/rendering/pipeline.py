@@ -25,6 +25,7 @@ from engine.base.arrays import Floats
 from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, OutputError, PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
+from engine.base.system_errors import system_error
 from engine.color.assignment import assign, claimed_by
 from engine.color.config import ColorConfig
 from engine.color.known_spaces import film_log_of
@@ -85,7 +86,7 @@ class RenderJob:
             {
                 "look": str(self.look),
                 "look_sha256": self.look_sha256,
-                "plate": [self.plate.path.text, str(self.plate.frames), self.plate.colorspace],
+                "plate": [self.plate.path.text, str(self.plate.frames), self.plate.colorspace, self.plate.path.layer],
                 "out": self.out.text,
                 "settings": dataclasses.asdict(self.settings),
                 "settings_hash": self.settings_hash,
@@ -100,11 +101,11 @@ class RenderJob:
     def from_json(cls, text: str) -> RenderJob:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
-        path, frames, colorspace = data["plate"]
+        path, frames, colorspace, layer = data["plate"]
         return cls(
             look=Path(data["look"]),
             look_sha256=data["look_sha256"],
-            plate=Plate(SequencePath.parse(path), FrameRange.parse(frames), colorspace),
+            plate=Plate(SequencePath.parse(path).with_layer(layer), FrameRange.parse(frames), colorspace),
             out=SequencePath.parse(data["out"]),
             settings=RenderSettings(**data["settings"]),
             settings_hash=data["settings_hash"],
@@ -243,6 +244,10 @@ class Pipeline:
             log.debug("frame %d", frame, exc_info=True)
             remedy = "give fewer --workers or a smaller --tile"
             return FrameResult(frame, "failed", f"frame {frame}: memory ran out; {remedy}", 1)
+        except OSError as fault:
+            log.debug("frame %d", frame, exc_info=True)
+            failure = system_error(fault, frame=frame)
+            return FrameResult(frame, "failed", str(failure), failure.exit_code)
         except Exception as error:
             log.debug("frame %d", frame, exc_info=True)
             return FrameResult(frame, "failed", f"frame {frame}: {type(error).__name__}: {error}", 1)

@@ -344,7 +344,7 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _absolute(path: SequencePath) -> SequencePath:
-    return SequencePath.parse(Path(path.text).absolute())
+    return SequencePath.parse(Path(path.text).absolute()).with_layer(path.layer)
 
 
 def _asking(stop: Stop | None) -> Callable[[], bool]:

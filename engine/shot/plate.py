@@ -183,11 +183,13 @@ def plate_image(path: SequencePath, frame: int) -> Image:
         ImageError: missing or damaged.
     """
     file = path.path(frame)
-    return movies.read_frame(file, frame, frame=frame) if path.is_movie else images.read(file, frame=frame)
+    if path.is_movie:
+        return movies.read_frame(file, frame, frame=frame)
+    return images.read(file, frame=frame, layer=path.layer)
 
 
 def plate_sha256(path: SequencePath, frame: int) -> str:
-    """SHA-256 of a frame's file as it is now; for a movie, of the movie and the frame's number in it.
+    """SHA-256 of a frame's file as it is now; with a movie's goes the frame's number, with a layer's its name.
 
     Raises:
         ImageError: the file is missing or cannot be read.
@@ -208,7 +210,9 @@ def frame_sha256(path: SequencePath, frame: int) -> str:
         OSError: the file is missing or cannot be read.
     """
     file = path.path(frame)
-    return f"{_movie_hashes.sha256(file)}#{frame}" if path.is_movie else file_sha256(file)
+    if path.is_movie:
+        return f"{_movie_hashes.sha256(file)}#{frame}"
+    return f"{file_sha256(file)}#{path.layer}" if path.layer else file_sha256(file)
 
 
 @dataclass

@@ -46,7 +46,7 @@ class PlateColor:
         path = plate.path(frame)
         if stated:
             return cls(config.resolve(stated), True)
-        header = _movie_header(path) if plate.is_movie else images.read_header(path, frame=frame)
+        header = _movie_header(path) if plate.is_movie else images.read_header(path, frame=frame, layer=plate.layer)
         taken = assign(config, header, path)
         return cls(taken.colorspace, _is_as_before(config, header, taken))
 

@@ -65,6 +65,7 @@ class Plate:
         path: SequencePath | str | Path,
         frames: FrameRange | str | int | Iterable[int] | None = None,
         colorspace: str | None = None,
+        layer: str | None = None,
     ) -> Plate:
         """A plate from a pattern and a range as people write them.
 
@@ -72,12 +73,14 @@ class Plate:
             path: a pattern such as ``plate.%04d.exr``, or a movie.
             frames: such as ``"1001-1100"``, a frame number, or several; None for every frame on disk or in the movie.
             colorspace: OCIO name; None for what each file and the OCIO config say.
+            layer: the name of the layer or view that is taken; None for the one that is called the picture.
 
         Raises:
-            InputError: no frame number in the pattern, or no frame range.
+            InputError: no frame number in the pattern, no frame range, or a layer of a movie.
             ImageError: ``frames`` is None, and nothing is on disk.
         """
         pattern = SequencePath.of(path)
+        pattern = pattern.with_layer(layer) if layer else pattern
         if frames is not None:
             return cls(pattern, FrameRange.of(frames), colorspace)
         if pattern.is_movie:
@@ -202,7 +205,10 @@ class Shot:
                 continue
             document[field.name] = _relative(value, root) if isinstance(value, Path | SequencePath) else value
         document["plate"] = _without_none(
-            path=_relative(self.plate.path, root), frames=str(self.plate.frames), colorspace=self.plate.colorspace
+            path=_relative(self.plate.path, root),
+            frames=str(self.plate.frames),
+            colorspace=self.plate.colorspace,
+            layer=self.plate.path.layer or None,
         )
         if self.matte is not None:
             document["matte"] = {"path": _relative(self.matte.path, root), "use": self.matte.use}
@@ -250,7 +256,7 @@ def refuse_overwriting(
                 raise InputError("output onto a painting or matte", path=source, remedy="choose another --out")
 
 
-_PLATE_KEYS = {"path": str, "frames": (str, int), "colorspace": str}
+_PLATE_KEYS = {"path": str, "frames": (str, int), "colorspace": str, "layer": str}
 _MATTE_KEYS = {"path": str, "use": str}
 _KEYFRAME_KEYS = {"frame": int, "painting": str, "matte": str, "colorspace": str}
 _SHOT_KEYS = {
@@ -301,7 +307,11 @@ def _from_data(data: Mapping[str, Any], root: Path) -> Shot:
         rest.setdefault("stmaps", rest["guides"])
         del rest["guides"]
     return Shot(
-        plate=Plate(_rooted(plate["path"], root), FrameRange.parse(str(plate["frames"])), plate.get("colorspace")),
+        plate=Plate(
+            _rooted(plate["path"], root).with_layer(plate.get("layer")),
+            FrameRange.parse(str(plate["frames"])),
+            plate.get("colorspace"),
+        ),
         keyframes=tuple(keyframes),
         matte=None if "matte" not in data else _matte(data["matte"], root),
         out=None if "out" not in data else _rooted(data["out"], root),

@@ -64,7 +64,7 @@ def _guides(help_text: str) -> Option:
     return table.GUIDES.but(help=f"{help_text}: {', '.join(GUIDE_KINDS)}")
 
 
-_PLATE = (table.PLATE, table.FRAMES)
+_PLATE = (table.PLATE, table.FRAMES, table.LAYER)
 _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
@@ -98,7 +98,8 @@ _REPORTING = (table.PROGRESS, table.DEBUG)
 _JOB = "the job"
 """Title of what people need first of a whole shot."""
 _WHOLE_SHOT_FIRST = (
-    *_PLATE,
+    table.PLATE,
+    table.FRAMES,
     table.KEYFRAME,
     table.OUT,
     table.WORK,
@@ -107,6 +108,7 @@ _WHOLE_SHOT_FIRST = (
     table.COLORSPACE,
 )
 _WHOLE_SHOT_THEN = (
+    table.LAYER,
     table.FIT_PAINTINGS,
     table.UNPAINTED,
     *_MATTES,
@@ -135,6 +137,7 @@ _ALL = (
             table.PAINT_COLORSPACE,
             table.OCIO,
             _MACHINE[1],
+            table.MAX_IMAGE_GIB,
             table.DEBUG,
         ),
         (
@@ -163,6 +166,7 @@ _ALL = (
             table.WORK,
             *_COLOR,
             table.THREADS,
+            table.MAX_IMAGE_GIB,
             farm.SHARD,
             *_CALLED,
             *_REPORTING,
@@ -191,6 +195,7 @@ _ALL = (
             _guides("train with the guide images that prepare --guides made; render then needs them too"),
             *_PAINTED_COLOR,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             *_CALLED,
             *_REPORTING,
         ),
@@ -228,6 +233,7 @@ _ALL = (
             ),
             *_PAINTED_COLOR,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -254,6 +260,7 @@ _ALL = (
             _denoise("render the frames that prepare --denoise made; a look that was trained so does it by itself"),
             *_COLOR,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             farm.SHARD,
             farm.TIMEOUT,
             *_CALLED,
@@ -283,6 +290,7 @@ _ALL = (
             table.PAINT_COLORSPACE,
             table.OCIO,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             farm.CHUNK,
             farm.FRAME_TIME,
             farm.TIMEOUT.but(group="tasks"),
@@ -309,6 +317,7 @@ _ALL = (
             *_under("rendered with", *_MATTES, *_RENDERED_WITH),
             _denoise("they were rendered with --denoise"),
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_CALLED,
             *_REPORTING,
         ),
@@ -321,7 +330,7 @@ _ALL = (
         "inspect",
         "Prints the card of a look (keyframes, training, colorspaces, versions), or of an image the colorspace that\n"
         "it is taken as and why, how a key was exported, and which look, settings and plate a frame was made from.",
-        (own.INSPECTED, table.JSON.but(group="what to inspect"), table.DEBUG),
+        (own.INSPECTED, table.JSON.but(group="what to inspect"), table.MAX_IMAGE_GIB, table.DEBUG),
         ("paintover inspect hero.onnx", "paintover inspect out.1001.exr --json"),
         usage="paintover inspect PATH [options]",
     ),
@@ -340,6 +349,7 @@ _ALL = (
             own.DISPLAY,
             own.VIEW,
             own.EXPOSURE,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -358,6 +368,7 @@ _ALL = (
             own.STYLE,
             table.SEED.but(group="painting", help="same seed: same painting"),
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -380,6 +391,7 @@ _ALL = (
             table.JSON.but(group="the suggestion"),
             table.WORK,
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -404,6 +416,7 @@ _ALL = (
             *_under("rendered with", *_MATTES, *_RENDERED_WITH),
             _denoise("the frames were rendered with --denoise"),
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -441,7 +454,7 @@ _ALL = (
         "worker",
         "Keeps looks loaded and renders frames on request, for hosts: one JSON object a line on its standard\n"
         "streams, or on a socket of this machine. It ends when its host does, or when nobody asks for anything.",
-        (own.SOCKET, own.ASK, own.IDLE, own.MEMORY, table.THREADS, table.DEBUG),
+        (own.SOCKET, own.ASK, own.IDLE, own.MEMORY, table.THREADS, table.MAX_IMAGE_GIB, table.DEBUG),
         (
             "paintover worker",
             "paintover worker --socket ~/.paintover/worker.json --idle 3600",

@@ -23,6 +23,7 @@ class Options(argparse.Namespace):
     path: str | None = None
     plate: str | None = None
     frames: str | None = None
+    layer: str | None = None
     keyframes: list[Keyframe] | None = None
     keyframe_numbers: list[int] | None = None
     out: str | None = None
@@ -46,6 +47,7 @@ class Options(argparse.Namespace):
     matte_use: str | None = None
     device: str | None = None
     threads: int | None = None
+    max_image_gib: float | None = None
     workers: int | None = None
     """0 where it is to be found out."""
     tile: int | None = None

@@ -18,9 +18,11 @@ from engine import images
 from engine.base.device import resolve_device
 from engine.base.errors import ImageError, InputError, NoPermissionError, OutputError
 from engine.base.frames import SequencePath
+from engine.base.shell_words import shell_word
 from engine.base.temporaries import output_error
 from engine.color.config import ColorConfig
 from engine.color.keys import check_exposure
+from engine.images.foreign_text import file_name
 from engine.images.provenance import FORMATS
 from engine.shot.matte_reader import MatteReader
 from engine.shot.matte_sequence import MatteSequence
@@ -57,7 +59,9 @@ def check_plate(plate: Plate) -> None:
     if not missing:
         return
     found = plate.path.existing()
-    remedy = f"on disk are frames {found}; check --frames" if found else "no frame of it is on disk; check --plate"
+    remedy = (
+        f"on disk are frames {found}; check --frames" if found else f"no frame of it is on disk; {plate.path.meant}"
+    )
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     raise ImageError(
         f"the plate lacks frame {missing[0]}{more}", frame=missing[0], path=plate.path.path(missing[0]), remedy=remedy
@@ -135,7 +139,7 @@ def check_out(
     """
     refuse_overwriting(out, plate, tuple(keyframes), None if matte is None else matte.path)
     extension = Path(out.text).suffix.lstrip(".")
-    writer = oiio.ImageOutput.create(extension) if extension else None
+    writer = oiio.ImageOutput.create(file_name(extension)) if extension else None
     remedy = "use .exr, .png, .tif, .jpg or .dpx"
     if writer is None:
         oiio.geterror()
@@ -167,7 +171,9 @@ def check_look_output(look: Path) -> None:
         OutputError: the disk is full.
     """
     if look.suffix.lower() != ".onnx":
-        raise InputError(f'"{look}" does not end in .onnx', remedy=f"write --look {look.with_suffix('.onnx')}")
+        raise InputError(
+            f'"{look}" does not end in .onnx', remedy=f"write --look {shell_word(look.with_suffix('.onnx'))}"
+        )
     if look.is_dir():
         raise InputError("a folder stands where the look should go", path=look, remedy="choose another --look")
     prepare_folder(look.parent)

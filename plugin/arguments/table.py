@@ -31,9 +31,11 @@ __all__ = [
     "JSON",
     "KEYFRAME",
     "KEYFRAME_NUMBER",
+    "LAYER",
     "LOOK",
     "MATTE",
     "MATTE_USE",
+    "MAX_IMAGE_GIB",
     "NO_STMAPS",
     "OCIO",
     "OUT",
@@ -79,6 +81,16 @@ FRAMES = Option(
     metavar="R",
     default="every frame found on disk",
     signed=r"-\d[\d\s,:xy-]*",
+)
+
+LAYER = Option(
+    "layer",
+    ("--layer",),
+    TEXT,
+    "the plate",
+    "layer or view of EXR plates to take, such as beauty, right or right.beauty",
+    metavar="NAME",
+    default="the one that is called the picture",
 )
 
 # The mattes
@@ -312,7 +324,7 @@ COMPRESSION = Option(
     "rendering",
     "of EXR frames: zip, zips, piz, dwaa:45, none",
     metavar="NAME[:LEVEL]",
-    default="zip",
+    default="an EXR plate's own, else zip",
 )
 NO_STMAPS = Option(
     "no_stmaps",
@@ -373,6 +385,16 @@ OCIO = Option(
 )
 
 # Machine and reporting
+
+MAX_IMAGE_GIB = Option(
+    "max_image_gib",
+    ("--max-image-gib",),
+    values.positive("--max-image-gib"),
+    "machine",
+    "memory that one decoded image may need; what claims more is refused before it is read",
+    metavar="GIB",
+    default="$PAINTOVER_MAX_IMAGE_GIB, else 4",
+)
 
 DEVICE = Option(
     "device",

@@ -114,7 +114,7 @@ class FrameReader:
             showing: how scene-linear frames are shown; None for the config's default view.
         """
         self.plate = Stills(plate.path, plate.colorspace, config, width_px, showing)
-        self.result = Stills(out, out_colorspace, config, width_px, showing)
+        self.result = Stills(out, out_colorspace, config, width_px, showing, plate.path)
         self.keys = tuple(coverage)
         self._coverage = coverage
         self._work = work

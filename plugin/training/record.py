@@ -16,7 +16,7 @@ from engine.color.assignment import assign
 from engine.color.config import ColorConfig
 from engine.color.paintings import painting_color
 from engine.images.provenance import file_sha256
-from engine.shot.plate import plate_image
+from engine.shot.remarks import plate_header
 from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.job.recipe_settings import REVISION
 
@@ -82,10 +82,9 @@ def forget(job: TrainingJob) -> None:
 
 def _color(job: TrainingJob, keyframe: PaintedFrame, config: ColorConfig) -> str:
     """What a keyframe's plate and painting are taken as; what cannot be told is told by the training itself."""
-    path = SequencePath.parse(job.plate)
+    file, frame = job.plate_path.path(keyframe.frame), keyframe.frame
     try:
-        file, frame = path.path(keyframe.frame), keyframe.frame
-        header = plate_image(path, frame).header if path.is_movie else images.read_header(file, frame=frame)
+        header = plate_header(job.plate_path, frame)
         plate = assign(config, header, file, job.plate_colorspace)
         painting = images.read_header(keyframe.painting, frame=keyframe.frame)
         color = painting_color(config, painting, keyframe.painting, keyframe.colorspace, plate, header)

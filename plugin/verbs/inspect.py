@@ -77,7 +77,7 @@ def _card_lines(path: Path, card: Card) -> list[str]:
     length = f"in {duration(trained.seconds)}" if trained.seconds else "(seconds not recorded: trained by steps)"
     lines = [
         f"{path}: a look named {card.name}, format {card.format}",
-        f"  trained      {trained.steps} steps {length}, recipe {trained.recipe}, "
+        f"  trained      {trained.steps} step{'' if trained.steps == 1 else 's'} {length}, recipe {trained.recipe}, "
         f"seed {trained.seed}, loss {trained.loss:.4f}",
         f"  color        works in {card.working_colorspace} of {card.ocio_config}; plate {card.plate_colorspace}, "
         f"paintings {card.paint_colorspace}",

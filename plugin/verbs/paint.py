@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.base.choices import PAINT_STYLES
+from engine.base.shell_words import shell_word
 from engine.color.config import ColorConfig
 from engine.paint.painter import paint_frame
 from engine.shot.keyframes import Keyframe
@@ -12,7 +13,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.arguments.request import out_from, plate_from
-from plugin.phases.color import say_color
+from plugin.phases.color import say_color, say_losses
 from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
 
@@ -39,11 +40,14 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, style {style}")])
     progress.begin("paint")
     say_color(progress, config, plate)
+    say_losses(progress, plate, out, for_painting=True)
     for count, frame in enumerate(plate.frames, 1):
         stop.check()
         path = out.path(frame)
         paint_frame(reader, frame, path, style, options.seed or 0)
         progress.update(count / len(plate.frames), f"frame {frame}", {"frame": frame, "path": str(path)})
-        progress.note(f"{path}: frame {frame} painted; train on it with --keyframe {Keyframe(frame, path).text}")
+        progress.note(
+            f"{path}: frame {frame} painted; train on it with --keyframe {shell_word(Keyframe(frame, path).text)}"
+        )
     progress.finish()
     return 0

@@ -21,7 +21,7 @@ from engine.rendering.render import RenderEvent, RenderReport, RenderSettings
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
 from plugin.client.errors import HostError, RequestCancelled, RequestFailed
-from plugin.client.job import Job
+from plugin.client.job import FARM, Job
 from plugin.client.worker_request import ask
 from plugin.progress.child import child_environment
 
@@ -37,6 +37,7 @@ def render_resident(
     settings: RenderSettings,
     *,
     ocio: str | None,
+    max_image_gib: float | None,
     work: Path | None,
     prepared: Path,
     recorded: bool,
@@ -49,6 +50,7 @@ def render_resident(
         address: where ``paintover worker --socket`` writes.
         card: of the look.
         ocio: the OCIO config; None for $OCIO.
+        max_image_gib: GiB that one decoded image may need; None for what the worker takes.
         recorded: see there. The hashes are compared before the worker is asked, which takes them once more.
 
     Raises:
@@ -82,10 +84,12 @@ def render_resident(
             frames=str(FrameRange(left)),
             work=_absolute(str(prepared)),
             colorspace=plate.colorspace,
+            layer=plate.path.layer or None,
             out=_absolute(out.text),
             look=_absolute(str(look)),
             out_colorspace=settings.out_colorspace,
             ocio=ocio if ocio is None or "://" in ocio else _absolute(ocio),
+            max_image_gib=max_image_gib,
             depth=settings.bit_depth,
             compression=settings.compression,
             device=settings.device,
@@ -93,7 +97,7 @@ def render_resident(
             carried=settings.carried_layer,
             matte=None if settings.matte is None else _absolute(settings.matte),
             guides=work is not None,
-            host="farm",
+            host=FARM,
         )
         request = {"op": "render", "job": job, "overwrite": overwrite}
         failed |= _asked(address, request, hear, report)

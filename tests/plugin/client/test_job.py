@@ -49,10 +49,12 @@ FULL = Job(
     seed=7,
     device="cpu",
     tile=512,
+    max_image_gib=8.5,
     carried=True,
     matte="/a/matte.%04d.exr",
     matte_use="track",
     guides=False,
+    layer="right",
     host="Test 1.0",
 )
 BARE = Job("/a/plate.%04d.png", "1-3", "/a/work")
@@ -77,7 +79,7 @@ def test_the_schema_is_one_and_both_jobs_follow_it() -> None:
         assert library_accepts(job.to_dict(), "job")
         assert Job.from_json(job.to_json()) == job
     known = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]["job"]["properties"]
-    flat = {field.name for field in fields(Job)} - {"frames", "colorspace"}
+    flat = {field.name for field in fields(Job)} - {"frames", "colorspace", "layer"}
     assert set(known) == flat | {"version"}
     assert set(FULL.to_dict()) == set(known) - {"budget_s"}
 
@@ -217,6 +219,7 @@ def jobs(draw: st.DrawFn) -> Job:
         seed=draw(st.integers(0, 99)),
         device=draw(st.sampled_from(["auto", "cpu", "cuda:1"])),
         tile=draw(st.none() | st.integers(0, 4096)),
+        max_image_gib=draw(st.none() | st.sampled_from([0.5, 8.0, 64.0])),
         carried=draw(st.booleans()),
         guides=draw(st.booleans()),
     )
@@ -249,6 +252,7 @@ def test_the_words_of_a_job_are_those_of_the_table(job: Job, verb: str) -> None:
         "seed": job.seed,
         "device": job.device,
         "tile": job.tile,
+        "max_image_gib": job.max_image_gib,
         "out_colorspace": job.out_colorspace,
         "depth": job.depth,
         "compression": job.compression,

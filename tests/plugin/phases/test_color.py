@@ -14,6 +14,7 @@ from engine.shot.shot import Keyframe, Plate
 from plugin.phases.color import say_color, say_reference
 from plugin.progress.protocol import NoProgress
 from tests.support.color_files import spec_file
+from tests.support.pictures import write_exr
 
 PIXELS = np.full((8, 8, 3), 0.3, np.float32)
 
@@ -50,6 +51,19 @@ def test_plate_painting_and_matte_are_said_once(tmp_path: Path, monkeypatch: pyt
     asked = Keyframe(1, tmp_path / "paint.png", colorspace="sRGB")
     say_color(given, config, Plate(plate.path, plate.frames, "ACEScg"), (asked,))
     assert given.warnings == [] and given.notes[0] == "plate taken as ACEScg: as asked" and len(given.notes) == 2
+
+
+def test_frames_that_differ_from_the_first_are_named_once_a_kind(tmp_path: Path) -> None:
+    white = np.ones((8, 8), np.float32)
+    write_exr(tmp_path / "p.0001.exr", dict.fromkeys("RGB", white))
+    for frame in (2, 3):
+        write_exr(tmp_path / f"p.{frame:04d}.exr", {f"albedo.{letter}": white for letter in "RGB"})
+    heard = Heard()
+    say_color(heard, ColorConfig.active(), Plate.of(tmp_path / "p.%04d.exr"))
+    assert heard.warnings == [
+        "the picture of frame 2 is albedo.R, albedo.G, albedo.B, that of frame 1 is R, G, B; "
+        "--layer takes one layer of all frames",
+    ]
 
 
 def test_what_nobody_knows_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
