@@ -67,8 +67,8 @@ class PaintoverRecipe:
             machine.device,
             memory_format=LAYOUT,  # type: ignore[call-overload]
         )
-        halo = -(-net.reach // net.multiple) * net.multiple
-        self.sampler = PatchSampler(pairs, crop=settings.crop, halo=halo, batch=settings.batch, rng=rng)
+        context = min(settings.context, -(-net.reach // net.multiple) * net.multiple)
+        self.sampler = PatchSampler(pairs, crop=settings.crop, halo=context, batch=settings.batch, rng=rng)
         fused = machine.device.type == "cuda"
         self.generator_adam = torch.optim.Adam(self.net.parameters(), settings.learning_rate, fused=fused)
         self.discriminator_adam = torch.optim.Adam(

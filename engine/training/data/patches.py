@@ -1,8 +1,10 @@
-"""Training patches: crops of the keyframes with real context around every pixel that is judged.
+"""Training patches: crops of the keyframes with real context around the pixels that are judged.
 
 A crop that does not touch the frame's border has artificial borders, where the network sees zero padding that
 inference would never show it. Pixels within ``halo`` of such a border are context only: their weight is zero. At the
-frame's own border the padding is the same in training and inference, so those pixels count.
+frame's own border the padding is the same in training and inference, so those pixels count. A halo of the network's
+whole reach would keep all of that padding out of sight; a shorter one judges more of the pixels that are computed
+(docs/decisions/021-plain-translation.md).
 """
 
 from __future__ import annotations
