@@ -46,7 +46,7 @@ from engine.shot.shot import Plate
 
 __all__ = ["Vectors", "prepare_sidecars"]
 
-METHOD = "track-5"
+METHOD = "track-6"
 """Changes when the same plate would give another map."""
 _SAVE_EVERY_S = 30.0
 """How much work a kill may cost; a chain's state at UHD is 200 MB, so it is not saved with every frame."""
