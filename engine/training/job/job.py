@@ -239,7 +239,7 @@ class Settings:
     crop: int = 192
     """Side of a training crop, pixels, context included."""
     context: int = 16
-    """Pixels along a crop's artificial borders that are seen and not judged; a network that looks less far gets less."""
+    """Pixels along a crop's artificial borders that are seen and not judged; fewer where a network looks less far."""
     batch: int = 3
     learning_rate: float = 1e-3
     discriminator_rate: float = 4e-4
