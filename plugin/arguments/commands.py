@@ -68,6 +68,7 @@ _PLATE = (table.PLATE, table.FRAMES, table.LAYER)
 _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
+_MATTES = (table.MATTE, table.MATTE_USE)
 _VECTORS = (table.VECTORS, table.BACKWARD_VECTORS)
 _OUT_PAINTED = table.OVERWRITE.but(
     group="the result", help="replace images that are there, whatever was painted on them"
@@ -110,6 +111,7 @@ _WHOLE_SHOT_THEN = (
     table.LAYER,
     table.FIT_PAINTINGS,
     table.UNPAINTED,
+    *_MATTES,
     *_VECTORS,
     _denoise("train on and render a plate with its grain averaged away, which is made first"),
     _guides("train and render with guide images, which are made first"),
@@ -135,6 +137,7 @@ _ALL = (
             table.PAINT_COLORSPACE,
             table.OCIO,
             _MACHINE[1],
+            table.MAX_IMAGE_GIB,
             table.DEBUG,
         ),
         (
@@ -156,12 +159,14 @@ _ALL = (
             *_PLATE,
             table.KEYFRAME_NUMBER,
             table.OVERWRITE.but(group="the keyframes", help="make STMaps again that are already right"),
+            *_MATTES,
             *_VECTORS,
             _denoise("also write the plate with its grain averaged away, into work/denoised"),
             _guides("also write guide images, into work/guide"),
             table.WORK,
             *_COLOR,
             table.THREADS,
+            table.MAX_IMAGE_GIB,
             farm.SHARD,
             *_CALLED,
             *_REPORTING,
@@ -190,6 +195,7 @@ _ALL = (
             _guides("train with the guide images that prepare --guides made; render then needs them too"),
             *_PAINTED_COLOR,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             *_CALLED,
             *_REPORTING,
         ),
@@ -227,6 +233,7 @@ _ALL = (
             ),
             *_PAINTED_COLOR,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -246,12 +253,14 @@ _ALL = (
             *_PLATE,
             table.OUT,
             table.WORK,
+            *_MATTES,
             *_RENDERED_WITH,
             table.OVERWRITE,
             table.WORKERS,
             _denoise("render the frames that prepare --denoise made; a look that was trained so does it by itself"),
             *_COLOR,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             farm.SHARD,
             farm.TIMEOUT,
             *_CALLED,
@@ -281,6 +290,7 @@ _ALL = (
             table.PAINT_COLORSPACE,
             table.OCIO,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             farm.CHUNK,
             farm.FRAME_TIME,
             farm.TIMEOUT.but(group="tasks"),
@@ -304,9 +314,10 @@ _ALL = (
             table.OUT.but(help="the frames to check: out.%04d.exr"),
             *_PLATE,
             table.WORK,
-            *_under("rendered with", *_RENDERED_WITH),
+            *_under("rendered with", *_MATTES, *_RENDERED_WITH),
             _denoise("they were rendered with --denoise"),
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_CALLED,
             *_REPORTING,
         ),
@@ -319,7 +330,7 @@ _ALL = (
         "inspect",
         "Prints the card of a look (keyframes, training, colorspaces, versions), or of an image the colorspace that\n"
         "it is taken as and why, how a key was exported, and which look, settings and plate a frame was made from.",
-        (own.INSPECTED, table.JSON.but(group="what to inspect"), table.DEBUG),
+        (own.INSPECTED, table.JSON.but(group="what to inspect"), table.MAX_IMAGE_GIB, table.DEBUG),
         ("paintover inspect hero.onnx", "paintover inspect out.1001.exr --json"),
         usage="paintover inspect PATH [options]",
     ),
@@ -338,6 +349,7 @@ _ALL = (
             own.DISPLAY,
             own.VIEW,
             own.EXPOSURE,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -356,6 +368,7 @@ _ALL = (
             own.STYLE,
             table.SEED.but(group="painting", help="same seed: same painting"),
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -378,6 +391,7 @@ _ALL = (
             table.JSON.but(group="the suggestion"),
             table.WORK,
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -399,9 +413,10 @@ _ALL = (
             table.WORK,
             own.PAGE,
             table.JSON.but(group="the report", help="print JSON as well"),
-            *_under("rendered with", *_RENDERED_WITH),
+            *_under("rendered with", *_MATTES, *_RENDERED_WITH),
             _denoise("the frames were rendered with --denoise"),
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -439,7 +454,7 @@ _ALL = (
         "worker",
         "Keeps looks loaded and renders frames on request, for hosts: one JSON object a line on its standard\n"
         "streams, or on a socket of this machine. It ends when its host does, or when nobody asks for anything.",
-        (own.SOCKET, own.ASK, own.IDLE, own.MEMORY, table.THREADS, table.DEBUG),
+        (own.SOCKET, own.ASK, own.IDLE, own.MEMORY, table.THREADS, table.MAX_IMAGE_GIB, table.DEBUG),
         (
             "paintover worker",
             "paintover worker --socket ~/.paintover/worker.json --idle 3600",

@@ -18,10 +18,14 @@ from engine import images
 from engine.base.device import resolve_device
 from engine.base.errors import ImageError, InputError, NoPermissionError, OutputError
 from engine.base.frames import SequencePath
+from engine.base.shell_words import shell_word
 from engine.base.temporaries import output_error
 from engine.color.config import ColorConfig
 from engine.color.keys import check_exposure
+from engine.images.foreign_text import file_name
 from engine.images.provenance import FORMATS
+from engine.shot.matte_reader import MatteReader
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate, refuse_overwriting
 
@@ -29,6 +33,7 @@ __all__ = [
     "check_device",
     "check_keyframes",
     "check_look_output",
+    "check_mattes",
     "check_out",
     "check_painting_sizes",
     "check_paintings_kept",
@@ -61,6 +66,24 @@ def check_plate(plate: Plate) -> None:
     raise ImageError(
         f"the plate lacks frame {missing[0]}{more}", frame=missing[0], path=plate.path.path(missing[0]), remedy=remedy
     )
+
+
+def check_mattes(matte: MatteSequence | None, plate: Plate) -> None:
+    """There is a matte for every frame, and the first is coverage of the plate's size.
+
+    Raises:
+        ImageError: one is missing, damaged, of another size, or no coverage; the first one is named.
+    """
+    if matte is None:
+        return
+    # Of a movie there is one file, which the first frame tells of.
+    missing = [frame for frame in plate.frames if not matte.path.path(frame).is_file()]
+    if missing:
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        remedy = "give a matte for every frame, or leave out --matte"
+        why = f"the matte of this frame is missing{more}"
+        raise ImageError(why, frame=missing[0], path=matte.path.path(missing[0]), remedy=remedy)
+    MatteReader(matte.path, plate.path).read(plate.frames.first)
 
 
 def check_keyframes(keyframes: Sequence[Keyframe]) -> None:
@@ -103,8 +126,10 @@ def check_painting_sizes(plate: Plate, keyframes: Sequence[Keyframe], *, fit: bo
             raise ImageError(message, path=path, remedy=remedy)
 
 
-def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = ()) -> None:
-    """Frames can be written, and never over the plate or a painting.
+def check_out(
+    out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = (), matte: MatteSequence | None = None
+) -> None:
+    """Frames can be written, and never over the plate, a painting or a matte.
 
     Raises:
         InputError: onto the plate, a painting or a matte; not an image format that can be written; or one that
@@ -112,9 +137,9 @@ def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = (
         NoPermissionError: the folder cannot be made or written.
         OutputError: the disk is full.
     """
-    refuse_overwriting(out, plate, tuple(keyframes))
+    refuse_overwriting(out, plate, tuple(keyframes), None if matte is None else matte.path)
     extension = Path(out.text).suffix.lstrip(".")
-    writer = oiio.ImageOutput.create(extension) if extension else None
+    writer = oiio.ImageOutput.create(file_name(extension)) if extension else None
     remedy = "use .exr, .png, .tif, .jpg or .dpx"
     if writer is None:
         oiio.geterror()
@@ -146,7 +171,9 @@ def check_look_output(look: Path) -> None:
         OutputError: the disk is full.
     """
     if look.suffix.lower() != ".onnx":
-        raise InputError(f'"{look}" does not end in .onnx', remedy=f"write --look {look.with_suffix('.onnx')}")
+        raise InputError(
+            f'"{look}" does not end in .onnx', remedy=f"write --look {shell_word(look.with_suffix('.onnx'))}"
+        )
     if look.is_dir():
         raise InputError("a folder stands where the look should go", path=look, remedy="choose another --look")
     prepare_folder(look.parent)

@@ -10,11 +10,20 @@ from engine.base.frames import SequencePath
 from engine.images.provenance import file_sha256
 from engine.rendering.render import RenderEvent, RenderReport, RenderSettings, read_card, render
 from engine.shot.shot import Shot
+from plugin.arguments.image_limit import active_limit
 from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import (
     Options,
 )
-from plugin.arguments.request import carried_from, encoding_from, look_from, out_from, sidecars_from, work_from
+from plugin.arguments.request import (
+    carried_from,
+    encoding_from,
+    look_from,
+    out_from,
+    sidecars_from,
+    stylized_by,
+    work_from,
+)
 from plugin.progress.protocol import Phase, Progress, counted_frames, duration
 from plugin.progress.stop import StopRequest
 from plugin.worker.resident import render_resident
@@ -46,6 +55,7 @@ def settings_of(shot: Shot, options: Options) -> RenderSettings:
         carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
         denoise=shot.denoise,
+        matte=stylized_by(shot.matte),
         threads=options.threads,
     )
 
@@ -103,6 +113,7 @@ def _through_worker(shot: Shot, options: Options, address: Path, watch: _Watch) 
         out_from(options, shot),
         settings_of(shot, options),
         ocio=active_config(options.ocio),
+        max_image_gib=active_limit(options.max_image_gib),
         work=sidecars_from(options, shot),
         prepared=work_from(options, shot),
         recorded=options.expect_prepared,
