@@ -43,6 +43,8 @@ class Options(argparse.Namespace):
     fresh: bool = False
     fit_paintings: bool = False
     unpainted: str | None = None
+    matte: str | None = None
+    matte_use: str | None = None
     device: str | None = None
     threads: int | None = None
     max_image_gib: float | None = None
