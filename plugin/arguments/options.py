@@ -44,6 +44,8 @@ class Options(argparse.Namespace):
     fresh: bool = False
     fit_paintings: bool = False
     unpainted: str | None = None
+    matte: str | None = None
+    matte_use: str | None = None
     device: str | None = None
     threads: int | None = None
     max_image_gib: float | None = None
@@ -81,7 +83,11 @@ class Options(argparse.Namespace):
     """GiB."""
     to: list[str] | None = None
     place: str | None = None
-    style: str | None = None
+    style: list[str] | None = None
+    style_scale: float | None = None
+    style_strength: float | None = None
+    colors: str | None = None
+    iterations: int | None = None
     port: int | None = None
     """0 for any free one."""
     no_browser: bool = False

@@ -14,6 +14,7 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.images.provenance import file_sha256
 from engine.motion.flow_files import FlowFiles
 from engine.preparation.prepare import prepare
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.shot import Plate
 from plugin.arguments.options import Options
 from plugin.phases.prepared_files import begun, tell
@@ -52,6 +53,7 @@ def prepare_frames(
     stop: StopRequest,
     *,
     threads: int | None,
+    matte: MatteSequence | None = None,
     overwrite: bool = False,
     phase: str = "prepare",
 ) -> None:
@@ -64,7 +66,8 @@ def prepare_frames(
     with stop.cooperative():
         report = prepare(
             plate, keys, work,
-            vectors=vectors, threads=threads, overwrite=overwrite, progress=begun(phase, progress), stop=stop,
+            vectors=vectors, matte=matte, threads=threads, overwrite=overwrite,
+            progress=begun(phase, progress), stop=stop,
         )  # fmt: skip
     tell(work / "stmap", "STMaps", report.stmaps, progress)
 

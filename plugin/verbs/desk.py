@@ -97,10 +97,10 @@ def _checked(options: Options, progress: Progress) -> tuple[Shot, SequencePath, 
     file = None if options.shot is None else Shot.load(options.shot)
     shot = shot_from(options, paintings=bool(painted_from(options, file)), frames_out=False)
     out = _out(options, file, shot)
-    for name in ("denoise", "guides"):
+    for name, what in (("denoise", "denoised frames"), ("guides", "guide images"), ("matte", "mattes of every frame")):
         if getattr(shot, name) is not None:
-            progress.warn(f"the desk works without {name}; paintover run takes it")
-    shot = replace(shot, out=out, denoise=None, guides=None)
+            progress.warn(f"the desk works without {what}; paintover run takes them")
+    shot = replace(shot, out=out, denoise=None, guides=None, matte=None)
     config = ColorConfig.active(options.ocio)
     check_asked_recipe(shot, options)
     check_spaces(config, [shot.plate.colorspace])
