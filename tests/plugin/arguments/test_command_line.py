@@ -19,8 +19,8 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.shard import Shard
 from plugin.arguments.values import BUDGET, parse_budget
 
-_NAMES = st.text("abcXYZ012 =_./:%#$é'\"-", min_size=1, max_size=12)
-"""Of paths, patterns and colorspaces; those that begin with a minus sign too."""
+_NAMES = st.text("abcXYZ012 =_./:%#$é'\"-", min_size=1, max_size=12).filter(lambda text: text != "--")
+"""Of paths, patterns and colorspaces; those that begin with a minus sign too. Two alone are lost by argparse."""
 _PLACES = st.text("abc01 =_.%-", min_size=1, max_size=8).filter(str.strip).map(lambda text: Path("/", text.strip()))
 _SPACES = st.one_of(st.none(), st.sampled_from(["sRGB", "ACES - ACEScg", "a=b"]))
 _SECONDS = st.floats(min_value=5.0, max_value=1e9, allow_nan=False)
