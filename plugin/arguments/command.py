@@ -1,4 +1,4 @@
-"""A command as data: a verb, what it does, its examples, and the options that it takes, in the order of its help."""
+"""A verb as data: what it does, its options and its examples."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from plugin.arguments.command import Command
 from plugin.arguments.engine_options import ENGINE, OPTIONS_OF_ENGINE
 from plugin.arguments.option import Option
 
-__all__ = ["COMMANDS", "Command", "submit_through"]
+__all__ = ["COMMANDS", "submit_through"]
 
 
 def _under(title: str, *options: Option) -> tuple[Option, ...]:
