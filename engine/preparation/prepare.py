@@ -51,6 +51,7 @@ def prepare(
     guides: str | None = None,
     frames: Sequence[int] | None = None,
     vectors: Vectors | None = None,
+    repaint: bool = True,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Callable[[PrepareEvent], None] | None = None,
@@ -65,7 +66,7 @@ def prepare(
         work/guide/1042.exr             colored blobs that ride on surfaces
 
     An STMap is Nuke's: R = u, G = v in 0..1, origin lower left, pixel centers at (i + 0.5) / size; A is the confidence,
-    0..1; B is 1 where strokes are borrowed from a surface that looks alike. Files of your own are left as they are.
+    0..1; B is 1 where it leads to another surface that looks alike. Files of your own are left as they are.
     Each file gets a ``.sha256`` beside it, by which ``render(recorded=True)`` knows it again.
 
     Args:
@@ -78,6 +79,7 @@ def prepare(
         frames: which of the plate's get a denoised frame and a guide image; None for all. STMaps follow each other
             and are made for all.
         vectors: motion between neighbors, of a class whose ``repr`` tells other motion apart; None to estimate it.
+        repaint: whether what no track reaches gets coordinates of places of the keyframe that look alike.
         threads: frames side by side; None for the machine's cores. Never changes a byte.
         overwrite: make every file again, except those that somebody put there.
         progress: called with each event, from this thread.
@@ -110,7 +112,8 @@ def prepare(
     if stmaps:
         maps = prepare_sidecars(
             plate, keys, folder,
-            vectors=vectors, threads=threads, overwrite=overwrite, progress=telling("stmaps"), stop=stop,
+            vectors=vectors, repaint=repaint, threads=threads, overwrite=overwrite,
+            progress=telling("stmaps"), stop=stop,
         )  # fmt: skip
         record(sidecar_path(folder, key, frame) for key in keys for frame in plate.frames)
     if denoise is not None:

@@ -36,7 +36,7 @@ from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
 from engine.images.foreign_text import error_of
 from engine.motion.flow import estimate, one_thread
-from engine.motion.lookalike import Lookalike, find_lookalike, no_lookalike
+from engine.motion.repaint import Repainted, nothing_repainted, repaint_frame
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
 from engine.motion.track import FrameFeatures, Track, advance, begin, frame_features
 from engine.preparation.parallel import MadeFiles, Progress, Stop, stopped
@@ -46,7 +46,7 @@ from engine.shot.shot import Plate
 
 __all__ = ["Vectors", "prepare_sidecars"]
 
-METHOD = "track-5"
+METHOD = "track-6"
 """Changes when the same plate would give another map."""
 _SAVE_EVERY_S = 30.0
 """How much work a kill may cost; a chain's state at UHD is 200 MB, so it is not saved with every frame."""
@@ -74,6 +74,7 @@ def prepare_sidecars(
     work: Path,
     *,
     vectors: Vectors | None = None,
+    repaint: bool = True,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -89,6 +90,7 @@ def prepare_sidecars(
         keys: keyframes, each one of the plate's frames.
         work: the work folder.
         vectors: flow between neighbors; None to estimate it.
+        repaint: whether what no track reaches gets coordinates of places that look alike.
         threads: computing side by side; None for the machine's cores. Never changes a byte.
         overwrite: make every sidecar again, except those that somebody put there.
         progress: receives sidecars done, all of them, and a text.
@@ -109,7 +111,7 @@ def prepare_sidecars(
         raise InputError(f"motion vectors join neighboring frames, but {plate.frames} leaves some out", remedy=remedy)
     config = ColorConfig.active()
     reader = PlateReader.of(plate, config)
-    job = _SidecarJob(plate, reader, config.working, Path(work), vectors, overwrite, stop or (lambda: False))
+    job = _SidecarJob(plate, reader, config.working, Path(work), vectors, repaint, overwrite, stop or (lambda: False))
     count = max(1, threads or cpu_count())
     sweeps = _sweeps(job, keys, max(_LEAST_TOGETHER, count // 2))
     total = sum(len(chain.frames) for sweep in sweeps for chain in sweep.chains)
@@ -163,6 +165,7 @@ class _SidecarJob:
     """The working colorspace."""
     work: Path
     vectors: Vectors | None
+    repaint: bool
     overwrite: bool
     stop: Stop
 
@@ -284,7 +287,7 @@ class _Chain:
         self._start, self._last = 0, -1
         self._key_features: FrameFeatures | None = None
         self._track: Track | None = None
-        self._lookalike: Lookalike | None = None
+        self._repainted: Repainted | None = None
         self._reached: int | None = None
         """The frame that the track stands at, once that is not saved yet."""
         self._saved_at = 0.0
@@ -323,12 +326,12 @@ class _Chain:
         self._saved_at = time.monotonic()
         if self._track is None:
             self._key_features, self._track = current, begin(current)
-            self._lookalike = no_lookalike(*current.gray.shape)
+            self._repainted = nothing_repainted(*current.gray.shape)
             if self.key in self._missing:
                 self._write(self.key)
                 results.put(("made", sidecar_path(self.job.work, self.key, self.key)))
             if self._last == self._start:
-                self._key_features = self._track = self._lookalike = None
+                self._key_features = self._track = self._repainted = None
             return
         self._key_features = self.job.features(self.key)
         if self._track.to_key.shape[:2] != current.gray.shape:
@@ -345,11 +348,12 @@ class _Chain:
         results: queue.SimpleQueue[tuple[str, Path]],
     ) -> None:
         """Go on to the next frame, and write its sidecar if it is missing; lets go of everything behind the last."""
-        if self._track is None or self._lookalike is None or self._key_features is None:
+        if self._track is None or self._repainted is None or self._key_features is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
         self._reached = None
         self._track = advance(self._track, back, forth, current, self._key_features, flows)
-        self._lookalike = find_lookalike(self._lookalike, back, self._track, current, self._key_features)
+        if self.job.repaint:
+            self._repainted = repaint_frame(self._repainted, (back, forth), self._track, current, self._key_features)
         if frame in self._missing:
             self._write(frame)
             results.put(("made", sidecar_path(self.job.work, self.key, frame)))
@@ -358,23 +362,24 @@ class _Chain:
         if last or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
             self.save()
         if last:
-            self._key_features = self._track = self._lookalike = None
+            self._key_features = self._track = self._repainted = None
 
     def save(self) -> None:
         """Write where the chain stands, unless that is on disk already."""
-        if self._reached is None or self._track is None or self._lookalike is None:
+        if self._reached is None or self._track is None or self._repainted is None:
             return
-        track, flow, found = self._track, self._lookalike.flow, self._lookalike.found
+        track, flow, found = self._track, self._repainted.flow, self._repainted.found
         digest = np.array(self._digests[self._reached])
         # A damaged one is told by its checksums, and costs time only: nothing waits for the disk.
         with replacing(self.state, flush=False) as temporary, temporary.open("wb") as file:
-            np.savez(file, digest=digest, to_key=track.to_key, from_key=track.from_key, lookalike=flow, found=found)
+            np.savez(file, digest=digest, to_key=track.to_key, from_key=track.from_key, repainted=flow, found=found)
         self._reached, self._saved_at = None, time.monotonic()
 
     def _digested(self, failed: threading.Event) -> dict[int, str]:
         """For each frame a hash over the plate from the keyframe to it."""
         found: dict[int, str] = {}
         source = "dis" if self.job.vectors is None else f"vectors {self.job.vectors!r}"
+        source += "" if self.job.repaint else ", nothing repainted"
         running = hashlib.sha256(f"{METHOD} {source} {self.job.plate.colorspace} {self.job.working}".encode())
         for frame in self.path:
             self.job.leave_if_asked(failed)
@@ -405,9 +410,9 @@ class _Chain:
         return "kept"
 
     def _write(self, frame: int) -> None:
-        if self._track is None or self._lookalike is None:
+        if self._track is None or self._repainted is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
-        flow, confidence, elsewhere = self._lookalike.joined(self._track)
+        flow, confidence, elsewhere = self._repainted.joined(self._track)
         path = sidecar_path(self.job.work, self.key, frame)
         write_sidecar(path, flow, confidence, confidence.shape, self._digests[frame], elsewhere)
 
@@ -416,13 +421,13 @@ class _Chain:
         try:
             saved = load_arrays(self.state)
             digest, to_key, from_key = str(saved["digest"]), saved["to_key"], saved["from_key"]
-            lookalike, found = saved["lookalike"], saved["found"]
+            repainted, found = saved["repainted"], saved["found"]
         except (ValueError, KeyError):
             return 0
         for index, frame in enumerate(self.path[:first]):
-            of_one_size = to_key.shape == from_key.shape == lookalike.shape == (*found.shape, 2)
+            of_one_size = to_key.shape == from_key.shape == repainted.shape == (*found.shape, 2)
             if self._digests[frame] == digest and of_one_size:
                 nothing = np.zeros(found.shape, np.float32)
-                self._track, self._lookalike = Track(to_key, from_key, nothing), Lookalike(lookalike, found, nothing)
+                self._track, self._repainted = Track(to_key, from_key, nothing), Repainted(repainted, found, nothing)
                 return index
         return 0

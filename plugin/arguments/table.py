@@ -32,6 +32,7 @@ __all__ = [
     "KEYFRAME",
     "KEYFRAME_NUMBER",
     "LOOK",
+    "NO_REPAINT",
     "NO_STMAPS",
     "OCIO",
     "OUT",
@@ -163,6 +164,13 @@ BACKWARD_VECTORS = Option(
     "motion",
     "those to the previous frame, where they lie apart",
     metavar="P",
+)
+NO_REPAINT = Option(
+    "no_repaint",
+    ("--no-repaint",),
+    SWITCH,
+    "motion",
+    "leave what no keyframe shows to the translator: give it no strokes of surfaces that look alike",
 )
 DENOISE = Option(
     "denoise",

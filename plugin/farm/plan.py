@@ -310,6 +310,7 @@ def _prepare(shot: Shot, options: Options, work: Path) -> FarmStep:
         work=_absolute(work),
         vectors=options.vectors and _absolute(options.vectors),
         backward_vectors=options.backward_vectors and _absolute(options.backward_vectors),
+        no_repaint=not shot.repaint,
         denoise=shot.denoise,
         guides=shot.guides,
         threads=options.threads,

@@ -52,6 +52,7 @@ def prepare_frames(
     stop: StopRequest,
     *,
     threads: int | None,
+    repaint: bool = True,
     overwrite: bool = False,
     phase: str = "prepare",
 ) -> None:
@@ -64,7 +65,8 @@ def prepare_frames(
     with stop.cooperative():
         report = prepare(
             plate, keys, work,
-            vectors=vectors, threads=threads, overwrite=overwrite, progress=begun(phase, progress), stop=stop,
+            vectors=vectors, repaint=repaint, threads=threads, overwrite=overwrite,
+            progress=begun(phase, progress), stop=stop,
         )  # fmt: skip
     tell(work / "stmap", "STMaps", report.stmaps, progress)
 

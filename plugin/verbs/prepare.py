@@ -14,7 +14,7 @@ from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_plate, check_spaces, prepare_folder
-from plugin.arguments.request import plate_from, work_from
+from plugin.arguments.request import plate_from, repaint_from, work_from
 from plugin.phases.color import say_color
 from plugin.phases.prepared_files import Extras, extra_phases, prepare_extras
 from plugin.phases.sidecars import chains, prepare_frames, prepare_phase, vectors_from
@@ -41,6 +41,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             raise InputError(f"keyframe {key} is outside the frame range {plate.frames}", remedy="widen --frames")
     work = work_from(options, file)
     vectors = vectors_from(options, plate.frames)
+    repaint = repaint_from(options, file)
     config = ColorConfig.active(options.ocio)
     check_spaces(config, [plate.colorspace])
     check_plate(plate)
@@ -50,7 +51,9 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         say_color(progress, config, plate)
         threads, overwrite = options.threads, options.overwrite
         if keys:
-            prepare_frames(plate, keys, work, vectors, progress, stop, threads=threads, overwrite=overwrite)
+            prepare_frames(
+                plate, keys, work, vectors, progress, stop, threads=threads, repaint=repaint, overwrite=overwrite
+            )
         prepare_extras(plate, keys, work, extras, progress, stop, threads=threads, overwrite=overwrite)
         progress.finish()
         return 0
@@ -73,6 +76,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             progress,
             stop,
             threads=options.threads,
+            repaint=repaint,
             overwrite=options.overwrite,
             phase=name,
         )

@@ -69,7 +69,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     say_losses(progress, shot.plate, out, settings.bit_depth)
     look = look_from(options, shot)
     if work is not None:
-        prepare_frames(shot.plate, keys, work, vectors, progress, stop, threads=options.threads)
+        threads, repaint = options.threads, shot.repaint
+        prepare_frames(shot.plate, keys, work, vectors, progress, stop, threads=threads, repaint=repaint)
     prepare_extras(shot.plate, keys, folder, extras, progress, stop, threads=options.threads)
     if trained:
         progress.note(f"{look}: already trained from these inputs; --fresh trains again")
