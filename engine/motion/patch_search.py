@@ -59,6 +59,7 @@ def search(
     marks: Mask,
     uses: Floats,
     costs: tuple[float, float, float],
+    nearest: float = 0.0,
 ) -> None:
     """Find offsets, in place, for the pixels that are wanted.
 
@@ -71,12 +72,16 @@ def search(
         marks: (h, w), where no place may be.
         uses: (h / CELL, w / CELL), how often pixels of a cell are used on average; counted on.
         costs: of a break with a neighbor, of a pixel's distance from home, of a use.
+        nearest: length of the shortest offset that blocks take, pixels.
     """
     coherent, far, used = (np.float32(cost) for cost in costs)
+    least = np.float32(nearest * nearest)
     side = _LARGEST
     while side >= _SMALLEST:
         for turn in range(_ROUNDS):
-            _search_blocks(here, there, weight, state, offset, home, marks, uses, coherent, far, used, side, turn)
+            _search_blocks(
+                here, there, weight, state, offset, home, marks, uses, coherent, far, used, least, side, turn
+            )
         side //= 2
     for turn in range(2):
         _join(here, there, weight, state, offset, marks, coherent, turn)
@@ -195,6 +200,7 @@ def _search_blocks(
     coherent: float,
     far: float,
     used: float,
+    least: float,
     side: int,
     turn: int,
 ) -> None:
@@ -255,6 +261,8 @@ def _search_blocks(
                 from_u, from_v = (home_u, home_v) if trial < _HOME else (best_u, best_v)
                 one, two = np.float32(round(from_u + along * radius)), np.float32(round(from_v + down * radius))
                 radius *= _NARROWING
+            if one * one + two * two < least:
+                continue
             cost = far * count * np.sqrt((one - home_u) ** 2 + (two - home_v) ** 2)
             cost += _cost(state, offset, marks, uses, block, one, two, coherent, used, best - cost)
             if cost >= best:

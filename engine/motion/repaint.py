@@ -19,7 +19,7 @@ from engine.motion.flow import inside, pull
 from engine.motion.patch_search import CELL, KNOWN, NOTHING, WANTED, search
 from engine.motion.track import FrameFeatures, Track
 
-__all__ = ["LOST", "SURE", "Repainted", "nothing_repainted", "repaint_frame"]
+__all__ = ["LOST", "SURE", "Repainted", "nothing_repainted", "repaint_elsewhere", "repaint_frame"]
 
 LOST = 0.3
 """Confidence under which a track has lost its surface."""
@@ -35,9 +35,9 @@ _ROUNDED_PX = 1 / 64
 """What a place may move by when it is written as u and v."""
 _SIDE = 480
 """Width, pixels, at which patches are compared; a wider picture is made smaller by a whole number."""
-_SOFT = 2.0
+_SOFT = 3.0
 """Deviation, pixels at that width, of the blur before they are: strokes are wider than the plate's texture."""
-_HUE = 1.0
+_HUE = 1.5
 """Weight of the hue, which parts surfaces that are as bright."""
 _AROUND = 0.4
 """Difference at which a pixel that is tracked counts a third in a patch: it may belong to what hides the surface."""
@@ -53,6 +53,8 @@ _FAR = 0.15
 """What a place across the whole picture costs."""
 _USED = 0.05
 """What another use of a source costs."""
+_ELSEWHERE = 0.1
+"""How far, of a picture's width, its own places are elsewhere."""
 _SHOWN = 0.5
 """Uses that count for a source which the frame shows in its own place."""
 
@@ -109,9 +111,22 @@ def repaint_frame(
     places = _Places(frame, key, track, wanted, marks)
     flow, has = places.complete(flow, has)
     flow = _held_inside(flow)
-    difference = places.difference(flow, has)
-    confidence = np.where(has, SURE * np.exp(-np.square(difference / _FOREIGN)), 0).astype(np.float32)
-    return Repainted(flow, has, confidence)
+    return Repainted(flow, has, _confidence(places.difference(flow, has), has))
+
+
+def repaint_elsewhere(view: FrameFeatures) -> Repainted:
+    """A picture put together from other places of its own, as another frame would be from a keyframe that lacks it."""
+    height, width = view.gray.shape
+    lost = Track(*(np.zeros((height, width, 2), np.float32),) * 2, np.zeros((height, width), np.float32))
+    places = _Places(view, view, lost, np.ones((height, width), bool), None, side=_SIDE // 2)
+    nothing = nothing_repainted(height, width)
+    flow, has = places.complete(nothing.flow, nothing.found, nearest=_ELSEWHERE * places.columns)
+    flow = _held_inside(flow)
+    return Repainted(flow, has, _confidence(places.difference(flow, has), has))
+
+
+def _confidence(difference: Floats, has: Mask) -> Floats:
+    return np.where(has, SURE * np.exp(-np.square(difference / _FOREIGN)), 0).astype(np.float32)
 
 
 def _held_inside(flow: Floats) -> Floats:
@@ -135,11 +150,17 @@ class _Places:
     """A frame and its keyframe, as patches are compared."""
 
     def __init__(
-        self, frame: FrameFeatures, key: FrameFeatures, track: Track, wanted: Mask, marks: Mask | None
+        self,
+        frame: FrameFeatures,
+        key: FrameFeatures,
+        track: Track,
+        wanted: Mask,
+        marks: Mask | None,
+        side: int = _SIDE,
     ) -> None:
         self.wanted = wanted
         self.height, self.width = wanted.shape
-        scale = max(1, round(self.width / _SIDE))
+        scale = max(1, round(self.width / side))
         self.rows, self.columns = max(1, self.height // scale), max(1, self.width // scale)
         self.shrink = np.array([self.columns / self.width, self.rows / self.height], np.float32)
         self.here, there = self._features(frame), self._features(key)
@@ -204,8 +225,8 @@ class _Places:
         found = cv2.blur(found, window) / (cv2.blur(mask, window) + 1e-3)
         return np.asarray(cv2.resize(found, (self.width, self.height)), np.float32)
 
-    def complete(self, flow: Floats, has: Mask) -> tuple[Floats, Mask]:
-        """Flow and mask with places for all that is wanted and has none yet."""
+    def complete(self, flow: Floats, has: Mask, nearest: float = 0.0) -> tuple[Floats, Mask]:
+        """Flow and mask with places for all that is wanted and has none yet, at least so many pixels away."""
         missing = self.wanted & ~has
         if not missing.any():
             return flow, has
@@ -220,6 +241,7 @@ class _Places:
         search(
             np.ascontiguousarray(self.here), np.ascontiguousarray(self.there), self._weights(), state, offset,
             self._home(grid) - grid, self.marks, uses, (_COHERENT, _FAR / self.columns, _USED),
+            nearest,
         )  # fmt: skip
         offset = _spread(offset, has_small | wanted) / self.shrink
         whole = cv2.resize(offset.astype(np.float32), (self.width, self.height), interpolation=cv2.INTER_NEAREST)

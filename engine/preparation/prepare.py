@@ -71,7 +71,8 @@ def prepare(
 
     Args:
         plate: the frames; they are each other's neighbors.
-        keyframes: numbers of the painted frames, or keyframes, each one of the plate's. Paintings need not exist yet.
+        keyframes: numbers of the painted frames, or keyframes, each one of the plate's. Paintings need not exist yet;
+            marks in those that do, such as a sun in an empty sky, are not lent to other places.
         work: the work folder.
         stmaps: whether to follow the keyframes through the plate.
         denoise: how to average grain away, one of ``engine.base.choices.DENOISE_MODES``; None for not at all.
@@ -95,7 +96,9 @@ def prepare(
     if not isinstance(plate, Plate):
         remedy = 'use Plate.of("plate.%04d.exr", "1001-1100")'
         raise InputError(f"the plate given is a {type(plate).__name__}", remedy=remedy)
-    keys = sorted({each.frame if isinstance(each, Keyframe) else each for each in keyframes})
+    given = list(keyframes)
+    keys = sorted({each.frame if isinstance(each, Keyframe) else each for each in given})
+    paintings = {each.frame: each.painting for each in given if isinstance(each, Keyframe)}
     folder = Path(work)
     if stmaps and not keys:
         raise InputError("no keyframe given", remedy="say which frames are painted")
@@ -112,7 +115,7 @@ def prepare(
     if stmaps:
         maps = prepare_sidecars(
             plate, keys, folder,
-            vectors=vectors, repaint=repaint, threads=threads, overwrite=overwrite,
+            vectors=vectors, repaint=repaint, paintings=paintings, threads=threads, overwrite=overwrite,
             progress=telling("stmaps"), stop=stop,
         )  # fmt: skip
         record(sidecar_path(folder, key, frame) for key in keys for frame in plate.frames)

@@ -20,7 +20,7 @@ import hashlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from typing import Protocol
 import numpy as np
 import OpenImageIO as oiio
 
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.machine import cpu_count
 from engine.base.temporaries import clean_temporaries, replacing
@@ -39,6 +39,7 @@ from engine.motion.flow import estimate, one_thread
 from engine.motion.repaint import Repainted, nothing_repainted, repaint_frame
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
 from engine.motion.track import FrameFeatures, Track, advance, begin, frame_features
+from engine.preparation.marks import find_marks, read_painting
 from engine.preparation.parallel import MadeFiles, Progress, Stop, stopped
 from engine.preparation.saved_arrays import load_arrays
 from engine.shot.plate import PlateReader
@@ -75,6 +76,7 @@ def prepare_sidecars(
     *,
     vectors: Vectors | None = None,
     repaint: bool = True,
+    paintings: Mapping[int, Path] | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -91,6 +93,7 @@ def prepare_sidecars(
         work: the work folder.
         vectors: flow between neighbors; None to estimate it.
         repaint: whether what no track reaches gets coordinates of places that look alike.
+        paintings: of keyframes, as far as there are any: marks in them are not shown a second time.
         threads: computing side by side; None for the machine's cores. Never changes a byte.
         overwrite: make every sidecar again, except those that somebody put there.
         progress: receives sidecars done, all of them, and a text.
@@ -111,7 +114,12 @@ def prepare_sidecars(
         raise InputError(f"motion vectors join neighboring frames, but {plate.frames} leaves some out", remedy=remedy)
     config = ColorConfig.active()
     reader = PlateReader.of(plate, config)
-    job = _SidecarJob(plate, reader, config.working, Path(work), vectors, repaint, overwrite, stop or (lambda: False))
+    marks: dict[int, Mask] = {}
+    job = _SidecarJob(
+        plate, reader, config.working, Path(work), vectors, repaint, marks, overwrite, stop or (lambda: False)
+    )
+    for key in sorted({*keys} & {*(paintings or {})} if repaint else ()):
+        job.look_for_marks(key, (paintings or {})[key])
     count = max(1, threads or cpu_count())
     sweeps = _sweeps(job, keys, max(_LEAST_TOGETHER, count // 2))
     total = sum(len(chain.frames) for sweep in sweeps for chain in sweep.chains)
@@ -166,11 +174,20 @@ class _SidecarJob:
     work: Path
     vectors: Vectors | None
     repaint: bool
+    marks: dict[int, Mask]
+    """Of the keyframes whose painting is known."""
     overwrite: bool
     stop: Stop
 
     def features(self, frame: int) -> FrameFeatures:
         return frame_features(self.reader.linear(frame))
+
+    def look_for_marks(self, key: int, path: Path) -> None:
+        """Know the marks of a keyframe's painting, if that is there."""
+        view = self.features(key)
+        painting = read_painting(path, *view.gray.shape)
+        if painting is not None:
+            self.marks[key] = find_marks(view.color, view.contrast, painting)
 
     def leave_if_asked(self, failed: threading.Event) -> None:
         if self.stop() or failed.is_set():
@@ -282,6 +299,9 @@ class _Chain:
         self.path = frames[place:] if towards > 0 else frames[place::-1]
         self.frames = self.path if towards > 0 else self.path[1:]
         self.state = sidecar_path(job.work, key, 0).parent / ("after.npz" if towards > 0 else "before.npz")
+        self._marks = job.marks.get(key)
+        marked = self._marks is not None and self._marks.any()
+        self._suffix = "+" + hashlib.sha256(self._marks.tobytes()).hexdigest()[:16] if marked else ""
         self._digests: dict[int, str] = {}
         self._missing: frozenset[int] = frozenset()
         self._start, self._last = 0, -1
@@ -353,7 +373,9 @@ class _Chain:
         self._reached = None
         self._track = advance(self._track, back, forth, current, self._key_features, flows)
         if self.job.repaint:
-            self._repainted = repaint_frame(self._repainted, (back, forth), self._track, current, self._key_features)
+            self._repainted = repaint_frame(
+                self._repainted, (back, forth), self._track, current, self._key_features, self._marks
+            )
         if frame in self._missing:
             self._write(frame)
             results.put(("made", sidecar_path(self.job.work, self.key, frame)))
@@ -384,7 +406,7 @@ class _Chain:
         for frame in self.path:
             self.job.leave_if_asked(failed)
             running.update(self.job.reader.sha256(frame).encode())
-            found[frame] = running.copy().hexdigest()
+            found[frame] = running.copy().hexdigest() + self._suffix
         return found
 
     def _state_of(self, frame: int, digest: str) -> str:
@@ -401,6 +423,9 @@ class _Chain:
         written = spec.get_string_attribute(HASH_ATTRIBUTE)
         if not written:
             return "foreign"
+        if self._marks is None:
+            # Whoever made it knew the painting.
+            written = written.partition("+")[0]
         if written != digest or self.job.overwrite:
             return "missing"
         try:

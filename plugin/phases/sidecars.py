@@ -14,7 +14,7 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.images.provenance import file_sha256
 from engine.motion.flow_files import FlowFiles
 from engine.preparation.prepare import prepare
-from engine.shot.shot import Plate
+from engine.shot.shot import Keyframe, Plate
 from plugin.arguments.options import Options
 from plugin.phases.prepared_files import begun, tell
 from plugin.progress.protocol import Phase, Progress, counted_frames
@@ -45,7 +45,7 @@ def prepare_phase(plate: Plate, keys: Sequence[int], name: str = "prepare") -> P
 
 def prepare_frames(
     plate: Plate,
-    keys: Sequence[int],
+    keys: Sequence[int | Keyframe],
     work: Path,
     vectors: FileVectors | None,
     progress: Progress,

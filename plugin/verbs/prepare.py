@@ -42,6 +42,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     work = work_from(options, file)
     vectors = vectors_from(options, plate.frames)
     repaint = repaint_from(options, file)
+    # A shot file names paintings too, whose marks are not shown twice.
+    named = {} if file is None else {keyframe.frame: keyframe for keyframe in file.keyframes}
     config = ColorConfig.active(options.ocio)
     check_spaces(config, [plate.colorspace])
     check_plate(plate)
@@ -52,8 +54,9 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         threads, overwrite = options.threads, options.overwrite
         if keys:
             prepare_frames(
-                plate, keys, work, vectors, progress, stop, threads=threads, repaint=repaint, overwrite=overwrite
-            )
+                plate, [named.get(key, key) for key in keys], work, vectors, progress, stop,
+                threads=threads, repaint=repaint, overwrite=overwrite,
+            )  # fmt: skip
         prepare_extras(plate, keys, work, extras, progress, stop, threads=threads, overwrite=overwrite)
         progress.finish()
         return 0
@@ -70,7 +73,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     for name, (key, part) in zip(names, parts, strict=True):
         prepare_frames(
             replace(plate, frames=part),
-            (key,),
+            (named.get(key, key),),
             work,
             vectors,
             progress,

@@ -70,7 +70,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     look = look_from(options, shot)
     if work is not None:
         threads, repaint = options.threads, shot.repaint
-        prepare_frames(shot.plate, keys, work, vectors, progress, stop, threads=threads, repaint=repaint)
+        prepare_frames(shot.plate, shot.keyframes, work, vectors, progress, stop, threads=threads, repaint=repaint)
     prepare_extras(shot.plate, keys, folder, extras, progress, stop, threads=options.threads)
     if trained:
         progress.note(f"{look}: already trained from these inputs; --fresh trains again")

@@ -198,6 +198,22 @@ def test_the_same_bytes_with_one_thread_and_two(tmp_path: Path) -> None:
         assert one == two
 
 
+def test_of_two_keyframes_one_repaints_a_pixel_and_none_what_the_other_shows(tmp_path: Path) -> None:
+    size, still = (4, 6), np.zeros((4, 6, 2), np.float32)
+    confidence = np.array([[0.6, 0.4, 0.2, 0.6, 0.6, 0.6], [0.5, 0.6, 0.6, 0.9, 0.4, 0.0]], np.float32)
+    lent = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], bool)
+    paths = [tmp_path / "one.exr", tmp_path / "two.exr"]
+    for path, row, elsewhere in zip(paths, confidence, lent, strict=True):
+        write_sidecar(path, still, np.tile(row, (4, 1)), size, "made", np.tile(elsewhere, (4, 1)))
+    maps = read_sidecars(paths, *size, frame=1)
+    assert maps is not None
+    # The first keyframe, unless the second one is much more alike; half of it where a track is half sure.
+    np.testing.assert_allclose(maps[0, :, 2], [0.6, 0.4, 0, 0, 0.3, 0.6], atol=1e-6)
+    np.testing.assert_allclose(maps[0, :, 5], [0, 0, 0.6, 0.9, 0.4, 0], atol=1e-6)
+    alone = read_sidecars(paths[:1], *size, frame=1)
+    assert alone is not None and np.allclose(alone[0, :, 2], confidence[0])
+
+
 def test_nothing_is_repainted_where_that_is_off(tmp_path: Path) -> None:
     plate = shot(tmp_path)
     prepare_sidecars(plate, [0], tmp_path, threads=1)

@@ -23,14 +23,14 @@ _TRAINING = "--seed --recipe --settings --crisp --features --resume"
 _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --carried"
 _SHOT = (
     "--plate --frames --frame --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "
-    f"--unpainted --vectors --backward-vectors --no-repaint --denoise --guides --steps {_TRAINING} --fresh {_RENDERED_WITH} "
-    "--overwrite --paint-colorspace --ocio --device --threads --debug"
+    f"--unpainted --vectors --backward-vectors --no-repaint --denoise --guides --steps {_TRAINING} --fresh "
+    f"{_RENDERED_WITH} --overwrite --paint-colorspace --ocio --device --threads --debug"
 )
 
 FLAGS = {
     "run": f"{_SHOT} --workers --engine",
-    "prepare": "--plate --frames --frame --keyframe --overwrite --vectors --backward-vectors --no-repaint --denoise --guides "
-    f"--work --colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
+    "prepare": "--plate --frames --frame --keyframe --overwrite --vectors --backward-vectors --no-repaint --denoise "
+    f"--guides --work --colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --keyframe --fit-paintings --unpainted --look --work --budget --steps "
     f"{_TRAINING} "
     f"--denoise --guides --colorspace --paint-colorspace --ocio --device --threads {_TASK} {_REPORTING}",
