@@ -300,8 +300,9 @@ class _Chain:
         self.frames = self.path if towards > 0 else self.path[1:]
         self.state = sidecar_path(job.work, key, 0).parent / ("after.npz" if towards > 0 else "before.npz")
         self._marks = job.marks.get(key)
-        marked = self._marks is not None and self._marks.any()
-        self._suffix = "+" + hashlib.sha256(self._marks.tobytes()).hexdigest()[:16] if marked else ""
+        self._suffix = ""
+        if self._marks is not None and self._marks.any():
+            self._suffix = "+" + hashlib.sha256(self._marks.tobytes()).hexdigest()[:16]
         self._digests: dict[int, str] = {}
         self._missing: frozenset[int] = frozenset()
         self._start, self._last = 0, -1
