@@ -20,7 +20,7 @@ from numba import njit
 
 from engine.base.arrays import Floats, Mask
 
-__all__ = ["CELL", "FOUND", "KNOWN", "NOTHING", "WANTED", "search"]
+__all__ = ["CELL", "FOUND", "KNOWN", "NOTHING", "WANTED", "crumbs", "search"]
 
 States = npt.NDArray[np.uint8]
 
@@ -46,12 +46,14 @@ _TAKEN, _HOME, _AWAY, _NEAR = 21, 33, 45, 54
 _NEAR_PX = 6.0
 _NARROWING = 0.75
 """Of the radius of what is drawn, from trial to trial."""
+_BEGUN = 0.2
+"""What it costs a pixel to begin a piece: a strip that enters is thin, and has few neighbors to break with."""
 _NEVER = 1e18
 
 
 def search(
-    here: Floats,
-    there: Floats,
+    compared: tuple[Floats, Floats],
+    sharply: tuple[Floats, Floats],
     weight: Floats,
     state: States,
     offset: Floats,
@@ -64,8 +66,9 @@ def search(
     """Find offsets, in place, for the pixels that are wanted.
 
     Args:
-        here, there: (h, w, C) what is compared, of one size.
-        weight: (h, w), how much each pixel of ``here`` counts.
+        compared: (h, w, C) twice: the picture that wants, and that of the places.
+        sharply: the same, less smooth, to tell where a piece ends.
+        weight: (h, w), how much each pixel of the first counts.
         state: (h, w), see above; what is wanted is found afterwards.
         offset: (h, w, 2), of what is known and found, pixels.
         home: (h, w, 2), the offsets around which places are looked for first.
@@ -76,6 +79,7 @@ def search(
     """
     coherent, far, used = (np.float32(cost) for cost in costs)
     least = np.float32(nearest * nearest)
+    (here, there), (fine_here, fine_there) = compared, sharply
     side = _LARGEST
     while side >= _SMALLEST:
         for turn in range(_ROUNDS):
@@ -84,7 +88,7 @@ def search(
             )
         side //= 2
     for turn in range(2):
-        _join(here, there, weight, state, offset, marks, coherent, turn)
+        _join(fine_here, fine_there, weight, state, offset, marks, coherent, turn)
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -132,6 +136,40 @@ def _broken(state: States, offset: Floats, row: int, column: int, u: float, v: f
         return 0.0
     away = abs(offset[row, column, 0] - u) + abs(offset[row, column, 1] - v)
     return min(away / _BREAK_PX, 1.0)
+
+
+@njit(nogil=True, cache=True)
+def crumbs(state: States, offset: Floats, least: int) -> Mask:
+    """(h, w): the known pixels whose piece, all that goes on without a break, has fewer pixels than that."""
+    height, width = state.shape
+    seen = np.zeros((height, width), np.bool_)
+    small = np.zeros((height, width), np.bool_)
+    stack = np.empty((height * width, 2), np.int32)
+    for y in range(height):
+        for x in range(width):
+            if seen[y, x] or state[y, x] != KNOWN:
+                continue
+            seen[y, x] = True
+            stack[0, 0], stack[0, 1] = y, x
+            size, done = 1, 0
+            while done < size:
+                row, column = stack[done, 0], stack[done, 1]
+                done += 1
+                for k in range(4):
+                    below, beside = row + (k == 0) - (k == 1), column + (k == 2) - (k == 3)
+                    if below < 0 or below >= height or beside < 0 or beside >= width or seen[below, beside]:
+                        continue
+                    if state[below, beside] != KNOWN:
+                        continue
+                    if _broken(state, offset, below, beside, offset[row, column, 0], offset[row, column, 1]) >= 1:
+                        continue
+                    seen[below, beside] = True
+                    stack[size, 0], stack[size, 1] = below, beside
+                    size += 1
+            if size < least:
+                for k in range(size):
+                    small[stack[k, 0], stack[k, 1]] = True
+    return small
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -264,6 +302,8 @@ def _search_blocks(
             if one * one + two * two < least:
                 continue
             cost = far * count * np.sqrt((one - home_u) ** 2 + (two - home_v) ** 2)
+            if trial >= _TAKEN:
+                cost += _BEGUN * count
             cost += _cost(state, offset, marks, uses, block, one, two, coherent, used, best - cost)
             if cost >= best:
                 continue

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from engine.base.arrays import Floats, Mask
 from engine.motion.flow import inside, pull
-from engine.motion.patch_search import CELL, KNOWN, NOTHING, WANTED, search
+from engine.motion.patch_search import CELL, KNOWN, NOTHING, WANTED, crumbs, search
 from engine.motion.track import FrameFeatures, Track
 
 __all__ = ["LOST", "SURE", "Repainted", "nothing_repainted", "repaint_elsewhere", "repaint_frame"]
@@ -37,6 +37,10 @@ _SIDE = 480
 """Width, pixels, at which patches are compared; a wider picture is made smaller by a whole number."""
 _SOFT = 3.0
 """Deviation, pixels at that width, of the blur before they are: strokes are wider than the plate's texture."""
+_SHARP = 0.8
+"""Deviation of the blur where the ends of pieces are looked for."""
+_CRUMB = 60
+"""Pixels under which a piece is given up, and what it covered looked for anew."""
 _HUE = 1.5
 """Weight of the hue, which parts surfaces that are as bright."""
 _AROUND = 0.4
@@ -163,16 +167,17 @@ class _Places:
         scale = max(1, round(self.width / side))
         self.rows, self.columns = max(1, self.height // scale), max(1, self.width // scale)
         self.shrink = np.array([self.columns / self.width, self.rows / self.height], np.float32)
-        self.here, there = self._features(frame), self._features(key)
+        self.here, there = self._features(frame, _SOFT), self._features(key, _SOFT)
+        self.sharply = self._features(frame, _SHARP), self._with_hue(self._features(key, _SHARP))
         self.confidence = self._small(track.confidence)
         self.wanted_small = self._small(wanted.astype(np.float32)) > 0
         sure = (self.confidence > 0.5) & ~self.wanted_small
         self.tracked = self._small(track.to_key) * self.shrink
         self.sure = sure
         self.there = there
-        if sure.any():
-            self.here = self._relit(sure)
-        self.here, self.there = self._with_hue(self.here), self._with_hue(self.there)
+        light = self._light(sure) if sure.any() else np.float32(1)
+        self.here, self.there = self._with_hue(self.here * light), self._with_hue(self.there)
+        self.sharply = self._with_hue(self.sharply[0] * light), self.sharply[1]
         self.base = cv2.blur(_spread(self.tracked, sure), (15, 15))
         self.marks = np.zeros((self.rows, self.columns), bool)
         if marks is not None:
@@ -181,10 +186,10 @@ class _Places:
     def _small(self, image: npt.NDArray[np.float32]) -> Floats:
         return np.asarray(cv2.resize(image, (self.columns, self.rows), interpolation=cv2.INTER_AREA), np.float32)
 
-    def _features(self, view: FrameFeatures) -> Floats:
+    def _features(self, view: FrameFeatures, soft: float) -> Floats:
         """(h, w, 4): color and twice the contrast around."""
         small = self._small(np.dstack([view.color, 2 * view.contrast]).astype(np.float32))
-        return np.asarray(cv2.GaussianBlur(small, (0, 0), _SOFT), np.float32)
+        return np.asarray(cv2.GaussianBlur(small, (0, 0), soft), np.float32)
 
     @staticmethod
     def _with_hue(features: Floats) -> Floats:
@@ -201,8 +206,8 @@ class _Places:
         unlike = np.abs(self.here - mean).sum(axis=2)
         return np.where(self.wanted_small, 1, np.exp(-np.square(unlike / _AROUND))).astype(np.float32)
 
-    def _relit(self, sure: Mask) -> Floats:
-        """The frame's features in the keyframe's light, as far as the surfaces around tell."""
+    def _light(self, sure: Mask) -> Floats:
+        """(h, w, 1): the keyframe's light over the frame's, as far as the surfaces around tell."""
         # At a quarter: the light is smooth.
         size = (max(1, self.columns // 4), max(1, self.rows // 4))
         weight = sure.astype(np.float32)
@@ -213,7 +218,7 @@ class _Places:
         near = cv2.GaussianBlur(small, (0, 0), _LIGHT_PX / 4, borderType=cv2.BORDER_REFLECT_101)
         total = small.mean(axis=(0, 1)) * np.float32(0.01)
         gain = np.clip((near[..., 2] + total[2]) / (near[..., 1] + total[1]), 0.3, 3.0)
-        return self.here * cv2.resize(gain, (self.columns, self.rows))[..., None]
+        return np.asarray(cv2.resize(gain, (self.columns, self.rows))[..., None], np.float32)
 
     def difference(self, flow: Floats, has: Mask) -> Floats:
         """(H, W): how much the places that ``flow`` (H, W, 2) names differ from the frame."""
@@ -227,25 +232,29 @@ class _Places:
 
     def complete(self, flow: Floats, has: Mask, nearest: float = 0.0) -> tuple[Floats, Mask]:
         """Flow and mask with places for all that is wanted and has none yet, at least so many pixels away."""
+        size, whole = (self.columns, self.rows), (self.width, self.height)
+        has_small = cv2.resize(has.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        offset = self.tracked.copy()
+        offset[has_small] = cv2.resize(flow, size, interpolation=cv2.INTER_NEAREST)[has_small] * self.shrink
+        state = np.where(self.sure | has_small, KNOWN, NOTHING).astype(np.uint8)
+        crumb = crumbs(state, offset, _CRUMB) & has_small
+        has = has & ~(cv2.resize(crumb.astype(np.uint8), whole, interpolation=cv2.INTER_NEAREST) > 0)
         missing = self.wanted & ~has
         if not missing.any():
             return flow, has
-        size = (self.columns, self.rows)
-        has_small = cv2.resize(has.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        has_small &= ~crumb
         wanted = (self._small(missing.astype(np.float32)) > 0) & ~has_small
-        offset = self.tracked.copy()
-        offset[has_small] = cv2.resize(flow, size, interpolation=cv2.INTER_NEAREST)[has_small] * self.shrink
         state = np.where(wanted, WANTED, np.where(self.sure | has_small, KNOWN, NOTHING)).astype(np.uint8)
         grid = np.stack(np.meshgrid(np.arange(self.columns), np.arange(self.rows)), axis=2).astype(np.float32)
         uses = np.float32(_SHOWN) * self._uses(grid + self.tracked, self.sure) + self._uses(grid + offset, has_small)
         search(
-            np.ascontiguousarray(self.here), np.ascontiguousarray(self.there), self._weights(), state, offset,
+            (self.here, self.there), self.sharply, self._weights(), state, offset,
             self._home(grid) - grid, self.marks, uses, (_COHERENT, _FAR / self.columns, _USED),
             nearest,
         )  # fmt: skip
         offset = _spread(offset, has_small | wanted) / self.shrink
-        whole = cv2.resize(offset.astype(np.float32), (self.width, self.height), interpolation=cv2.INTER_NEAREST)
-        found = np.where(missing[..., None], whole, flow).astype(np.float32)
+        pieces = cv2.resize(offset.astype(np.float32), whole, interpolation=cv2.INTER_NEAREST)
+        found = np.where(missing[..., None], pieces, flow).astype(np.float32)
         return found, has | (missing & inside(found))
 
     def _home(self, grid: Floats) -> Floats:

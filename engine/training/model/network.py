@@ -15,12 +15,12 @@
       -> plain (1 - gate) + (exposed exemplar + repair) gate
 
 Where the finest detail of the carried plate is the frame's own, it proves that the strokes lie where they belong: the
-gate then takes share and trust as two witnesses, whose odds are multiplied. Elsewhere it is trust, fading with a share
-under two thirds; in between, as much of each as is proven. Strokes are shown as sampled, with what the sampling filter
-lost between pixels, and as sharp as both plates: where these are out of focus, strokes are softened. Crisp strokes need
-no proof and are never softened. The gate is 0 where the share is, and where nothing is carried near a pixel that is the
-plain translation. Beyond the end of the carried paint the translation takes on its tone and loses it again over some
-thirty pixels, so that no seam shows.
+gate then takes share and trust as two witnesses, whose odds are multiplied. Elsewhere it is their product, of which a
+middling share takes away little; in between, as much of each as is proven. Strokes are shown as sampled, with what the
+sampling filter lost between pixels, and as sharp as both plates: where these are out of focus, strokes are softened.
+Crisp strokes need no proof and are never softened. The gate is 0 where the share is, and where nothing is carried near
+a pixel that is the plain translation. Beyond the end of the carried paint the translation takes on its tone and loses
+it again over some thirty pixels, so that no seam shows.
 A guide, where there is one, joins the encoded plate and the exemplar as G more channels; only the skip never sees it.
 There is no clamp on the way out and nothing depends on the whole image, so tiles equal the full frame. The skip is a
 plain linear filter whose best value is known before training starts: see :func:`fit_skip`.
@@ -40,8 +40,9 @@ __all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip"]
 
 SUREST = 0.95
 """How sure either witness can be: where two that are quite sure contradict each other, their odds mean nothing."""
-FULL = 1.6
-"""By what a share counts where nothing is proven: what is repainted has 0.6, and is no half of a mixture."""
+FULL, NEARLY = 1.6, 0.9
+"""By what a share counts where nothing is proven, and up to where: what is repainted has 0.6, and is no half of a
+mixture."""
 GATE_START = 2.0
 """Logit of the gate before training: an exemplar is trusted until experience says otherwise."""
 
@@ -188,7 +189,7 @@ class Translator(nn.Module):
         if not self.architecture.crisp:
             proven, sharp = evidence(x, arrived.plate)
             strokes = softened(strokes, share, sharp)
-            bare = (share * FULL).clamp(0, 1) * trust
+            bare = torch.maximum(share, (share * FULL).clamp(0, NEARLY)) * trust
             gate = bare + proven * (gate - bare)
         painted = exposed(x, replace(arrived, painting=strokes)) + F.pixel_shuffle(repair / 2, 2)
         return plain + gate * (painted - plain), gate
