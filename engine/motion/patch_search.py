@@ -46,7 +46,7 @@ _TAKEN, _HOME, _AWAY, _NEAR = 21, 33, 45, 54
 _NEAR_PX = 6.0
 _NARROWING = 0.75
 """Of the radius of what is drawn, from trial to trial."""
-_BEGUN = 0.2
+_BEGUN = 0.15
 """What it costs a pixel to begin a piece: a strip that enters is thin, and has few neighbors to break with."""
 _NEVER = 1e18
 
@@ -58,9 +58,10 @@ def search(
     state: States,
     offset: Floats,
     home: Floats,
+    outward: Floats,
     marks: Mask,
     uses: Floats,
-    costs: tuple[float, float, float],
+    costs: tuple[float, float, float, float],
     nearest: float = 0.0,
 ) -> None:
     """Find offsets, in place, for the pixels that are wanted.
@@ -72,20 +73,22 @@ def search(
         state: (h, w), see above; what is wanted is found afterwards.
         offset: (h, w, 2), of what is known and found, pixels.
         home: (h, w, 2), the offsets around which places are looked for first.
+        outward: (h, w, 2) in -1, 0, 1, along x and y: on which side the surface lies beyond the picture of the places.
         marks: (h, w), where no place may be.
         uses: (h / CELL, w / CELL), how often pixels of a cell are used on average; counted on.
-        costs: of a break with a neighbor, of a pixel's distance from home, of a use.
+        costs: of a break with a neighbor, of a pixel's distance from home, of that outward, of a use.
         nearest: length of the shortest offset that blocks take, pixels.
     """
-    coherent, far, used = (np.float32(cost) for cost in costs)
+    coherent, far, out, used = (np.float32(cost) for cost in costs)
     least = np.float32(nearest * nearest)
     (here, there), (fine_here, fine_there) = compared, sharply
     side = _LARGEST
     while side >= _SMALLEST:
         for turn in range(_ROUNDS):
             _search_blocks(
-                here, there, weight, state, offset, home, marks, uses, coherent, far, used, least, side, turn
-            )
+                here, there, weight, state, offset, home, outward, marks, uses,
+                coherent, far, out, used, least, side, turn,
+            )  # fmt: skip
         side //= 2
     for turn in range(2):
         _join(fine_here, fine_there, weight, state, offset, marks, coherent, turn)
@@ -233,10 +236,12 @@ def _search_blocks(
     state: States,
     offset: Floats,
     home: Floats,
+    outward: Floats,
     marks: Mask,
     uses: Floats,
     coherent: float,
     far: float,
+    out: float,
     used: float,
     least: float,
     side: int,
@@ -263,6 +268,7 @@ def _search_blocks(
         block = (top, bottom, left, right)
         window = (top - _REACH, bottom + _REACH, left - _REACH, right + _REACH)
         home_u, home_v = home[y // count, x // count, 0], home[y // count, x // count, 1]
+        out_u, out_v = outward[y // count, x // count, 0], outward[y // count, x // count, 1]
         placed = state[first_y, first_x] == FOUND
         u, v = offset[first_y, first_x, 0], offset[first_y, first_x, 1]
         if placed:
@@ -303,7 +309,8 @@ def _search_blocks(
                 continue
             cost = far * count * np.sqrt((one - home_u) ** 2 + (two - home_v) ** 2)
             if trial >= _TAKEN:
-                cost += _BEGUN * count
+                # What is begun must have room to go on; what goes on may use it up.
+                cost += count * (_BEGUN + out * max(out_u * (one - home_u) + out_v * (two - home_v), 0.0))
             cost += _cost(state, offset, marks, uses, block, one, two, coherent, used, best - cost)
             if cost >= best:
                 continue

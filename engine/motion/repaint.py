@@ -55,6 +55,8 @@ _COHERENT = 0.35
 """What a break with one of four neighbors costs; in the difference of the plates, summed over the channels."""
 _FAR = 0.15
 """What a place across the whole picture costs."""
+_OUTWARD = 0.3
+"""What it costs to begin at the border, where there is no room left, instead of inside."""
 _USED = 0.05
 """What another use of a source costs."""
 _ELSEWHERE = 0.1
@@ -249,7 +251,8 @@ class _Places:
         uses = np.float32(_SHOWN) * self._uses(grid + self.tracked, self.sure) + self._uses(grid + offset, has_small)
         search(
             (self.here, self.there), self.sharply, self._weights(), state, offset,
-            self._home(grid) - grid, self.marks, uses, (_COHERENT, _FAR / self.columns, _USED),
+            self._home(grid) - grid, self._outward(grid), self.marks, uses,
+            (_COHERENT, _FAR / self.columns, _OUTWARD / (_ROOM * self.columns), _USED),
             nearest,
         )  # fmt: skip
         offset = _spread(offset, has_small | wanted) / self.shrink
@@ -268,6 +271,11 @@ class _Places:
             at < 0, np.minimum(at + room, room), np.where(at > last, np.maximum(at - room, last - room), at)
         )
         return np.asarray(inward, np.float32)
+
+    def _outward(self, grid: Floats) -> Floats:
+        """(h, w, 2) in -1, 0, 1: on which side, along x and y, the surface lies beyond the keyframe."""
+        at, last = grid + self.base, np.array([self.columns - 1, self.rows - 1], np.float32)
+        return (at > last).astype(np.float32) - (at < 0).astype(np.float32)
 
     def _uses(self, places: Floats, mask: Mask) -> Floats:
         """(h / cell, w / cell): how often each pixel of a cell is shown, on average."""

@@ -394,8 +394,8 @@ class Spoiler:
         Returns:
             (9, rows, columns) as :attr:`Carried.stacked`; and (4, rows, columns), painting times coverage and
             coverage: the right result, displaced as much as is tolerated. None where it is the painting itself.
-            Of ``pieces``, where some are shown, it is these as they arrive, only joined, as far as strokes are the
-            painting's own.
+            Of ``pieces``, where some are shown, it is these in the painting's own tone and without seams, as far as
+            strokes are the painting's own.
         """
         if self.rng.random() < self.PLAIN:
             return torch.zeros(sum(Carried.CHANNELS), rows, columns), None
@@ -415,7 +415,7 @@ class Spoiler:
         length = np.sqrt(np.square(shift).sum(0))
         share = np.exp(-0.25 * np.abs(self._smooth(rows, columns, 16)[0]) * rng.uniform(0, 1) - np.square(length / 8))
         share = np.where(wrong, rng.uniform(0.5, 1.0), share) * (1 - hole) + hole * rng.choice([0.0, 0.0, 0.15])
-        seam = None
+        seam, kept = None, np.zeros((rows, columns), bool)
         if pieces is not None and rng.random() < self.PIECED:
             window = (slice(top, top + rows), slice(left, left + columns))
             every = (slice(None), *window)
@@ -423,11 +423,12 @@ class Spoiler:
             shift = np.where(pieced, pieces.shift[every], shift)
             share = np.where(pieced, pieces.share[window] * rng.uniform(0.8, 1.1), share)
             kept = pieced & pieces.alike[window] & (rng.random() < pieces.own)
-            right = np.where(kept, pieces.shift[every], right)
-            seam = np.where(kept, pieces.seam[window], 0).astype(np.float32)
+            seam = pieces.seam[window]
         wanted = self._sampled(exemplar, top, left, right)[:4]
-        if seam is not None:
-            wanted = torch.from_numpy(joined(wanted.numpy().transpose(1, 2, 0), seam)).permute(2, 0, 1)
+        if seam is not None and kept.any():
+            arrived = self._sampled(exemplar, top, left, np.where(kept, pieces.shift[every], right))[:4]
+            own, other = (x.numpy().transpose(1, 2, 0) for x in (wanted, arrived))
+            wanted = torch.from_numpy(np.where(kept[..., None], joined(other, own, seam), own)).permute(2, 0, 1)
         got = self._sampled(exemplar, top, left, shift)
         coverage = got[3:4]
         noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.015), (3, rows, columns)).astype(np.float32))

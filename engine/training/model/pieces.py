@@ -1,8 +1,8 @@
 """Pieces: a keyframe put together from other places of its own, as its strokes arrive where it shows no such surface.
 
 Training shows the network crops that are partly made of them. What it is asked for there depends on the painting: its
-own strokes are to be kept as they arrive, and only joined; a grade or a filter, whose detail is the plate's, is to be
-translated from the plate.
+own strokes are to be kept, in the tone that belongs there, and joined; a grade or a filter, whose detail is the
+plate's, is to be translated from the plate.
 """
 
 from __future__ import annotations
@@ -63,10 +63,11 @@ def find_pieces(plate: Floats, painting: Floats) -> Pieces:
     return Pieces(np.ascontiguousarray(found.flow.transpose(2, 0, 1)), found.confidence, alike, seam, own)
 
 
-def joined(painting: Floats, seam: Floats) -> Floats:
-    """A painting (H, W, C) made of pieces, whose seams (H, W) are smoothed over."""
-    soft = cv2.GaussianBlur(painting, (0, 0), _SEAM_PX)
-    return np.asarray(painting + seam[..., None] * (soft - painting), np.float32)
+def joined(pieces: Floats, painting: Floats, seam: Floats) -> Floats:
+    """A painting made of pieces (H, W, C) in the tone of the right one, with its seams (H, W) smoothed over."""
+    soft = cv2.GaussianBlur(pieces, (0, 0), _SEAM_PX)
+    tone = cv2.GaussianBlur(painting - pieces, (0, 0), _AROUND_PX)
+    return np.asarray(pieces + seam[..., None] * (soft - pieces) + tone, np.float32)
 
 
 def _fine_correlation(plate: Floats, painting: Floats) -> float:

@@ -47,9 +47,11 @@ def test_a_seam_is_smoothed_and_nothing_else() -> None:
     picture[:, 8:] = 1
     seam = np.zeros((16, 16), np.float32)
     seam[:, 6:10] = 1
-    found = joined(picture, seam)
+    found = joined(picture, picture, seam)
     assert np.abs(np.diff(found[8, :, 0])).max() < 0.4
     assert np.array_equal(found[:, :6], picture[:, :6]) and np.array_equal(found[:, 10:], picture[:, 10:])
+    # Strokes in the tone that belongs there.
+    assert np.allclose(joined(picture * 0.5 + 0.2, picture * 0.5, np.zeros_like(seam)), picture * 0.5, atol=1e-5)
 
 
 @pytest.mark.parametrize("own", [True, False])
