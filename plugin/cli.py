@@ -24,6 +24,7 @@ from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.settle import settle
+from plugin.progress.hints import is_new_hint
 from plugin.progress.protocol import NoProgress, Progress, open_progress, quiet_errors, visible
 from plugin.progress.stop import StopRequest
 
@@ -247,7 +248,10 @@ class _Handler(logging.Handler):
         self._progress = progress
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Warnings go where the progress protocol wants them, the rest to stderr."""
+        """Warnings go where the progress protocol wants them, the rest to stderr; what is a hint comes once."""
+        hint = getattr(record, "hint", None)
+        if hint is not None and not is_new_hint(str(hint)):
+            return
         try:
             if record.levelno >= logging.WARNING:
                 self._progress.warn(record.getMessage())

@@ -9,6 +9,8 @@ import signal
 # Read when torch is imported, here or in a process that a test starts; training sets its own number of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Which hints this user has seen is not for tests to change.
+os.environ.setdefault("PAINTOVER_HINTS", "0")
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would every process that a test sends it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -14,7 +14,11 @@ from typing import Any
 from engine.base.errors import DeviceError, InputError
 from engine.base.runtime import ort
 
-__all__ = ["CudaDevice", "Device", "cuda_devices", "cuda_free_bytes", "resolve_device"]
+__all__ = ["NO_DRIVER", "CudaDevice", "Device", "cuda_devices", "cuda_free_bytes", "resolve_device"]
+
+
+NO_DRIVER = "no NVIDIA driver on this machine"
+"""Why most machines have no CUDA device."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def cuda_devices() -> tuple[tuple[CudaDevice, ...], str]:
     """The CUDA devices that this process may see, and why there are none where there are none."""
     driver = _driver()
     if driver is None:
-        return (), "no NVIDIA driver on this machine"
+        return (), NO_DRIVER
     count = ctypes.c_int()
     if driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
         return (), "the NVIDIA driver lists no device (is CUDA_VISIBLE_DEVICES empty?)"

@@ -9,9 +9,11 @@ from __future__ import annotations
 import operator
 import os
 import re
+import unicodedata
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import fileseq
@@ -49,6 +51,9 @@ _PIECE = re.compile(r"\s*-?\d+\s*(?:-\s*-?\d+\s*(?:[xy:]\s*-?[\d.]+\s*)?)?", re.
 
 # In order of preference: a name may hold "#" or "@" as plain text beside a printf token.
 _TOKENS = (re.compile(r"%(?:0?(\d+))?d"), re.compile(r"\$F(\d*)"), re.compile(r"(#+)"), re.compile(r"(@+)"))
+
+
+_VIEW = re.compile(r"%[Vv](?![a-z])", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,8 @@ class SequencePath:
     """Digits that a frame number is padded to; 0 for a movie."""
     suffix: str = field(compare=False, repr=False)
     """Everything after the frame number, extension included."""
+    layer: str = field(default="", repr=False)
+    """Which layer or view of each file is read; empty for the one that is called the picture. Not part of the text."""
 
     @classmethod
     def parse(cls, text: str | Path) -> SequencePath:
@@ -193,7 +200,7 @@ class SequencePath:
         if os.path.splitext(name)[1].lower() in MOVIE_SUFFIXES:  # noqa: PTH122 (a pattern is not yet a path)
             return cls(text, text, 0, "")
         if os.path.isdir(text):  # noqa: PTH112 (no error for a text that no file can be called)
-            offer = f"{text.rstrip('/')}/plate.%04d.exr"
+            offer = f"{text.rstrip('/')}/{_numbered(text)}"
             raise InputError(f'"{_shown(text)}" is a folder', remedy=f"name its files, such as {offer}")
         raise InputError(f'"{_shown(text)}" names no frame number', remedy=_suggestion(folder, name))
 
@@ -209,6 +216,27 @@ class SequencePath:
         if not isinstance(path, str | Path):
             raise InputError(f"{path!r} is no pattern for frames", remedy=TOKENS)
         return cls.parse(path)
+
+    def with_layer(self, layer: str | None) -> SequencePath:
+        """The same files, read for another layer or view; None or empty for the one that is called the picture.
+
+        Where the pattern has ``%V`` or ``%v``, as Nuke writes them, these become the view's name and its first letter,
+        and each file is then read for its picture.
+
+        Raises:
+            InputError: a layer of a movie.
+        """
+        if layer and _VIEW.search(self.text):
+            names = {"%V": layer, "%v": layer[0]}
+            return SequencePath.parse(_VIEW.sub(lambda found: names[found.group()], self.text))
+        if layer and self.is_movie:
+            raise InputError(f'a movie has no layer or view "{_shown(layer)}"', path=self.text, remedy="drop --layer")
+        return self if (layer or "") == self.layer else replace(self, layer=layer or "")
+
+    @property
+    def names_views(self) -> bool:
+        """Whether ``%V`` or ``%v`` stands where a view's name goes."""
+        return _VIEW.search(self.text) is not None
 
     @property
     def is_movie(self) -> bool:
@@ -242,6 +270,38 @@ class SequencePath:
                     frames.append(int(digits))
         return FrameRange(tuple(frames)) if frames else None
 
+    def written_otherwise(self) -> list[tuple[str, int]]:
+        """Files that could be meant and are not named like the pattern: name and frame number, by number.
+
+        Their numbers have other digits, their letters are of another case, or composed otherwise (as macOS does).
+        """
+        if self.is_movie or not self.folder.is_dir():
+            return []
+        head, tail = _folded(Path(self.prefix + "0").name[:-1]), _folded(self.suffix)
+        found = []
+        for name in os.listdir(self.folder):  # noqa: PTH208 (as above)
+            folded = _folded(name)
+            digits = folded[len(head) : len(folded) - len(tail)]
+            if not (folded.startswith(head) and folded.endswith(tail) and re.fullmatch(r"-?\d{1,9}", digits, re.ASCII)):
+                continue
+            if self.path(int(digits)).name != name:
+                found.append((name, int(digits)))
+        return sorted(found, key=lambda each: each[1])
+
+    @property
+    def meant(self) -> str:
+        """What to do where no file has such a name: the name that one does have, and how to write it."""
+        others = self.written_otherwise()
+        if not others:
+            return "check --plate"
+        name, frame = others[0]
+        if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", self.path(frame).name):
+            return f"there is {name}, with its accents composed otherwise (as macOS does): copy its name, or rename it"
+        digits = list(re.finditer(r"\d+", name[: len(name) - len(self.suffix)] or name))[-1]
+        width = len(digits.group())
+        token = "%d" if width == 1 or (not digits.group().startswith("0") and width < 4) else f"%0{width}d"
+        return f'there is {name}: write "{name[: digits.start()]}{token}{name[digits.end() :]}"'
+
     def collides(self, other: SequencePath, frames: Iterable[int]) -> int | None:
         """The first of ``frames`` for which both name the same file, links in the folders resolved; else None."""
         if self.is_movie != other.is_movie:
@@ -256,6 +316,10 @@ class SequencePath:
 
     def __str__(self) -> str:
         return self.text
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _meant(text: str) -> str:
@@ -274,6 +338,8 @@ def _check_extent(text: str) -> None:
     """
     if len(text) > MAX_TEXT:
         raise InputError(f"a frame range of {len(text):,} characters is too long", remedy=SYNTAX)
+    if re.search(r"[xy:]\s*-?0+(?:[.]0*)?\s*(?:,|$)", text, re.ASCII):
+        raise InputError(f'frame range "{_shown(text)}" has a step of 0', remedy=SYNTAX)
     total = 0.0
     for part in text.split(","):
         match = _PART.fullmatch(part.strip())
@@ -297,10 +363,22 @@ def _shown(text: str) -> str:
 
 
 def _suggestion(folder: str, name: str) -> str:
+    pattern = _pattern_of(name)
+    return f'did you mean "{folder}{pattern}"?' if pattern else TOKENS
+
+
+def _pattern_of(name: str) -> str:
+    """``p.%04d.exr`` of ``p.1001.exr``; empty where there is no number."""
     digits = list(re.finditer(r"\d+", Path(name).stem))
     if not digits:
-        return TOKENS
+        return ""
     last = digits[-1]
     width = len(last.group())
     token = "%d" if width == 1 else f"%0{width}d"
-    return f'did you mean "{folder}{name[: last.start()]}{token}{name[last.end() :]}"?'
+    return f"{name[: last.start()]}{token}{name[last.end() :]}"
+
+
+def _numbered(folder: str) -> str:
+    """The pattern that most files of a folder have."""
+    found = Counter(filter(None, map(_pattern_of, os.listdir(folder))))  # noqa: PTH208 (as above)
+    return min(found, key=lambda pattern: (-found[pattern], pattern)) if found else "plate.%04d.exr"

@@ -24,6 +24,7 @@ _BOX_KINDS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"}
 """First boxes of a QuickTime or MP4 file (ISO/IEC 14496-12, section 4)."""
 _STILL_BRANDS = {b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"crx ", b"jxl ", b"jp2 "}
 """Brands of such files that are pictures."""
+_PHONE_BRANDS = _STILL_BRANDS - {b"crx ", b"jxl ", b"jp2 "}
 _MXF_KEY = b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02"
 """Of a header partition (SMPTE ST 377-1), which up to 64 KiB of anything may stand before."""
 _PACKETS = ((0, 188), (4, 192))
@@ -63,6 +64,8 @@ def _begins_a_movie(head: bytes) -> bool:
 def not_a_picture(path: Path | str) -> tuple[str, str] | None:
     """What a file is that is no picture, in words, and what to do about it; None where its first bytes do not say."""
     head = _head(Path(path))
+    if head[4:8] == b"ftyp" and head[8:12] in _PHONE_BRANDS:
+        return "an AVIF or HEIF picture, a format that is not read here", "export it as EXR, PNG or TIFF"
     for start, what, remedy in _FOREIGN:
         if head.startswith(start):
             return what, remedy

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.base.errors import InputError, PaintoverError
 from engine.base.temporaries import replacing
-from engine.bench import inference, looks, quality, rendering
+from engine.bench import inference, looks, quality, rendering, waiting
 from engine.bench.machine import describe
 from engine.bench.plan import PARTS, REFERENCE, SHARED, BenchPlan, SequencePlan
 from engine.bench.shots import find_shot
@@ -24,6 +24,8 @@ from engine.bench.table import Table
 __all__ = ["main", "run"]
 
 FEATURES = SHARED / "models" / "vgg16_hed_fp16.safetensors"
+_SHOWN = {"waiting", "training", "quality"}
+"""Parts that need a shot."""
 DEFAULT_PARTS = ("inference", "render", "training")
 
 
@@ -52,13 +54,18 @@ def run(plan: BenchPlan, parts: tuple[str, ...], show: Callable[[str], object] =
     with tempfile.TemporaryDirectory(prefix="paintover-bench-") as name:
         folder = Path(name)
         built = looks.build(folder / "looks") if {"inference", "render"} & set(parts) else {}
-        shot = find_shot(plan.shot, folder / "shot", quick=plan.quick) if {"training", "quality"} & set(parts) else None
+        shot = find_shot(plan.shot, folder / "shot", quick=plan.quick) if _SHOWN & set(parts) else None
 
         def measured(part: str) -> list[Table]:
             if part == "inference":
                 return inference.measure(plan, built)
             if part == "render":
                 return rendering.measure(plan, built["ours"], folder / "render")
+            if part == "tracks":
+                from engine.bench import sequences, tracks
+
+                cases = list(sequences.find_cases(plan, folder / "sequences", "tracks").values())
+                return tracks.measure(cases, _tell, plan.sequences.pictures)
             if part == "sequences":
                 # It knows the trainer's frames and sidecars, which the parts that measure speed do not need.
                 from engine.bench import sequences
@@ -66,6 +73,8 @@ def run(plan: BenchPlan, parts: tuple[str, ...], show: Callable[[str], object] =
                 return sequences.measure(plan, folder / "sequences", _tell)
             if shot is None:
                 raise InputError(f"the part {part} has no shot")
+            if part == "waiting":
+                return waiting.measure(plan, shot, folder / "waiting")
             if part == "quality":
                 return quality.measure(plan, shot, folder / "quality")
             # Importing torch starts its threads: not before the parts that measure onnxruntime.
@@ -161,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"each training of the parts quality (default {BenchPlan.budget_s:g}) and sequences "
         f"(default {SequencePlan.budget_s:g})",
     )
-    shots = parser.add_argument_group("the part sequences")
+    shots = parser.add_argument_group("the parts sequences and tracks")
     shots.add_argument("--families", metavar="NAMES", help="default: all")
     shots.add_argument("--seeds", metavar="N,N", help="default: 0,1,2")
     shots.add_argument(

@@ -16,12 +16,13 @@ from engine.base.temporaries import replacing
 __all__ = ["train_look"]
 
 
-def train_look(job: Mapping[str, object], folder: Path) -> dict[str, Any]:
+def train_look(job: Mapping[str, object], folder: Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Train to the end; returns the last event, which says what was reached.
 
     Args:
         job: of ``engine.training.train``.
         folder: where ``job.json`` is put; it exists.
+        environment: of the process; None for this one's.
 
     Raises:
         PaintoverError: the training failed; the message names the recipe.
@@ -30,7 +31,7 @@ def train_look(job: Mapping[str, object], folder: Path) -> dict[str, Any]:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(job), encoding="utf-8")
     command = [sys.executable, "-m", "engine.training.train", "--job", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     events = [event for event in map(parse_event, done.stdout.splitlines()) if event is not None]
     if done.returncode or not events or events[-1].get("event") != "finished":
         said = events[-1].get("message") if events else None

@@ -39,12 +39,20 @@ class Family:
     """Share of the picture that is sky, without texture in the plate."""
     stops: float = 0.0
     """How far the light changes over the shot, in stops."""
+    bend: float = 1.0
+    """How far objects bend like rubber, over a usual object's; above 1 what lies behind them bends as well."""
+    zoom: float = 0.0
+    """How far the camera moves in over the shot: 0.5 makes everything half as large again."""
+    frames: int | None = None
+    """Length of the shot, where it needs one of its own; everything then comes back to where it began."""
 
     def __post_init__(self) -> None:
         if self.twin not in TWINS:
             raise InputError(f"no painted twin {self.twin!r}", remedy=f"known are {', '.join(TWINS)}")
         if not 0 <= self.pan + self.speed <= 0.1:
             raise InputError(f"speeds {self.pan} and {self.speed} are not shares of a width that can be followed")
+        if self.bend < 1 or self.zoom < 0 or (self.frames is not None and self.frames < 2):
+            raise InputError(f"bend {self.bend}, zoom {self.zoom} and {self.frames} frames make no shot")
         if not 0 < self.sizes[0] <= self.sizes[1]:
             raise InputError(f"sizes {self.sizes} must be ordered and above 0")
 
@@ -72,6 +80,10 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
                 sizes=(0.6, 0.85),
             ),
             Family("exposure", "the light changes by a stop, and falls unevenly", stops=1.0),
+            Family("deform", "every surface bends like rubber", bend=3.0, periods=0.7),
+            Family("zoom", "the camera moves in, and everything grows by a half", zoom=0.5),
+            Family("loop", "200 frames that come back to the first", periods=4.0, frames=200),
+            Family("crowd", "many small objects move across each other", objects=14, sizes=(0.1, 0.18), speed=0.012),
         )
     }
 )

@@ -18,16 +18,19 @@ from engine.bench.child import train_look
 from engine.bench.plan import REFERENCE
 from engine.bench.scenes import Scene, write_scene
 from engine.motion import flow as motion
+from engine.motion.stmap import read_stmap, sidecar_path, write_stmap
 from engine.preparation.denoise_files import prepare_denoised
 from engine.preparation.guide_files import prepare_guides
 from engine.preparation.sidecars import prepare_sidecars
 from engine.rendering.render import RenderSettings, render
 from engine.shot.shot import Plate
 
-__all__ = ["METHODS", "OPTIONS", "TWO_KEYS", "Case", "take_frames"]
+__all__ = ["EXACT", "EXACT_ALONE", "METHODS", "OPTIONS", "TWO_KEYS", "Case", "take_frames"]
 
 
 _SCENE = "scene"
+EXACT, EXACT_ALONE = "exact track", "exact track, nothing repainted"
+"""Carried by the truth: what is left of its distance is not the tracker's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +62,21 @@ class Case:
         pattern = SequencePath.parse(self.folder / _SCENE / "plate.%04d.png")
         return Plate(pattern, FrameRange(tuple(range(self.frames))))
 
+    @property
+    def work(self) -> Path:
+        """The work folder of runs with one keyframe."""
+        return _work(self, self.keys[:1])
+
+    def prepare(self) -> None:
+        """Follow the motion from the first keyframe, as ``paintover prepare`` does; once."""
+        _prepared(self, self.keys[:1], self.work)
+
     def write(self) -> None:
         """Put the shot on disk, once."""
         done = self.folder / _SCENE / "done"
         if not done.is_file():
-            write_scene(self.scene(), self.folder / _SCENE, self.keys[:1], coordinates=False)
+            needed = (*self.keys, *self.scored)
+            write_scene(self.scene(), self.folder / _SCENE, self.keys[:1], coordinates=False, truth=needed)
             done.touch()
 
     def read(self, kind: str, frame: int) -> Floats:
@@ -71,7 +84,7 @@ class Case:
         return images.read(self.folder / _SCENE / f"{kind}.{frame:04d}.png").rgb
 
     def out(self, method: str) -> Path:
-        return self.folder / method.replace(" ", "-")
+        return self.folder / method.replace(",", "").replace(" ", "-")
 
     def picture(self, method: str, frame: int) -> Floats:
         """What a method made of a frame, (H, W, 3) display-referred."""
@@ -139,6 +152,35 @@ def _carried(case: Case) -> None:
     _render(case, _ours(case, case.keys[:1]), "carried", _work(case, case.keys[:1]))
 
 
+def _exact_track(case: Case) -> None:
+    """Carried, with the right track wherever the keyframe shows the surface; the rest as ours has it."""
+    keys = case.keys[:1]
+    work = _exact_work(case, "exact", filled=True)
+    _render(case, _ours(case, keys), EXACT, work)
+
+
+def _exact_track_alone(case: Case) -> None:
+    """Carried along the right track, and nothing where the keyframe does not show the surface."""
+    work = _exact_work(case, "exact-alone", filled=False)
+    _render(case, _ours(case, case.keys[:1]), EXACT_ALONE, work)
+
+
+def _exact_work(case: Case, name: str, *, filled: bool) -> Path:
+    """A work folder with the right sidecars of the scored frames, what is hidden filled from ours or not."""
+    key, work, scene = case.keys[0], case.folder / name, case.scene()
+    _ours(case, case.keys[:1])
+    for frame in case.scored:
+        points, seen = scene.coordinates(frame, key)
+        height, width = seen.shape
+        u, v = (points[..., 0] + 0.5) / width, 1 - (points[..., 1] + 0.5) / height
+        exact = np.stack([u, v, seen.astype(np.float32)], axis=2).astype(np.float32)
+        if filled:
+            ours = read_stmap(sidecar_path(case.work, key, frame))
+            exact = np.where(seen[..., None], exact, ours)
+        write_stmap(sidecar_path(work, key, frame), exact)
+    return work
+
+
 def _other_key(case: Case) -> None:
     _render(case, _ours(case, case.keys[1:]), "other key", _work(case, case.keys[1:]))
 
@@ -154,6 +196,8 @@ METHODS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
         REFERENCE: _reference,
         "plain": _plain,
         "carried": _carried,
+        EXACT: _exact_track,
+        EXACT_ALONE: _exact_track_alone,
     }
 )
 """By name, in the order of the tables; each writes its frames into ``case.out(name)``."""
@@ -192,18 +236,23 @@ def _ours(case: Case, keys: Sequence[int], option: str | None = None) -> Path:
     work = _work(case, keys, option)
     look = work / "look.onnx"
     if not look.is_file():
-        # A sidecar depends on its own keyframe alone, so all runs of a shot share them.
-        shared = case.folder / "sidecars"
-        prepare_sidecars(case.plate, keys, shared)
-        work.mkdir(parents=True, exist_ok=True)
-        if not (work / "stmap").exists():
-            (work / "stmap").symlink_to(Path("..", shared.name, "stmap"), target_is_directory=True)
+        _prepared(case, keys, work)
         if option == "denoised":
             prepare_denoised(case.plate, work, DENOISE_MODES[0])
         elif option in GUIDE_KINDS:
             prepare_guides(case.plate, keys, work, option)
         _train(case, work, "paintover", keys, option)
     return look
+
+
+def _prepared(case: Case, keys: Sequence[int], work: Path) -> None:
+    """Put the sidecars of these keyframes into a work folder."""
+    # A sidecar depends on its own keyframe alone, so all runs of a shot share them.
+    shared = case.folder / "sidecars"
+    prepare_sidecars(case.plate, keys, shared)
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "stmap").exists():
+        (work / "stmap").symlink_to(Path("..", shared.name, "stmap"), target_is_directory=True)
 
 
 def _train(case: Case, work: Path, recipe: str, keys: Sequence[int], option: str | None = None) -> Path:

@@ -9,7 +9,7 @@ from engine.base.errors import InputError
 
 __all__ = ["PARTS", "REFERENCE", "SHARED", "BenchPlan", "SequencePlan"]
 
-PARTS = ("inference", "render", "training", "quality", "sequences")
+PARTS = ("inference", "render", "tracks", "waiting", "training", "quality", "sequences")
 """In the order in which they run: what loads torch comes last."""
 
 REFERENCE = "texler2020"

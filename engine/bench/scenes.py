@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -101,8 +101,8 @@ class Motion:
         inverse = np.linalg.inv(matrix[:, :2])
         flat = ((pixels - matrix[:, 2]) @ inverse.T).astype(np.float32)
         texels = flat
-        # The wave is gentle, so each round shrinks the error to a fifth.
-        for _ in range(9 if self.bend.reach or self.bend.middle else 0):
+        # The wave is gentle, so each round shrinks the error to a fifth, of the most elastic ones to a half.
+        for _ in range(14 if self.bend.reach or self.bend.middle else 0):
             texels = flat - self._bent(texels, frame)
         return texels
 
@@ -232,7 +232,7 @@ def _grid(height: int, width: int) -> Floats:
 
 
 def make_scene(family: str, seed: int, width: int = 480, height: int = 272, frames: int = 24) -> Scene:
-    """A shot of one family; the same arguments give the same shot.
+    """A shot of one family, ``frames`` long or as long as the family says; the same arguments give the same shot.
 
     Raises:
         InputError: an unknown family, a picture under 64 pixels, or fewer than two frames.
@@ -242,6 +242,7 @@ def make_scene(family: str, seed: int, width: int = 480, height: int = 272, fram
     if min(width, height) < 64 or frames < 2:
         raise InputError(f"a shot of {frames} frames {width}x{height} shows nothing", remedy="use 2 of 64x64 or more")
     kind = FAMILIES[family]
+    frames = kind.frames or frames
     rng = np.random.default_rng([zlib.crc32(family.encode()), seed])
     painter = _Painter(kind, seed, rng, height / _MEANT_HEIGHT)
     camera = _Camera.draw(kind, width, frames, rng)
@@ -263,15 +264,33 @@ class _Camera:
     @classmethod
     def draw(cls, family: Family, width: int, frames: int, rng: np.random.Generator) -> _Camera:
         # A slow pan runs one way through the shot; a fast one would leave any set, so it turns.
-        rate = 2 * np.pi * (0.45 if family.pan < 0.015 else 0.9) / frames
+        rate = _rate(family, 0.45 if family.pan < 0.015 else 0.9, frames)
         phase = rng.uniform(-0.9, -0.4) + (np.pi if rng.random() < 0.5 else 0.0)
         reach = family.pan * width / rate
         zoom = Swing(1.0, float(rng.uniform(0.02, 0.05)), float(rate), float(rng.uniform(0, 6)))
+        if family.zoom:
+            # Half a swing, from one end to the other.
+            zoom = Swing(1 + family.zoom / 2, family.zoom / 2, float(np.pi / (frames - 1)), -np.pi / 2)
         return cls(
             Swing(0.0, reach, float(rate), float(phase)),
-            Swing(0.0, 0.25 * reach, float(rate) * 0.8, float(rng.uniform(0, 6))),
+            Swing(0.0, 0.25 * reach, _whole(family, float(rate) * 0.8, frames), float(rng.uniform(0, 6))),
             zoom,
         )
+
+
+def _rate(family: Family, periods: float, frames: int) -> float:
+    """Radians per frame of so many swings in a shot."""
+    return _whole(family, 2 * np.pi * periods / frames, frames)
+
+
+def _whole(family: Family, rate: float, frames: int) -> float:
+    """The rate, or the nearest one that swings a whole number of times, for shots that come back to their beginning.
+
+    Its last frame is one after which the first would follow again.
+    """
+    if family.frames is None:
+        return rate
+    return 2 * np.pi / frames * max(1, round(rate * frames / (2 * np.pi)))
 
 
 class _Painter:
@@ -324,6 +343,11 @@ def _backdrop(
         (0.0, 0.0),
         ((w - 1) / 2, (h - 1) / 2),
     )
+    if family.bend > 1:
+        reach = float(rng.uniform(0.8, 1.2)) * family.bend * h / 300
+        rate = _rate(family, float(rng.uniform(0.6, 0.9)), frames)
+        elastic = Swing(0.0, reach, rate, float(rng.uniform(0, 6)))
+        motion = replace(motion, bend=elastic, wave=(float(rng.uniform(6, 9)) / h, float(rng.uniform(-9, 9)) / h))
     return Layer(photo, painter.paint(photo, 0, rng), None, None, motion)
 
 
@@ -351,17 +375,18 @@ def _object(
     if family.textured:
         wobble = 1.8 * surfaces.fractal(h, w, rng, beta=0.9)
         brushed = np.clip((inside + wobble) / 2.2 + 0.5, 0, 1).astype(np.float32)
-    rate = 2 * np.pi * family.periods / frames * rng.uniform(0.85, 1.1)
+    rate = _whole(family, 2 * np.pi * family.periods / frames * rng.uniform(0.85, 1.1), frames)
+    slower, faster = _whole(family, rate * 0.9, frames), _whole(family, rate * 1.3, frames)
     reach = family.speed * width / rate
     near = 1.0 + 0.15 * number
     ground = 0.68 if family.sky else 0.5
     phase = float(rng.uniform(-0.8, 0.8) + np.pi * (number % 2))
     motion = Motion(
         _sum(Swing(width * (slot + 0.5) / family.objects, reach, rate, phase), camera.x, near),
-        _sum(Swing(height * (ground + rng.uniform(-0.12, 0.12)), 0.25 * reach, rate * 0.9, phase + 1), camera.y, near),
+        _sum(Swing(height * (ground + rng.uniform(-0.12, 0.12)), 0.25 * reach, slower, phase + 1), camera.y, near),
         Swing(float(rng.uniform(-0.3, 0.3)), float(rng.uniform(0.08, 0.25)), rate, float(rng.uniform(0, 6))),
         Swing(1.0, float(rng.uniform(0.04, 0.12)), rate, float(rng.uniform(0, 6))),
-        Swing(0.0, float(rng.uniform(1.5, 5.0)) * h / 300, rate * 1.3, float(rng.uniform(0, 6))),
+        Swing(0.0, float(rng.uniform(1.5, 5.0)) * family.bend * h / 300, faster, float(rng.uniform(0, 6))),
         (float(rng.uniform(0.5, 1.5)) * 4 / h, float(rng.uniform(-1.5, 1.5)) * 4 / h),
         ((w - 1) / 2, (h - 1) / 2),
     )
@@ -410,10 +435,13 @@ def coordinates_path(folder: Path, frame: int, key: int) -> Path:
     return folder / f"key_{key:04d}" / f"coordinates.{frame:04d}.npz"
 
 
-def write_scene(scene: Scene, folder: Path, keys: Sequence[int], *, coordinates: bool = True) -> None:
+def write_scene(
+    scene: Scene, folder: Path, keys: Sequence[int], *, coordinates: bool = True, truth: Sequence[int] | None = None
+) -> None:
     """Write ``plate.%04d.png``, ``painted.%04d.png`` and ``occ.%04d.png`` (255: seen in no keyframe), 8-bit sRGB.
 
-    With ``coordinates`` also :meth:`Scene.coordinates` for every frame and key, at :func:`coordinates_path`.
+    The last two for all frames, or those in ``truth``. With ``coordinates`` also :meth:`Scene.coordinates` for each of
+    them and every key, at :func:`coordinates_path`.
 
     Raises:
         InputError: a key outside the shot, or none.
@@ -424,6 +452,8 @@ def write_scene(scene: Scene, folder: Path, keys: Sequence[int], *, coordinates:
     folder.mkdir(parents=True, exist_ok=True)
     for frame in range(scene.frames):
         images.write(folder / f"plate.{frame:04d}.png", scene.plate(frame), bit_depth="uint8")
+        if truth is not None and frame not in truth:
+            continue
         images.write(folder / f"painted.{frame:04d}.png", scene.painted(frame), bit_depth="uint8")
         hidden = np.ones((scene.height, scene.width), bool)
         for key in keys:

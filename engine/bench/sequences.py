@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.util
-import itertools
 import json
 import statistics
 import time
@@ -13,37 +11,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
 
 from engine.base.arrays import Floats
-from engine.base.errors import InputError, PaintoverError
+from engine.base.errors import InputError
 from engine.base.temporaries import replacing
-from engine.bench import families, scenes, surfaces
+from engine.bench import families, scenes, scoring, surfaces
 from engine.bench.families import FAMILIES
 from engine.bench.machine import describe
 from engine.bench.methods import METHODS, OPTIONS, TWO_KEYS, Case, take_frames
 from engine.bench.page import write_page
-from engine.bench.plan import REFERENCE, SHARED, BenchPlan
+from engine.bench.plan import REFERENCE, BenchPlan
 from engine.bench.scenes import make_scene
+from engine.bench.scoring import SCORER, Distance, Score, find_distance, score, self_test
 from engine.bench.table import Cell, Need, Table, TableRow
 from engine.bench.timing import Samples
-from engine.review import metrics
 
-__all__ = ["Format", "Score", "Seeds", "find_distance", "measure", "score", "self_test"]
-
-Distance = Callable[[Floats, Floats], float]
-
-SCORER = SHARED / "bench" / "score.py"
-_MIN_OCCLUDED = 0.002
-"""Fewer pixels than this share of a picture say nothing about what was synthesized there."""
+__all__ = ["Format", "Seeds", "find_cases", "measure"]
 
 
 @dataclass(frozen=True)
 class Format:
-    """Size and frames of every shot of a run."""
+    """Size and frames of the shots of a run."""
 
     width: int = 416
     height: int = 240
@@ -53,28 +41,18 @@ class Format:
     scored: tuple[int, ...] = (8, 9, 17, 18)
     """Pairs of neighbors, so that what changes between them can be judged."""
 
+    def of(self, family: str) -> Format:
+        """That of a family, which may have a length of its own: scored half way, and where it comes back."""
+        frames = FAMILIES[family].frames
+        if frames is None:
+            return self
+        scored = (frames // 2 - 1, frames // 2, frames - 2, frames - 1)
+        return Format(self.width, self.height, frames, (0, frames - 1), scored)
+
 
 QUICK = Format(160, 96, 8, (0, 7), (3, 4))
 QUICK_FAMILY = "sky"
 QUICK_STEPS = 3
-
-
-@dataclass(frozen=True)
-class Score:
-    """One method on one shot, mean over the scored frames."""
-
-    distance: float
-    """Perceptual distance from the truth; lower is better."""
-    worst: float
-    """The same of the worst frame."""
-    dt: float
-    """Temporal error; lower is better."""
-    hf: float
-    """Energy of detail over the truth's; 1 is right, less is washed out."""
-    l1: float
-    psnr: float
-    occluded: float | None
-    """Distance over pixels that no keyframe shows, per such pixel; None where there are none."""
 
 
 @dataclass(frozen=True)
@@ -103,121 +81,9 @@ FIGURES = (
     ("worst", "Perceptual distance of the worst frame (lower is better)"),
     ("dt", "Temporal error (lower is better)"),
     ("hf", "Energy of detail over the truth's (1 is right, less is washed out)"),
+    ("hidden_hf", "Energy of detail over the truth's where no keyframe shows the surface"),
+    ("hidden_texture", "Distance of texture's statistics where no keyframe shows the surface (lower is better)"),
 )
-
-
-def find_distance(scorer: Path = SCORER) -> tuple[str, Distance]:
-    """A perceptual distance and its name: the deep one beside the checkout, or our own without a network.
-
-    Raises:
-        PaintoverError: the scorer is there and cannot be used.
-    """
-    if not scorer.is_file():
-        return "structure", metrics.structure_distance
-    spec = importlib.util.spec_from_file_location("paintover_bench_score", scorer)
-    if spec is None or spec.loader is None:
-        raise PaintoverError("the scorer is no Python module", path=scorer)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        net: Any = module.Perceptual()
-    except (Exception, SystemExit) as error:
-        raise PaintoverError(f"the scorer cannot be used: {error}", path=scorer) from error
-    import torch
-
-    computed, kept = net.features, dict[bytes, Any]()
-
-    def remembered(image: Any) -> Any:
-        # Every method is compared with the same few truths: half of the work.
-        name = hashlib.blake2b(image.numpy().tobytes()).digest()
-        if name not in kept:
-            if len(kept) > 8:
-                kept.pop(next(iter(kept)))
-            kept[name] = computed(image)
-        kept[name] = kept.pop(name)
-        return kept[name]
-
-    net.features = remembered
-
-    def distance(result: Floats, truth: Floats) -> float:
-        a, b = (torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None] for x in (result, truth))
-        return float(net.distance(a, b))
-
-    return "deep", distance
-
-
-def score(
-    results: Mapping[int, Floats], truths: Mapping[int, Floats], hidden: Mapping[int, Floats], distance: Distance
-) -> Score:
-    """Compare a method's frames with the truth.
-
-    Args:
-        results, truths: by frame, (H, W, 3) display-referred 0..1; the truth's frames are scored.
-        hidden: by frame, (H, W) or (H, W, 3), above 0.5 where no keyframe shows the surface.
-        distance: as :func:`find_distance` gives it.
-
-    Raises:
-        ImageError: shapes differ.
-        InputError: no two neighbors among the frames.
-    """
-    frames = sorted(truths)
-    pairs = [(a, b) for a, b in itertools.pairwise(frames) if b == a + 1]
-    if not pairs:
-        raise InputError(f"frames {frames} hold no two neighbors, so steadiness cannot be judged")
-    shown = {frame: np.clip(results[frame], 0, 1) for frame in frames}
-    far = [distance(shown[frame], truths[frame]) for frame in frames]
-    occluded = []
-    for frame in frames:
-        mask = (hidden[frame] if hidden[frame].ndim == 3 else hidden[frame][..., None])[..., :1] > 0.5
-        if mask.mean() > _MIN_OCCLUDED:
-            # The surround is the truth's, so only the hidden pixels count.
-            patched = np.where(mask, shown[frame], truths[frame])
-            occluded.append(distance(patched, truths[frame]) / float(mask.mean()))
-    return Score(
-        distance=statistics.fmean(far),
-        worst=max(far),
-        dt=statistics.fmean(metrics.temporal((shown[a], shown[b]), (truths[a], truths[b])) for a, b in pairs),
-        hf=statistics.fmean(metrics.high_frequency(shown[frame], truths[frame]) for frame in frames),
-        l1=statistics.fmean(metrics.l1(shown[frame], truths[frame]) for frame in frames),
-        psnr=statistics.fmean(metrics.psnr(shown[frame], truths[frame]) for frame in frames),
-        occluded=statistics.fmean(occluded) if occluded else None,
-    )
-
-
-def self_test(
-    drawn: Mapping[int, Floats],
-    truths: Mapping[int, Floats],
-    plates: Mapping[int, Floats],
-    hidden: Mapping[int, Floats],
-    distance: Distance,
-) -> None:
-    """Check that the figures can tell right from wrong before they judge anything.
-
-    Args:
-        drawn: the truth straight from the generator; the others come from files.
-
-    Raises:
-        PaintoverError: the truth does not clearly beat blurred truth, flickering truth, or the plate.
-    """
-
-    def judged(pictures: Mapping[int, Floats]) -> Score:
-        return score(pictures, truths, hidden, distance)
-
-    right, plate = judged(drawn), judged(plates)
-    blurred = judged({frame: cv2.GaussianBlur(x, (0, 0), 0.8) for frame, x in drawn.items()})
-    flickering = judged({frame: x * np.float32(1.05 if frame % 2 else 0.95) for frame, x in drawn.items()})
-    found = []
-    for name, wrong in (("blurred truth", blurred), ("flickering truth", flickering), ("the plate", plate)):
-        for figure in ("distance", "worst", "dt", "occluded"):
-            best, other = getattr(right, figure), getattr(wrong, figure)
-            if best is not None and not best < 0.5 * other:
-                found.append(f"{figure} gives the truth {best:.4f} and {name} {other:.4f}")
-    if not abs(right.hf - 1) < 0.05:
-        found.append(f"hf gives the truth {right.hf:.3f}")
-    if not blurred.hf < 0.9:
-        found.append(f"hf gives blurred truth {blurred.hf:.3f}")
-    if found:
-        raise PaintoverError(f"the benchmark's self-test failed: {'; '.join(found)}")
 
 
 def measure(plan: BenchPlan, folder: Path, tell: Callable[[str], object]) -> list[Table]:
@@ -233,17 +99,13 @@ def measure(plan: BenchPlan, folder: Path, tell: Callable[[str], object]) -> lis
         PaintoverError: the self-test, or a training, failed.
     """
     asked = plan.sequences
-    chosen = asked.families or ((QUICK_FAMILY,) if plan.quick else tuple(FAMILIES))
-    if unknown := set(chosen) - set(FAMILIES):
-        raise InputError(f"no family {', '.join(sorted(unknown))}", remedy=f"known are {', '.join(FAMILIES)}")
     taken = {name for name, _ in asked.frames_from} & {*METHODS, *OPTIONS, *TWO_KEYS}
     if taken:
         raise InputError(f"--frames-from {', '.join(taken)}: that is a method of the benchmark's own")
-    form = QUICK if plan.quick else Format()
     name, distance = find_distance()
-    root = (asked.cache or folder) / _fingerprint(plan, form, name)
-    runner = _Runner(distance, form, tell)
-    cases = {(family, seed): _case(plan, form, root, family, seed) for family in chosen for seed in asked.seeds}
+    cases = find_cases(plan, folder, name)
+    chosen = list(dict.fromkeys(family for family, _ in cases))
+    runner = _Runner(distance, tell)
 
     started = time.perf_counter()
     runner.test(cases[chosen[0], asked.seeds[0]])
@@ -260,13 +122,37 @@ def measure(plan: BenchPlan, folder: Path, tell: Callable[[str], object]) -> lis
     for number, (method, (family, seed)) in enumerate(steps, start=1):
         done = runner.run(cases[family, seed], method, makers[method], f"{number}/{len(steps)}")
         results.setdefault(method, {}).setdefault(family, []).append(done)
-    tables = _tables(results, _notes(plan, form, name, asked.seeds, runner.commits))
+    tables = _tables(results, _notes(plan, name, asked.seeds, runner.commits))
     if asked.pictures is not None:
         shown = [cases[family, asked.seeds[0]] for family in chosen]
         rows = [method for method in makers if method != "identity" and method not in TWO_KEYS]
         write_page(asked.pictures, tables, shown, rows, lambda m, family: results[m][family][0].distance)
         tell(f"sequences: wrote {asked.pictures}")
     return tables
+
+
+def find_cases(plan: BenchPlan, folder: Path, distance: str) -> dict[tuple[str, int], Case]:
+    """The shots of a run by family and seed, in the order of the tables.
+
+    Args:
+        plan, folder: as for :func:`measure`.
+        distance: the name of what judges them.
+
+    Raises:
+        InputError: an unknown family.
+    """
+    asked, form = plan.sequences, _format(plan)
+    chosen = asked.families or ((QUICK_FAMILY,) if plan.quick else tuple(FAMILIES))
+    if unknown := set(chosen) - set(FAMILIES):
+        raise InputError(f"no family {', '.join(sorted(unknown))}", remedy=f"known are {', '.join(FAMILIES)}")
+    root = (asked.cache or folder) / _fingerprint(plan, form, distance)
+    return {
+        (family, seed): _case(plan, form.of(family), root, family, seed) for family in chosen for seed in asked.seeds
+    }
+
+
+def _format(plan: BenchPlan) -> Format:
+    return QUICK if plan.quick else Format()
 
 
 def _makers(names: Sequence[str] | None) -> dict[str, Callable[[Case], None]]:
@@ -286,7 +172,7 @@ def _makers(names: Sequence[str] | None) -> dict[str, Callable[[Case], None]]:
 def _fingerprint(plan: BenchPlan, form: Format, distance: str) -> str:
     """Names a folder for everything that scores depend on, apart from the methods' own code."""
     digest = hashlib.sha256()
-    for module in (scenes, families, surfaces):
+    for module in (scenes, families, surfaces, scoring):
         digest.update(Path(str(module.__file__)).read_bytes())
     if distance == "deep":
         digest.update(SCORER.read_bytes())
@@ -318,8 +204,8 @@ def _steps(plan: BenchPlan) -> int | None:
 class _Runner:
     """Runs methods on shots, and remembers scores as JSON beside the frames."""
 
-    def __init__(self, distance: Distance, form: Format, tell: Callable[[str], object]) -> None:
-        self._distance, self._form, self._tell = distance, form, tell
+    def __init__(self, distance: Distance, tell: Callable[[str], object]) -> None:
+        self._distance, self._tell = distance, tell
         self._commit = str(describe()["commit"] or "unknown")
         self.commits: set[str] = set()
         """Whose code made frames that were scored."""
@@ -327,11 +213,11 @@ class _Runner:
     def test(self, case: Case) -> None:
         """The self-test, on one shot."""
         case.write()
-        drawn = {frame: case.scene().painted(frame) for frame in self._form.scored}
+        drawn = {frame: case.scene().painted(frame) for frame in case.scored}
         self_test(drawn, self._all(case, "painted"), self._all(case, "plate"), self._all(case, "occ"), self._distance)
 
     def run(self, case: Case, method: str, make: Callable[[Case], None], count: str) -> Score:
-        path = case.folder / f"{method.replace(' ', '-')}.json"
+        path = case.out(method).with_suffix(".json")
         if path.is_file():
             stored = json.loads(path.read_text())
             self.commits.add(stored.pop("commit"))
@@ -339,7 +225,7 @@ class _Runner:
         started = time.perf_counter()
         case.write()
         make(case)
-        results = {frame: case.picture(method, frame) for frame in self._form.scored}
+        results = {frame: case.picture(method, frame) for frame in case.scored}
         done = score(results, self._all(case, "painted"), self._all(case, "occ"), self._distance)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps({**dataclasses.asdict(done), "commit": self._commit}))
@@ -349,14 +235,12 @@ class _Runner:
         return done
 
     def _all(self, case: Case, kind: str) -> dict[int, Floats]:
-        return {frame: case.read(kind, frame) for frame in self._form.scored}
+        return {frame: case.read(kind, frame) for frame in case.scored}
 
 
-def _notes(
-    plan: BenchPlan, form: Format, distance: str, seeds: Sequence[int], commits: Iterable[str]
-) -> tuple[str, ...]:
+def _notes(plan: BenchPlan, distance: str, seeds: Sequence[int], commits: Iterable[str]) -> tuple[str, ...]:
     ours = "LPIPS-like, on a VGG-16 trunk" if distance == "deep" else "structure, texture and color at four scales"
-    budget_s = plan.sequences.budget_s
+    form, budget_s = _format(plan), plan.sequences.budget_s
     trained = f"{_steps(plan)} steps" if budget_s is None else f"{budget_s:g} s"
     return (
         f"{form.frames} frames {form.width}x{form.height}, keyframe {form.keys[0]}, scored "

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from engine.base.whole_file import check_regular
 from engine.color import made_spaces
 from engine.color.assignment import assign
 from engine.color.known_spaces import FILM_LOG_NAMES, LINEAR_REC709, SRGB, claim_for
-from engine.color.tables import check_tables
-from engine.images.color_claims import ColorClaim, Encoding
+from engine.color.tables import check_tables, tables_of
+from engine.images.color_claims import ColorClaim
+from engine.images.gamuts import Encoding
 from engine.images.header import Header
 
 __all__ = ["ColorConfig"]
@@ -53,11 +55,14 @@ class ColorConfig:
     approximations, whose 4e-5 relative error would not survive a round trip.
     """
 
-    def __init__(self, config: ocio.Config, name: str, *, built_in: bool = False) -> None:
-        """``built_in`` configs come with OCIO: their file rules are nobody's decision."""
+    def __init__(self, config: ocio.Config, name: str, *, built_in: bool = False, tables: tuple[str, ...] = ()) -> None:
+        """``built_in`` configs come with OCIO: their file rules are nobody's decision. ``tables``: files it reads."""
+        # OCIO's cache takes two tables of one length for the same: its key has their smallest and largest values only.
+        config.setProcessorCacheFlags(ocio.PROCESSOR_CACHE_OFF)
         self._config = config
         self._name = name
         self._built_in = built_in
+        self._tables = tables
         self._made: dict[str, _MadeSpace] = {
             made_spaces.FILM_LOG: _MadeSpace(made_spaces.film_log),
         }
@@ -79,10 +84,10 @@ class ColorConfig:
         """
         source = str(path) if path is not None else os.environ.get("OCIO") or _BUILTIN
         # A resident process asks with every frame, and parsing a config takes longer than everything else around one.
-        key = (source, _stamp(source))
-        config = _loaded.get(key)
-        if config is None:
-            config = _loaded[key] = cls._load(source, named_by_caller=path is not None)
+        stamps, config = _loaded.get(source, ((), None))
+        if config is None or stamps != _stamps(source, config._tables):
+            config = cls._load(source, named_by_caller=path is not None)
+            _loaded[source] = (_stamps(source, config._tables), config)
         return config
 
     @classmethod
@@ -113,15 +118,23 @@ class ColorConfig:
             ) from error
         if "://" in source:
             return cls(config, config.getName() or source, built_in=True)
-        digest = hashlib.sha256(Path(source).read_bytes())
-        for path in _tables(config):
+        digest, tables = hashlib.sha256(Path(source).read_bytes()), tables_of(config)
+        # OCIO keeps the tables that it has read by their paths, whatever becomes of the files.
+        ocio.ClearAllCaches()
+        for path in tables:
             digest.update(path.read_bytes())
-        return cls(config, f"{config.getName() or Path(source).stem}-{digest.hexdigest()[:12]}")
+        name = f"{config.getName() or Path(source).stem}-{digest.hexdigest()[:12]}"
+        return cls(config, name, tables=tuple(map(str, tables)))
 
     @property
     def name(self) -> str:
         """Identifies the config's content on any machine: a built-in's name, or a file's name and hash."""
         return self._name
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the config comes with OCIO, so that nobody wrote its file rules for these files."""
+        return self._built_in
 
     @property
     def working(self) -> str:
@@ -171,11 +184,31 @@ class ColorConfig:
             found = self._found[name] = self._search(name)
         return found
 
+    def find_interop(self, identifier: str) -> str:
+        """The config's space with an identifier of the Color Interop Forum; empty where it has none.
+
+        Any space of data will do for "data".
+        """
+        for space in self._config.getColorSpaces(ocio.SEARCH_REFERENCE_SPACE_ALL, ocio.COLORSPACE_ALL):
+            own = space.getInteropID() if hasattr(space, "getInteropID") else ""
+            if own == identifier or (identifier == "data" and space.isData()):
+                return str(space.getName())
+        return ""
+
     def by_file_rule(self, path: str) -> str:
-        """The colorspace that the config's own file rules give ``path``; empty where only the default rule does."""
+        """The colorspace that the config's own file rules give ``path``; empty where only the default rule does.
+
+        Configs of OCIO 1 have no rules, but search the whole path for names of spaces: a folder "catalog" holds "log".
+        There the name must be a word of the file's own name. Patterns see the whole path, wherever one stands.
+        """
+        path = Path(os.path.abspath(path)).as_posix()  # noqa: PTH100 (links stay)
         if self._built_in or self._config.filepathOnlyMatchesDefaultRule(path):
             return ""
-        return self._canonical(self._config.getColorSpaceFromFilepath(path)[0])
+        found = self._canonical(self._config.getColorSpaceFromFilepath(path)[0])
+        if self._config.getMajorVersion() == 1:
+            words = rf"(?<![^\W_]){re.escape(found)}(?![^\W_])"
+            return found if re.search(words, Path(path).name, re.IGNORECASE) else ""
+        return found
 
     def make_from_encoding(self, encoding: Encoding) -> str:
         """A colorspace that the config lacks, by gamut and curve; its name from here on.
@@ -272,14 +305,17 @@ class ColorConfig:
         return self._apply(self._conversion(self._working, self.resolve(colorspace)), rgb)
 
     def default_display_view(self, display: str | None = None) -> tuple[str, str]:
-        """``display``, or the config's default one, and that display's default view.
+        """``display``, or the config's default one, and that display's default view, or the first that shows color.
 
         Raises:
             ColorError: an unknown display.
         """
         display = display or self._config.getDefaultDisplay()
-        self.views(display)
-        return display, self._config.getDefaultView(display)
+        views = self.views(display)
+        default = self._config.getDefaultView(display)
+        # "None" and "Raw" show data; some configs name them first.
+        shown = [view for view in (default, *views) if not self.is_data(self.view_space(display, view))]
+        return display, next(iter(shown), default)
 
     def views(self, display: str) -> list[str]:
         """The views of ``display``.
@@ -332,7 +368,7 @@ class ColorConfig:
             return ""
         try:
             return str(ocio.Config.IdentifyBuiltinColorSpace(self._config, builtin, builtin_name))
-        except ocio.Exception:
+        except (ocio.Exception, ocio.ExceptionMissingFile):
             return ""
 
     def _spellings(self) -> list[str]:
@@ -376,7 +412,7 @@ class ColorConfig:
                     processor = build()
                     self._processors[key] = processor.getOptimizedCPUProcessor(ocio.OPTIMIZATION_LOSSLESS)
                 except (ocio.Exception, ocio.ExceptionMissingFile) as error:
-                    raise ColorError(f"OCIO cannot convert {' '.join(key[1:])}: {error}") from error
+                    raise _no_conversion(key, error) from error
             return self._processors[key]
 
     @staticmethod
@@ -397,31 +433,27 @@ class _MadeSpace:
     profile: bytes = b""
 
 
-def _tables(config: ocio.Config) -> list[Path]:
-    """The files that a config's transforms name, where they can be found: they change pixels as the config does."""
-    directions = (ocio.COLORSPACE_DIR_TO_REFERENCE, ocio.COLORSPACE_DIR_FROM_REFERENCE)
-    spaces = [config.getColorSpace(name) for name in config.getColorSpaceNames()]
-    pending = [space.getTransform(direction) for space in spaces for direction in directions]
-    pending += [look.getTransform() for look in config.getLooks()]
-    context, found = config.getCurrentContext(), set()
-    while pending:
-        transform = pending.pop()
-        if isinstance(transform, ocio.GroupTransform):
-            pending += list(transform)
-        elif isinstance(transform, ocio.FileTransform):
-            try:
-                found.add(Path(context.resolveFileLocation(transform.getSrc())))
-            except (ocio.Exception, ocio.ExceptionMissingFile):
-                # Whoever asks for that space is told.
-                continue
-    return sorted(path for path in found if path.is_file())
+def _no_conversion(key: tuple[str, ...], error: Exception) -> ColorError:
+    what = f"the view {key[1]} / {key[2]}" if key[0] == "view" else " to ".join(key[1:])
+    reason = " ".join(str(error).split())
+    if isinstance(error, ocio.ExceptionMissingFile):
+        return ColorError(
+            f"a table that the OCIO config needs for {what} is missing: {reason}",
+            remedy="put it there, or correct the config's search_path",
+        )
+    return ColorError(f"OCIO cannot convert {what}: {reason}")
 
 
-_loaded: dict[tuple[str, tuple[int, int]], ColorConfig] = {}
+_loaded: dict[str, tuple[tuple[tuple[int, int], ...], ColorConfig]] = {}
+
+
+def _stamps(source: str, tables: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """Change when a config's file or one of its tables is written."""
+    return tuple(map(_stamp, (source, *tables)))
 
 
 def _stamp(source: str) -> tuple[int, int]:
-    """Changes when a config's file is written; constant for the built-in ones."""
+    """Changes when a file is written; constant for the built-in configs."""
     if "://" in source:
         return (0, 0)
     try:

@@ -56,6 +56,9 @@ EXPOSURE_LIMIT_STOPS = 20.0
 """Beyond this a plate is black or white whatever it shows."""
 _EIGHT_BIT = (".jpg", ".jpeg")
 _SIXTEEN_BIT = (".png", ".tif", ".tiff")
+_LIGHT = (".exr",)
+_SAME_LIGHT = 1e-3
+"""Relative: half floats of another program's rounding."""
 
 _CODES = {"uint8": 255, "uint16": 65535}
 _UNTOUCHED_CODES = 1.5
@@ -87,7 +90,7 @@ class KeyTransform:
     plate_sha256: str
     """Of the plate file's bytes."""
     bit_depth: str
-    """Of the exported image: "uint8" or "uint16"."""
+    """Of the exported image: "uint8" or "uint16"; "half" or "float" for scene-linear light."""
     width: int
     """Of the exported image, the plate's display window."""
     height: int
@@ -98,6 +101,8 @@ class KeyTransform:
     """What the artist should know about the way back; empty where there is nothing."""
     image_sha256: str = ""
     """Of the exported image's bytes, which tells an export from a painting; empty where nobody took it."""
+    space: str = ""
+    """The colorspace of exported light, where that is not the plate's own; empty otherwise."""
 
     def __post_init__(self) -> None:
         check_exposure(self.exposure)
@@ -106,15 +111,25 @@ class KeyTransform:
 
     @property
     def taken(self) -> str:
-        """What a painting on it is taken as: "DISPLAY / VIEW", or the plate's colorspace."""
-        return f"{self.display} / {self.view}" if self.view else self.colorspace
+        """What a painting on it is taken as: "DISPLAY / VIEW", or the exported image's colorspace."""
+        return f"{self.display} / {self.view}" if self.view else self.space or self.colorspace
+
+    @property
+    def is_light(self) -> bool:
+        """Whether the exported image is scene-linear float, and not codes of a display."""
+        return self.bit_depth not in _CODES
 
     def exported_space(self, config: ColorConfig) -> str:
         """The colorspace of the exported image."""
-        return config.view_space(self.display, self.view) if self.view else self.colorspace
+        return config.view_space(self.display, self.view) if self.view else self.taken
 
     def shown(self, plate: Image, config: ColorConfig) -> Floats:
-        """The image that was exported, from its plate: (h, w, 3) of the display window, quantized, in 0..1."""
+        """The image that was exported, from its plate: (h, w, 3) of the display window; codes quantized, in 0..1."""
+        if self.is_light:
+            light = plate.rgb
+            if self.space:
+                light = config.from_working(config.to_working(light, self.colorspace), self.space)
+            return np.nan_to_num(plate.header.to_display(light), nan=0.0)
         if not self.view:
             own = np.clip(np.nan_to_num(plate.header.to_display(plate.rgb), nan=0.0), 0.0, 1.0)
             return _quantized(own, self.bit_depth)
@@ -137,7 +152,7 @@ class KeyTransform:
         if self.view:
             scene = config.view_inverse(rgb, self.display, self.view) * np.float32(2.0**-self.exposure)
         else:
-            scene = config.to_working(rgb, self.colorspace)
+            scene = config.to_working(rgb, self.taken)
         scene = np.nan_to_num(scene, nan=0.0, posinf=65504.0, neginf=-65504.0)
         if plate is None:
             return scene
@@ -148,9 +163,12 @@ class KeyTransform:
                 frame=self.frame,
                 remedy="paint at the exported size",
             )
-        untouched = np.abs(rgb - shown).max(axis=2) * _codes_of(rgb, self.bit_depth) <= _UNTOUCHED_CODES
+        if self.is_light:
+            same: Mask = np.isclose(rgb, shown, rtol=_SAME_LIGHT, atol=_SAME_LIGHT / 100)
+        else:
+            same = np.abs(rgb - shown) * _codes_of(rgb, self.bit_depth) <= _UNTOUCHED_CODES
         original = plate.header.to_display(config.to_working(plate.rgb, self.colorspace))
-        return np.where(untouched[..., None], original, scene)
+        return np.where(same.all(axis=2, keepdims=True), original, scene)
 
     def _forward(self, scene: Floats, config: ColorConfig) -> Floats:
         if not self.view:
@@ -175,6 +193,7 @@ def export_key(
     display: str | None = None,
     view: str | None = None,
     exposure: float = 0.0,
+    layer: str = "",
 ) -> KeyTransform:
     """Exports one plate frame for painting; how is written into the image, and beside it as ``.paintover.json``.
 
@@ -184,22 +203,24 @@ def export_key(
 
     Args:
         plate_path: the frame's file, or the movie that holds it.
-        out_path: .png or .tif for 16 bits, .jpg for 8 (whose losses hide which pixels were left alone).
+        out_path: .png or .tif for 16 bits, .jpg for 8 (whose losses hide which pixels were left alone), .exr for
+            scene-linear light without a view: a float plate's as it is, of others in the working colorspace.
         colorspace: the plate's; None for what the file and the OCIO config say.
         display: OCIO display; where display, view and exposure are all left out, a display-referred plate is exported
             as it is, and any other through the config's default display.
         view: one of its views; the default one where None.
         exposure: stops to brighten by, to paint in a dark frame.
+        layer: the plate's layer or view; empty for the one that is called the picture.
 
     Raises:
-        InputError: an exposure out of range.
+        InputError: an exposure out of range, or a display, view or exposure for light.
         ImageError: the plate cannot be read, or ``out_path`` is not an integer format.
         ColorError: unknown colorspace, display or view.
         OutputError: nothing could be written.
     """
     plate_path, out_path = Path(plate_path), Path(out_path)
-    check_key_output(out_path)
-    plate = _plate_frame(plate_path, frame)
+    check_key_output(out_path, display, view, exposure)
+    plate = _plate_frame(plate_path, frame, layer)
     transform = key_transform(
         plate, plate_path, frame, config, colorspace, out_path, display=display, view=view, exposure=exposure
     )
@@ -213,14 +234,15 @@ def export_key(
 
     alpha = plate.alpha
     if alpha is not None:
-        alpha = np.clip(plate.header.to_display(alpha), 0.0, 1.0)
+        alpha = plate.header.to_display(alpha)
+        alpha = alpha if transform.is_light else np.clip(alpha, 0.0, 1.0)
         alpha = alpha if float(np.ptp(alpha)) > 0.0 else None
     return write_key(out_path, shown, transform, config, alpha=alpha, untouched=True)
 
 
-def _plate_frame(path: Path, frame: int) -> Image:
+def _plate_frame(path: Path, frame: int, layer: str) -> Image:
     movie = path.suffix.lower() in MOVIE_SUFFIXES or is_movie(path)
-    return movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame)
+    return movies.read_frame(path, frame, frame=frame) if movie else images.read(path, frame=frame, layer=layer)
 
 
 def key_transform(
@@ -242,12 +264,19 @@ def key_transform(
         ColorError: unknown colorspace, display or view.
     """
     space = assign(config, plate.header, plate_path, colorspace).colorspace
-    as_it_is = display is None and view is None and not exposure and is_display_referred(config, space, plate.header)
+    is_light = out_path.suffix.lower() in _LIGHT
+    is_float = plate.header.bit_depth not in _CODES
+    as_it_is = is_light or (
+        display is None and view is None and not exposure and is_display_referred(config, space, plate.header)
+    )
     if as_it_is:
         display = view = ""
     else:
         display, default_view = config.default_display_view(display)
         view = view or default_view
+    depth = "uint8" if out_path.suffix.lower() in _EIGHT_BIT else "uint16"
+    if is_light:
+        depth = plate.header.bit_depth if is_float else "half"
     return KeyTransform(
         display=display,
         view=view,
@@ -257,11 +286,12 @@ def key_transform(
         frame=frame,
         plate=plate_path.name,
         plate_sha256=file_sha256(plate_path),
-        bit_depth="uint8" if out_path.suffix.lower() in _EIGHT_BIT else "uint16",
+        bit_depth=depth,
         width=plate.header.display[2],
         height=plate.header.display[3],
         round_trip=0.0,
         warning="",
+        space=config.working if is_light and not is_float else "",
     )
 
 
@@ -307,14 +337,23 @@ def check_exposure(stops: float) -> None:
         raise InputError(f"an exposure of {stops:g} stops is out of range", remedy=f"give -{limit} to {limit} stops")
 
 
-def check_key_output(path: Path | str) -> None:
-    """A key can be exported in this format.
+def check_key_output(
+    path: Path | str, display: str | None = None, view: str | None = None, exposure: float = 0.0
+) -> None:
+    """A key can be exported in this format, shown like this.
 
     Raises:
         ImageError: it cannot.
+        InputError: a display, a view or an exposure is asked for, and the format holds light.
     """
-    if Path(path).suffix.lower() not in (*_EIGHT_BIT, *_SIXTEEN_BIT):
-        raise ImageError("a key is exported as .png, .tif or .jpg", path=path, remedy="choose another --out")
+    suffix = Path(path).suffix.lower()
+    if suffix not in (*_EIGHT_BIT, *_SIXTEEN_BIT, *_LIGHT):
+        raise ImageError("a key is exported as .png, .tif, .jpg or .exr", path=path, remedy="choose another --out")
+    if suffix in _LIGHT and (display is not None or view is not None or exposure):
+        raise InputError(
+            f"a key in {suffix} is scene-linear, without display, view or exposure",
+            remedy="leave them out, or write .png or .tif",
+        )
 
 
 def find_key_transform(painting_path: Path | str) -> KeyTransform | None:
@@ -354,7 +393,8 @@ def _parsed(text: str, path: Path) -> KeyTransform:
     try:
         document = parse_json(text)
         version = int(document["version"])
-        document.setdefault("image_sha256", "")
+        for later in ("image_sha256", "space"):
+            document.setdefault(later, "")
         transform = None
         if version == FORMAT_VERSION:
             transform = KeyTransform(**{field.name: document[field.name] for field in fields(KeyTransform)})

@@ -8,7 +8,8 @@ import numpy as np
 
 from engine.base.errors import ColorError
 from engine.color.made_spaces import FILM_LOG, gamut_to_aces, to_xy
-from engine.images.color_claims import GAMUTS, ColorClaim, Encoding
+from engine.images.color_claims import ColorClaim
+from engine.images.gamuts import GAMUTS, INTEROP_IDS, Encoding
 from engine.images.icc import profile_of
 
 if TYPE_CHECKING:
@@ -52,20 +53,7 @@ _KNOWN: dict[tuple[str, str], tuple[str, ...]] = {
     ("ap1", "gamma 2.2"): ("g22_ap1_scene", "g22_ap1"),
 }
 
-# Identifiers of the Color Interop Forum's recommendation of textures, 2025, where it has one.
-_INTEROP = {
-    ("rec709", "linear"): "lin_rec709_scene",
-    ("rec709", "srgb"): "srgb_rec709_scene",
-    ("p3d65", "linear"): "lin_p3d65_scene",
-    ("p3d65", "srgb"): "srgb_p3d65_scene",
-    ("adobergb", "linear"): "lin_adobergb_scene",
-    ("adobergb", "gamma 2.2"): "g22_adobergb_scene",
-    ("rec2020", "linear"): "lin_rec2020_scene",
-    ("ap1", "linear"): "lin_ap1_scene",
-    ("ap0", "linear"): "lin_ap0_scene",
-    ("rec709", "gamma 2.2"): "g22_rec709_scene",
-    ("rec709", "gamma 1.8"): "g18_rec709_scene",
-}
+_INTEROP = {what: name for name, what in INTEROP_IDS.items() if name.endswith("_scene")}
 
 # In 0..1 and of every channel's own value, so that gamut and curve both show.
 _PROBE = np.array(

@@ -13,7 +13,7 @@ import numpy as np
 import PyOpenColorIO as ocio
 
 from engine.base.errors import ColorError
-from engine.images.color_claims import GAMUTS, Encoding, Gamut
+from engine.images.gamuts import GAMUTS, Encoding, Gamut
 
 __all__ = ["FILM_LOG", "film_log", "from_encoding", "from_icc", "gamut_to_aces", "to_aces", "to_xy"]
 
@@ -69,10 +69,15 @@ def from_icc(config: ocio.Config, profile: bytes, name: str, working: str) -> oc
             group = ocio.Config.CreateRaw().getProcessor(device).createGroupTransform()
         except (ocio.Exception, ocio.ExceptionMissingFile) as error:
             raise ColorError(
-                f"the ICC profile {name} cannot be read: {str(error).splitlines()[-1][:200]}",
+                f"the ICC profile {name} cannot be read: {_reason(error, path)}",
                 remedy="convert the picture to sRGB, or say what it is in with --colorspace or --paint-colorspace",
             ) from error
     return ocio.GroupTransform([group, _matrix(_xyz_to_aces()), *_from_aces(config, working, f"ICC profile {name}")])
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """OCIO's own words, without the place where the profile was laid for it."""
+    return str(error).splitlines()[-1].rpartition(f"({path}). ")[2][:200]
 
 
 def gamut_to_aces(gamut: Gamut) -> np.ndarray:
@@ -115,7 +120,7 @@ def _curve(transfer: str) -> list[ocio.Transform]:
 def _from_aces(config: ocio.Config, working: str, what: str) -> list[ocio.Transform]:
     try:
         return list(ocio.Config.GetProcessorFromBuiltinColorSpace(_ACES, config, working).createGroupTransform())
-    except ocio.Exception as error:
+    except (ocio.Exception, ocio.ExceptionMissingFile) as error:
         raise ColorError(
             f"the OCIO config cannot tell how {what} relates to its spaces: it has no role aces_interchange",
             remedy="name the file's colorspace of that config with --colorspace or --paint-colorspace",

@@ -9,24 +9,37 @@ import PyOpenColorIO as ocio
 
 from engine.base.errors import ColorError
 
-__all__ = ["check_tables"]
+__all__ = ["check_tables", "tables_of"]
 
 
 def check_tables(config: ocio.Config) -> None:
-    """Refuse a table that has no end.
+    """Refuse a table that has no end. One that is missing is told where it is needed: few shots need all of a config.
 
     Raises:
         ColorError: one is a pipe or a device.
     """
-    context = config.getCurrentContext()
-    for name in _names(config):
+    for path in _paths(config):
         try:
-            path = Path(context.resolveFileLocation(name))
             is_endless = path.exists() and not path.is_file()
-        except (ocio.Exception, OSError, ValueError):
-            continue  # Where it is needed, its absence is told.
+        except (OSError, ValueError):
+            continue
         if is_endless:
             raise ColorError("a table of the OCIO config is not a regular file", path=path, remedy="copy it again")
+
+
+def tables_of(config: ocio.Config) -> list[Path]:
+    """The tables that can be found, in order: they change pixels as the config's own text does."""
+    return sorted(path for path in _paths(config) if path.is_file())
+
+
+def _paths(config: ocio.Config) -> set[Path]:
+    context, found = config.getCurrentContext(), set()
+    for name in _names(config):
+        try:
+            found.add(Path(context.resolveFileLocation(name)))
+        except (ocio.Exception, ocio.ExceptionMissingFile, ValueError):
+            continue
+    return found
 
 
 def _names(config: ocio.Config) -> set[str]:
@@ -42,13 +55,13 @@ def _names(config: ocio.Config) -> set[str]:
 
 
 def _transforms(config: ocio.Config) -> Iterator[ocio.Transform | None]:
-    for space in config.getColorSpaces():
+    for space in config.getColorSpaces(ocio.SEARCH_REFERENCE_SPACE_ALL, ocio.COLORSPACE_ALL):
         yield space.getTransform(ocio.COLORSPACE_DIR_TO_REFERENCE)
         yield space.getTransform(ocio.COLORSPACE_DIR_FROM_REFERENCE)
     for view in config.getViewTransforms():
         yield view.getTransform(ocio.VIEWTRANSFORM_DIR_TO_REFERENCE)
         yield view.getTransform(ocio.VIEWTRANSFORM_DIR_FROM_REFERENCE)
-    for named in config.getNamedTransforms():
+    for named in config.getNamedTransforms(ocio.NAMEDTRANSFORM_ALL):
         yield named.getTransform(ocio.TRANSFORM_DIR_FORWARD)
         yield named.getTransform(ocio.TRANSFORM_DIR_INVERSE)
     for look in config.getLooks():

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import OpenImageIO as oiio
 
 from engine.images import provenance
+from engine.images.gamuts import GAMUTS, INTEROP_IDS, SPOKEN_CURVES, SPOKEN_GAMUTS, Encoding, Gamut, is_gamut
+from engine.images.header_bytes import bmp_color, hdr_primaries, png_chunks, targa_gamma, tiff_color
+from engine.images.icc import profile_tags, rgb_of_gray
+from engine.images.photoshop import document_mode
 
 __all__ = [
-    "D65",
-    "GAMUTS",
     "ColorClaim",
-    "Encoding",
-    "Gamut",
+    "can_claim",
+    "claim_of_icc",
     "claims_of_cicp",
     "claims_of_header",
     "erase_claims",
@@ -29,36 +33,32 @@ __all__ = [
     "write_claim",
 ]
 
-Gamut = tuple[float, float, float, float, float, float, float, float]
-"""Red, green, blue and white as CIE 1931 xy, as EXR's attribute ``chromaticities`` has them."""
-
-D65 = (0.3127, 0.3290)
-_ACES_WHITE = (0.32168, 0.33767)
-GAMUTS: dict[str, Gamut] = {
-    "rec709": (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, *D65),
-    "ap1": (0.713, 0.293, 0.165, 0.830, 0.128, 0.044, *_ACES_WHITE),
-    "ap0": (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, *_ACES_WHITE),
-    "p3d65": (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *D65),
-    "rec2020": (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, *D65),
-    "adobergb": (0.64, 0.33, 0.21, 0.71, 0.15, 0.06, *D65),
-    "p3dci": (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.314, 0.351),
-    "bt470bg": (0.64, 0.33, 0.29, 0.60, 0.15, 0.06, *D65),
-    "smpte170m": (0.630, 0.340, 0.310, 0.595, 0.155, 0.070, *D65),
+_SAME_CURVE = 4e-3
+"""Between a table and a curve, in linear light."""
+_NO_RGB = {
+    "cmyk": "CMYK",
+    "separated": "CMYK",
+    "ycbcrk": "CMYK",
+    "lab": "Lab",
+    "multichannel": "inks",
+    "duotone": "duotone",
 }
-"""By name: ITU-R BT.709, BT.2020, BT.470 B/G, SMPTE 170M, RP 431-2, EG 432-1, Adobe RGB (1998), SMPTE ST 2065-1."""
-
-_XY_TOLERANCE = 2e-3
-"""Of published roundings, such as 0.3457 for 0.34567; distinct gamuts are further apart."""
+"""Kinds of pixels by words in what OIIO and Photoshop call them."""
+_MOST_PROFILE = 1 << 24
+_ICC_INKS = {b"CMYK": "CMYK", b"Lab ": "Lab", b"CMY ": "CMY", b"XYZ ": "XYZ"}
 
 # ITU-T H.273, tables 2 and 3; BT.709, BT.601 and BT.2020 are shown by the display of BT.1886.
 _CICP_GAMUTS = {
     1: "rec709",
+    4: "bt470m",
     5: "bt470bg",
     6: "smpte170m",
     7: "smpte170m",
+    8: "film",
     9: "rec2020",
     11: "p3dci",
     12: "p3d65",
+    22: "ebu3213",
 }
 _CICP_TRANSFERS = {
     1: "bt1886",
@@ -68,6 +68,8 @@ _CICP_TRANSFERS = {
     7: "bt1886",
     8: "linear",
     13: "srgb",
+    11: "bt1886",
+    12: "bt1886",
     14: "bt1886",
     15: "bt1886",
     16: "pq",
@@ -77,19 +79,6 @@ _CICP_TRANSFERS = {
 _UNSPECIFIED = {0, 2, 3}
 _CICP_OF_TRANSFER = {"bt1886": 1, "gamma 2.2": 4, "gamma 2.8": 5, "linear": 8, "srgb": 13, "pq": 16, "hlg": 18}
 
-_SPOKEN = {"pq": "PQ", "hlg": "HLG", "bt1886": "BT.1886", "srgb": "sRGB curve"}
-_SPOKEN_GAMUTS = {
-    "rec709": "Rec.709",
-    "ap1": "AP1",
-    "ap0": "AP0",
-    "p3d65": "P3-D65",
-    "rec2020": "Rec.2020",
-    "adobergb": "Adobe RGB",
-    "p3dci": "P3-DCI",
-    "bt470bg": "BT.470 B/G",
-    "smpte170m": "SMPTE 170M",
-}
-
 _NAMES = ("colorspace", "ColorSpace")
 """Attributes that name a colorspace; Nuke's ``nuke/input/colorspace`` is of the file before, not of this one."""
 _ERASED = (
@@ -97,6 +86,8 @@ _ERASED = (
     r"|ColorSpace|Exif:(ColorSpace|Gamma)|ICCProfile(:.*)?|CICP|dpx:(Transfer|Colorimetric)|Gamma"
 )
 _ICC_FORMATS = {"png", "jpeg", "tiff", "webp", "psd"}
+_CLAIMING = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".jxl"}
+_DPX_SAYS = {("linear", "rec709"), ("bt1886", "rec709")}
 _DPX_LOG = {"Logarithmic", "Printing density"}
 _DPX_VIDEO = {
     "Unspecified video",
@@ -107,28 +98,6 @@ _DPX_VIDEO = {
     "NTSC composite video",
     "PAL composite video",
 }
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """A gamut and a curve, which is what most claims are about."""
-
-    gamut: Gamut
-    transfer: str
-    """linear, srgb, bt1886, pq, hlg, or such as "gamma 2.2"."""
-
-    @property
-    def gamut_name(self) -> str:
-        """Its key in :data:`GAMUTS`; empty for one that is not there."""
-        for name, known in GAMUTS.items():
-            if all(abs(a - b) < _XY_TOLERANCE for a, b in zip(known, self.gamut, strict=True)):
-                return name
-        return ""
-
-    def __str__(self) -> str:
-        values = " ".join(f"{value:.5g}" for value in self.gamut)
-        gamut = _SPOKEN_GAMUTS.get(self.gamut_name, f"chromaticities {values}")
-        return f"{_SPOKEN.get(self.transfer, self.transfer)}, {gamut}"
 
 
 @dataclass(frozen=True)
@@ -144,6 +113,10 @@ class ColorClaim:
     """An ICC profile."""
     film_log: bool = False
     """Cineon's printing density curve."""
+    is_copied: bool = True
+    """Whether OIIO keeps it when it writes a file with this file's metadata."""
+    refused: str = ""
+    """Why the pixels cannot be taken by what the file says of them."""
 
 
 def claims_of_header(path: Path, spec: oiio.ImageSpec, file_format: str) -> tuple[ColorClaim, ...]:
@@ -163,10 +136,17 @@ def claims_of_header(path: Path, spec: oiio.ImageSpec, file_format: str) -> tupl
         found += _of_dpx(spec, file_format)
     elif file_format == "hdr":
         found += _of_hdr(path)
+    elif file_format == "targa":
+        found += _of_targa(path)
+    elif file_format == "bmp":
+        found += _of_bmp(path)
     if file_format not in {"openexr", "png"}:
         icc = _icc_of(spec)
         found += [icc] if icc else []
+        found += _of_inks(path, spec, file_format)
         found += _of_exif(spec)
+    if file_format == "tiff":
+        found += _of_tiff(path, spec)
     for name in _NAMES:
         value = spec.get_string_attribute(name)
         if value:
@@ -179,15 +159,17 @@ def claims_of_header(path: Path, spec: oiio.ImageSpec, file_format: str) -> tupl
 
 
 def claims_of_cicp(primaries: int, transfer: int, where: str) -> tuple[ColorClaim, ...]:
-    """What code points of ITU-T H.273 say; nothing where the transfer is not specified or has no curve here."""
-    curve = _CICP_TRANSFERS.get(transfer)
-    gamut = _CICP_GAMUTS.get(primaries, "rec709" if primaries in _UNSPECIFIED else "")
-    if curve is None and transfer in _UNSPECIFIED and primaries in {9, 11, 12}:
-        curve = "bt1886"
-    if curve is None or not gamut:
+    """What code points of ITU-T H.273 say; nothing where they say nothing, and no encoding for one unknown here."""
+    if {primaries, transfer} <= _UNSPECIFIED:
         return ()
+    curve = _CICP_TRANSFERS.get(transfer, "bt1886" if transfer in _UNSPECIFIED else "")
+    gamut = _CICP_GAMUTS.get(primaries, "rec709" if primaries in _UNSPECIFIED else "")
+    if not curve or not gamut:
+        unknown = f"transfer {transfer}" if not curve else f"primaries {primaries}"
+        return (ColorClaim(f"{where}: {unknown} of ITU-T H.273"),)
     gamut = "rec2020" if curve in {"pq", "hlg"} and primaries in _UNSPECIFIED else gamut
-    return (ColorClaim(f"{where}: {_SPOKEN.get(curve, curve)}", encoding=Encoding(GAMUTS[gamut], curve)),)
+    spoken = "" if gamut == "rec709" else f", {SPOKEN_GAMUTS[gamut]}"
+    return (ColorClaim(f"{where}: {SPOKEN_CURVES.get(curve, curve)}{spoken}", encoding=Encoding(GAMUTS[gamut], curve)),)
 
 
 def erase_claims(spec: oiio.ImageSpec) -> None:
@@ -200,6 +182,19 @@ def erase_claims(spec: oiio.ImageSpec) -> None:
 def holds_icc(file_format: str) -> bool:
     """Whether OIIO writes ICC profiles into this format."""
     return file_format in _ICC_FORMATS
+
+
+def can_claim(suffix: str, claim: ColorClaim) -> bool:
+    """Whether files of this suffix can say this in a way that other programs read."""
+    encoding = claim.encoding
+    if suffix == ".exr":
+        return bool(claim.name) or (encoding is not None and encoding.transfer == "linear")
+    if suffix == ".dpx":
+        return claim.film_log or (encoding is not None and (encoding.transfer, encoding.gamut_name) in _DPX_SAYS)
+    if suffix not in _CLAIMING:
+        return False
+    srgb = encoding is not None and (encoding.transfer, encoding.gamut_name) == ("srgb", "rec709")
+    return srgb or bool(claim.icc) or (suffix == ".png" and _cicp_of(encoding) is not None)
 
 
 def write_claim(spec: oiio.ImageSpec, file_format: str, claim: ColorClaim) -> None:
@@ -241,10 +236,12 @@ def _cicp_of(encoding: Encoding | None) -> tuple[int, int, int, int] | None:
 def _of_exr(spec: oiio.ImageSpec) -> Iterator[ColorClaim]:
     identifier = spec.get_string_attribute("colorInteropID")
     if identifier and identifier != "unknown":
-        yield ColorClaim(f"colorInteropID in the file says {identifier}", name=identifier)
+        known = INTEROP_IDS.get(identifier)
+        encoding = Encoding(GAMUTS[known[0]], known[1]) if known else None
+        yield ColorClaim(f"colorInteropID in the file says {identifier}", name=identifier, encoding=encoding)
     values = spec.getattribute("chromaticities")
     if values is not None and len(values) == 8:
-        yield ColorClaim("chromaticities in the file", encoding=Encoding(_gamut(values), "linear"))
+        yield _claim_of("chromaticities in the file", _gamut(values), "linear", is_copied=True)
     if spec.get_int_attribute("acesImageContainerFlag", 0):
         yield ColorClaim("ACES image container (SMPTE ST 2065-4)", encoding=Encoding(GAMUTS["ap0"], "linear"))
     named = spec.get_string_attribute("oiio:ColorSpace")
@@ -254,42 +251,84 @@ def _of_exr(spec: oiio.ImageSpec) -> Iterator[ColorClaim]:
 
 def _of_png(path: Path, spec: oiio.ImageSpec) -> Iterator[ColorClaim]:
     """In the order of the PNG specification, third edition: cICP, iCCP, sRGB, gAMA with cHRM."""
-    chunks = dict(_png_chunks(path))
-    if len(chunks.get(b"cICP", b"")) >= 2:
-        yield from claims_of_cicp(chunks[b"cICP"][0], chunks[b"cICP"][1], "cICP chunk")
-    icc = _icc_of(spec) if b"iCCP" in chunks else None
-    if icc:
-        yield icc
+    chunks = dict(png_chunks(path))
+    cicp = chunks.get(b"cICP", b"")
+    if len(cicp) >= 4:
+        claims = claims_of_cicp(cicp[0], cicp[1], "cICP chunk")
+        if cicp[2] or cicp[3] != 1:
+            what = "a matrix, as of YUV" if cicp[2] else "narrow range, with black at 16"
+            claims = (ColorClaim("cICP chunk", refused=f"the picture's cICP chunk says {what}, which is not read"),)
+        yield from claims
+    if b"iCCP" in chunks:
+        yield _icc_of(spec) or _icc_of_chunk(chunks[b"iCCP"])
     if b"sRGB" in chunks:
         yield ColorClaim("sRGB chunk", encoding=Encoding(GAMUTS["rec709"], "srgb"))
         return
-    if b"gAMA" not in chunks or len(chunks[b"gAMA"]) != 4:
-        return
-    exponent = int(struct.unpack(">I", chunks[b"gAMA"])[0]) / 1e5
-    if not 0.2 < exponent < 1.5:
-        return
-    gamut = GAMUTS["rec709"]
+    gamut, exponent = GAMUTS["rec709"], 0.0
     if len(chunks.get(b"cHRM", b"")) == 32:
         wx, wy, *colors = (value / 1e5 for value in struct.unpack(">8I", chunks[b"cHRM"]))
-        gamut = (*colors, wx, wy)
-    # 1/2.2 is how PNG has approximated sRGB since before the sRGB chunk.
-    near = Encoding(gamut, "linear").gamut_name == "rec709" and abs(exponent - 0.45455) < 5e-4
-    curve = "srgb" if near else "linear" if abs(exponent - 1) < 1e-3 else f"gamma {1 / exponent:.4g}"
-    yield ColorClaim("gAMA chunk", encoding=Encoding(gamut, curve))
+        gamut = _gamut((*colors, wx, wy))
+    if len(chunks.get(b"gAMA", b"")) == 4:
+        exponent = int(struct.unpack(">I", chunks[b"gAMA"])[0]) / 1e5
+    if 0.2 < exponent < 1.5:
+        yield _claim_of("gAMA chunk", gamut, _curve_of(1 / exponent, gamut))
+    elif b"cHRM" in chunks:
+        yield _claim_of("cHRM chunk", gamut, "srgb")
 
 
-def _png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Those before the pixels."""
-    with path.open("rb") as handle:
-        if handle.read(8) != b"\x89PNG\r\n\x1a\n":
+def _curve_of(gamma: float, gamut: Gamut) -> str:
+    """1/2.2 is how PNG has approximated sRGB since before the sRGB chunk."""
+    if Encoding(gamut, "linear").gamut_name == "rec709" and abs(1 / gamma - 0.45455) < 5e-4:
+        return "srgb"
+    return "linear" if abs(gamma - 1) < 1e-3 else f"gamma {gamma:.4g}"
+
+
+def _claim_of(source: str, gamut: Gamut, transfer: str, *, is_copied: bool = False) -> ColorClaim:
+    """A gamut and a curve, unless the gamut is none."""
+    if is_gamut(gamut):
+        return ColorClaim(source, encoding=Encoding(gamut, transfer), is_copied=is_copied)
+    return ColorClaim(f"{source}, whose primaries are no colors")
+
+
+def _of_tiff(path: Path, spec: oiio.ImageSpec) -> Iterator[ColorClaim]:
+    gamut, curve = tiff_color(path)
+    if not gamut and not curve.size:
+        return
+    source = "TIFF's tags of primaries and transfer function"
+    transfer = "linear" if str(spec.format) in {"half", "float"} else "srgb"
+    if curve.size:
+        transfer = _fitted(curve)
+        if not transfer:
+            yield ColorClaim(f"{source}, a curve of its own")
             return
-        while True:
-            head = handle.read(8)
-            if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
-                return
-            (length,) = struct.unpack(">I", head[:4])
-            yield head[4:], handle.read(min(length, 1 << 22))
-            handle.seek(max(0, length - (1 << 22)) + 4, 1)
+    yield _claim_of(source, _gamut(gamut) if gamut else GAMUTS["rec709"], transfer)
+
+
+def _fitted(curve: np.ndarray) -> str:
+    """The curve of a table (n,) of linear light by code; empty for another one."""
+    code = np.linspace(0.0, 1.0, len(curve))
+    inside = (code > 0.2) & (curve > 0)
+    if len(curve) < 16 or not inside.any():
+        return ""
+    gamma = float(np.median(np.log(curve[inside][:-1]) / np.log(code[inside][:-1])))
+    srgb = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+    if np.abs(curve - srgb).max() < _SAME_CURVE:
+        return "srgb"
+    same = gamma > 0 and np.abs(curve - code**gamma).max() < _SAME_CURVE
+    return ("linear" if abs(gamma - 1) < 0.01 else f"gamma {gamma:.4g}") if same else ""
+
+
+def _of_bmp(path: Path) -> Iterator[ColorClaim]:
+    is_srgb, profile, colors, gamma = bmp_color(path)
+    if is_srgb:
+        yield ColorClaim("BMP header says sRGB", encoding=Encoding(GAMUTS["rec709"], "srgb"))
+    elif profile:
+        yield replace(claim_of_icc(profile, "in the BMP header"), is_copied=False)
+    elif colors and gamma > 0:
+        points = np.array(colors).reshape(3, 3)
+        white = points.sum(axis=0)
+        xy = [float(value) for row in (*points, white) for value in row[:2] / (row.sum() or 1.0)]
+        yield _claim_of("BMP header", _gamut(xy), _curve_of(gamma, _gamut(xy)))
 
 
 def _of_dpx(spec: oiio.ImageSpec, file_format: str) -> Iterator[ColorClaim]:
@@ -311,12 +350,25 @@ def _of_dpx(spec: oiio.ImageSpec, file_format: str) -> Iterator[ColorClaim]:
 
 def _of_hdr(path: Path) -> Iterator[ColorClaim]:
     """Radiance's PRIMARIES line; the format's pixels are linear."""
-    with path.open("rb") as handle:
-        head = handle.read(4096).split(b"\n\n", 1)[0]
-    found = re.search(rb"^PRIMARIES=\s*((?:[-\d.]+\s*){8})", head, re.MULTILINE)
-    if found:
-        gamut = _gamut([float(word) for word in found[1].split()])
-        yield ColorClaim("PRIMARIES in the file", encoding=Encoding(gamut, "linear"))
+    values = hdr_primaries(path)
+    if values:
+        yield _claim_of("PRIMARIES in the file", _gamut(values), "linear")
+
+
+def _of_targa(path: Path) -> Iterator[ColorClaim]:
+    gamma, gamut = targa_gamma(path), GAMUTS["rec709"]
+    if 0.6 < gamma < 5:
+        yield _claim_of("gamma in the Targa file", gamut, _curve_of(gamma, gamut), is_copied=True)
+
+
+def _of_inks(path: Path, spec: oiio.ImageSpec, file_format: str) -> Iterator[ColorClaim]:
+    """What OIIO hands out as RGB though it is none; inks mean no color without a profile, and that is not read."""
+    said = spec.get_string_attribute(f"{file_format}:ColorSpace").lower() if file_format in {"jpeg", "tiff"} else ""
+    if file_format == "psd":
+        said = document_mode(path)
+    kind = next((name for word, name in _NO_RGB.items() if word in said), "")
+    if kind:
+        yield ColorClaim(f"{kind} pixels", refused=f"the picture is {kind}, which is not read")
 
 
 def _gamut(values: Sequence[float]) -> Gamut:
@@ -338,4 +390,33 @@ def _icc_of(spec: oiio.ImageSpec) -> ColorClaim | None:
         return None
     data = bytes(bytearray(int(value) for value in profile))
     named = spec.get_string_attribute("ICCProfile:profile_description").strip("\0 ") or "without a name"
-    return ColorClaim(f"ICC profile {named}", icc=data)
+    return claim_of_icc(data, named)
+
+
+def _icc_of_chunk(data: bytes) -> ColorClaim:
+    """PNG's iCCP where libpng lets no profile through: it is stricter than those who wrote them."""
+    name, _, packed = data.partition(b"\0")
+    spoken = name.decode("latin-1").strip() or "without a name"
+    try:
+        return claim_of_icc(zlib.decompressobj().decompress(packed[1:], _MOST_PROFILE), spoken)
+    except zlib.error:
+        return ColorClaim(f"ICC profile {spoken}", refused=f"the ICC profile {spoken} is damaged")
+
+
+def claim_of_icc(profile: bytes, name: str) -> ColorClaim:
+    """What an ICC profile says: primaries and curves, gray's curve, or H.273's code points (ICC.1:2022, cicpTag)."""
+    source = f"ICC profile {name}"
+    kind = profile[16:20]
+    tags = profile_tags(profile)
+    coded = tags.get(b"cicp", b"")
+    if kind == b"RGB " and len(coded) >= 12:
+        found = claims_of_cicp(coded[8], coded[9], source)
+        if found and found[0].encoding is not None:
+            return found[0]
+    if kind == b"GRAY" and b"kTRC" in tags:
+        return ColorClaim(source, icc=rgb_of_gray(tags[b"kTRC"], name))
+    if kind in _ICC_INKS:
+        return ColorClaim(source, refused=f"the {source} is for {_ICC_INKS[kind]}, which is not read")
+    if any(tag in tags for tag in (b"A2B0", b"A2B1", b"D2B0", b"D2B1")):
+        return ColorClaim(source, refused=f"the {source} is made of tables, which are not read")
+    return ColorClaim(source, icc=profile)

@@ -26,6 +26,7 @@ __all__ = [
     "checksum",
     "choose_depth",
     "divisor",
+    "holds_16_bits",
     "keeps_float",
     "plan_exr",
     "plan_flat",
@@ -110,6 +111,11 @@ def choose_depth(file_format: str, like: Header | None, asked: str | None, path:
     if like is not None and (keeps_float(like, file_format) or like.bit_depth in _INTEGER_DEPTHS):
         return like.bit_depth if file_format != "openexr" and like.bit_depth in possible else possible[0]
     return possible[0]
+
+
+def holds_16_bits(file_format: str) -> bool:
+    """Whether frames of OIIO's format of this name hold more than 8 bits."""
+    return _DEPTHS_OF_FORMAT.get(file_format, ("uint8",))[0] != "uint8"
 
 
 def keeps_float(like: Header, file_format: str) -> bool:

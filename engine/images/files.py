@@ -29,10 +29,11 @@ from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
 from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
 from engine.images.foreign_text import clean_spec, error_of
 from engine.images.header import Header, Layer, Part
-from engine.images.layers import PartNames, PictureLayer, find_picture, no_color
+from engine.images.layers import PartNames, PictureLayer, chroma_apart, find_picture, no_color, no_layer
 from engine.images.limits import check_file, check_specs
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
+from engine.images.storage_remarks import storage_remarks
 
 __all__ = [
     "Header",
@@ -75,13 +76,14 @@ class Image:
     """(H, W), where; None where there are none."""
 
 
-def read(path: Path | str, *, frame: int | None = None, coverage: bool = False) -> Image:
+def read(path: Path | str, *, frame: int | None = None, coverage: bool = False, layer: str = "") -> Image:
     """Decodes all of ``path``. Safe to call from several threads.
 
     Args:
         path: one image, not a pattern.
         frame: the frame number, for messages only.
         coverage: of a matte, for which a single channel of coverage is enough.
+        layer: the name of the layer, part or view to take; empty for the one that is called the picture.
 
     Raises:
         ImageError: missing, empty, not an image, damaged, deep, or without channels that could be a picture.
@@ -92,10 +94,10 @@ def read(path: Path | str, *, frame: int | None = None, coverage: bool = False) 
         check_specs(specs, path, frame)
         if any(spec.deep for spec in specs):
             raise ImageError("deep EXR is not supported", frame=frame, path=path, remedy="flatten it (DeepToImage)")
-        picture = _picture(specs, path, frame, coverage=coverage)
+        picture = _picture(source, specs, path, frame, coverage, layer)
         index, color = picture.index, picture.color
         file_format = str(source.format_name())
-        remarks = (*picture.remarks, *_pages(source))
+        remarks = (*picture.remarks, *storage_remarks(source, specs[index]))
         parts = []
         stored: dict[str, Layer] = {}
         for number, spec in enumerate(specs):
@@ -112,18 +114,19 @@ def read(path: Path | str, *, frame: int | None = None, coverage: bool = False) 
     associated = file_format in _ASSOCIATED_FORMATS and not specs[index].get_int_attribute("oiio:UnassociatedAlpha", 0)
     if alpha is not None and associated:
         rgb /= divisor(alpha)[..., None]
-    claims = claims_of_header(path, specs[index], file_format)
+    claims = _claims(path, specs, index, file_format)
     header = Header(tuple(parts), index, color, alpha, file_format, associated, claims, remarks)
     return Image(rgb, alpha, header, 0 if bad is None else int(bad.sum()), bad)
 
 
-def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = False) -> Header:
+def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = False, layer: str = "") -> Header:
     """What ``read`` gives without pixels: no layers and no alpha, for questions about size, format and color.
 
     Args:
         path: one image, not a pattern.
         frame: the frame number, for messages only.
         coverage: of a matte, for which a single channel of coverage is enough.
+        layer: the name of the layer, part or view to take; empty for the one that is called the picture.
 
     Raises:
         ImageError: missing, empty, not an image, or without channels that could be a picture.
@@ -131,15 +134,15 @@ def read_header(path: Path | str, *, frame: int | None = None, coverage: bool = 
     path = Path(path)
     with _opened(path, frame, whole=False) as source:
         specs = _specs(source)
-        picture = _picture(specs, path, frame, coverage=coverage)
+        picture = _picture(source, specs, path, frame, coverage, layer)
         index, color = picture.index, picture.color
         file_format = str(source.format_name())
-        remarks = (*picture.remarks, *_pages(source))
+        remarks = (*picture.remarks, *storage_remarks(source, specs[index]))
     parts = [Part(spec, {}) for spec in specs]
     if file_format != "openexr":
         _upright({}, parts, index)
     associated = file_format in _ASSOCIATED_FORMATS and not specs[index].get_int_attribute("oiio:UnassociatedAlpha", 0)
-    claims = claims_of_header(path, specs[index], file_format)
+    claims = _claims(path, specs, index, file_format)
     return Header(tuple(parts), index, color, None, file_format, associated, claims, remarks)
 
 
@@ -279,6 +282,9 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         other = not_a_picture(path)
         if other is not None:
             raise ImageError(f"not an image but {other[0]}", frame=frame, path=path, remedy=other[1])
+        if "Subsampled channels" in detail:
+            reason, remedy = chroma_apart()
+            raise ImageError(reason, frame=frame, path=path, remedy=remedy)
         raise ImageError(
             f"not an image, or damaged: {detail}", frame=frame, path=path, remedy="look at it, or copy it again"
         )
@@ -300,25 +306,32 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
         source.close()
 
 
-def _picture(specs: list[oiio.ImageSpec], path: Path, frame: int | None, *, coverage: bool = False) -> PictureLayer:
+def _picture(
+    source: oiio.ImageInput, specs: list[oiio.ImageSpec], path: Path, frame: int | None, coverage: bool, layer: str
+) -> PictureLayer:
     several = len(specs) > 1
     parts = []
     for spec in specs:
         views = spec.getattribute("multiView") or spec.get_string_attribute("view") or ()
         views = (views,) if isinstance(views, str) else tuple(views)
         parts.append(PartNames(tuple(spec.channelnames), spec.get_string_attribute("name") if several else "", views))
-    found = find_picture(tuple(parts), coverage=coverage)
+    found = find_picture(tuple(parts), coverage=coverage, layer=layer)
     if found is None:
-        reason, remedy = no_color(tuple(parts))
+        reason, remedy = no_layer(layer, tuple(parts)) if layer else no_color(tuple(parts))
         raise ImageError(reason, frame=frame, path=path, remedy=remedy)
+    spec = specs[found.index]
+    kinds = [str(kind) for kind in spec.channelformats or [spec.format] * spec.nchannels]
+    names = ", ".join(found.color.rgb)
+    if source.format_name() == "openexr" and "uint" in [kinds[spec.channelindex(name)] for name in found.color.rgb]:
+        reason = f"{names} are 32-bit whole numbers: identifiers, and no color"
+        raise ImageError(reason, frame=frame, path=path, remedy="give the file of the beauty pass")
     return found
 
 
-def _pages(source: oiio.ImageInput) -> tuple[str, ...]:
-    """A line where a file holds other pictures after the first."""
-    several = source.format_name() == "tiff" and source.seek_subimage(1, 0)
-    error_of(source)
-    return ("the TIFF has several pages: the first is taken",) if several else ()
+def _claims(path: Path, specs: list[oiio.ImageSpec], index: int, file_format: str) -> tuple[ColorClaim, ...]:
+    """Of the picture's part, else of another one: chromaticities are an attribute that all parts of an EXR share."""
+    order = [specs[index], *(spec for number, spec in enumerate(specs) if number != index)]
+    return next((found for spec in order if (found := claims_of_header(path, spec, file_format))), ())
 
 
 def _check_png_chunks(path: Path, frame: int | None) -> None:

@@ -6,12 +6,13 @@ import struct
 
 import numpy as np
 
-from engine.images.color_claims import Encoding, Gamut
+from engine.images.gamuts import GAMUTS, Encoding, Gamut
 
-__all__ = ["profile_of"]
+__all__ = ["profile_of", "profile_tags", "rgb_of_gray"]
 
 _D50 = (0.9642, 1.0, 0.8249)
 _CONE = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_MOST_TAGS = 200
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
@@ -20,9 +21,31 @@ def profile_of(encoding: Encoding, name: str) -> bytes:
     curve = _curve(encoding.transfer)
     if not curve:
         return b""
+    return _profile(name, _colorants(encoding.gamut), curve)
+
+
+def rgb_of_gray(curve: bytes, name: str) -> bytes:
+    """A profile for gray in three channels: the curve of a gray profile, its tag kTRC, with Rec. 709's primaries."""
+    return _profile(name, _colorants(GAMUTS["rec709"]), curve)
+
+
+def profile_tags(profile: bytes) -> dict[bytes, bytes]:
+    """The data of a profile's tags, as far as it is there."""
+    if len(profile) < 132:
+        return {}
+    (count,) = struct.unpack_from(">I", profile, 128)
+    found = {}
+    for number in range(min(count, _MOST_TAGS)):
+        entry = profile[132 + 12 * number : 144 + 12 * number]
+        if len(entry) == 12:
+            start, size = struct.unpack_from(">II", entry, 4)
+            found[entry[:4]] = profile[start : start + size]
+    return found
+
+
+def _profile(name: str, colors: np.ndarray, curve: bytes) -> bytes:
     text = name.encode("ascii", "replace") + b"\0"
     description = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + b"\0" * 78
-    colors = _colorants(encoding.gamut)
     tags = [
         (b"desc", description),
         (b"cprt", b"text\0\0\0\0No copyright\0"),

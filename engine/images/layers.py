@@ -6,11 +6,12 @@ so the order says nothing; the name does.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["ColorChannels", "PartNames", "PictureLayer", "find_picture", "no_color"]
+__all__ = ["ColorChannels", "PartNames", "PictureLayer", "chroma_apart", "find_picture", "no_color", "no_layer"]
 
 _CALLED = (
     "",
@@ -81,6 +82,8 @@ class PictureLayer:
     view: str = ""
     """Empty where the file has only one."""
     other_views: tuple[str, ...] = ()
+    asked: bool = False
+    """Whether it was asked for by name, and so needs no word on what else could be meant."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -90,11 +93,14 @@ class PictureLayer:
             lines.append(
                 f"the file is stereo: the view {self.view or 'without a name'} is taken, "
                 f"{_listed(self.other_views)} stays as it is in EXR frames and is lost in others"
+                + ("" if self.asked else f"; --layer {self.other_views[0]} takes that view of a plate")
             )
+        if self.asked:
+            return tuple(lines)
         if self.rivals:
             lines.append(
                 f"several layers could be the picture: {self.layer or 'R, G, B'} is taken, not {_listed(self.rivals)}; "
-                "to take another, write it as R, G, B"
+                f"--layer {self.rivals[0]} takes that one of a plate, for others write it as R, G, B"
             )
         elif self.layer:
             lines.append(f"the picture is the layer {self.layer}")
@@ -110,7 +116,7 @@ class _Candidate:
     rank: tuple[int, ...]
 
 
-def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> PictureLayer | None:
+def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False, layer: str = "") -> PictureLayer | None:
     """The part and the channels that are the picture, from the names in every part; None where there is no color.
 
     First what is called so (plain R, G, B; "rgba", "Combined", "beauty" ...), then gray, then layers of unknown names,
@@ -118,13 +124,19 @@ def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Pic
 
     Args:
         coverage: a single channel of any kind but depth will do: what is wanted is a matte.
+        layer: the name of a layer, a part or a view in place of the picture's, in any case; empty for the picture.
+            None is returned where there is none such.
     """
-    views = _views(parts)
-    several = sum(bool(_rgb_under("", part.channels)) for part in parts) > 1
-    found = [item for index, part in enumerate(parts) for item in _candidates(index, part, views, several)]
+    views, found = _all(parts)
     prefixed = tuple(dict.fromkeys(item.view for item in found if item.view))
+    plain = next((name for name in views if name not in prefixed), "") if prefixed else ""
+    if not plain and len(prefixed) == 1 and prefixed[0] in _VIEWS and any(not item.view for item in found):
+        # One eye is named, so what has no name is the other one.
+        plain = next(name for name in _VIEWS if name not in prefixed)
+    if layer:
+        return _asked(layer, parts, found, plain, (*((plain,) if plain else ()), *prefixed))
     eligible = [item for item in found if not item.view and item.rank[0] < _DATA_RANK]
-    view = next((name for name in views if name not in prefixed), "") if prefixed else ""
+    view = plain
     if not eligible and prefixed:
         view = next(name for name in views if name in prefixed)
         eligible = [item for item in found if item.view == view]
@@ -143,6 +155,47 @@ def find_picture(parts: tuple[PartNames, ...], *, coverage: bool = False) -> Pic
     return PictureLayer(best.index, best.color, best.layer, rivals, view, others)
 
 
+def _all(parts: tuple[PartNames, ...]) -> tuple[tuple[str, ...], list[_Candidate]]:
+    """The file's views, and every layer of color."""
+    views = _views(parts)
+    several = sum(bool(_rgb_under("", part.channels)) for part in parts) > 1
+    return views, [item for index, part in enumerate(parts) for item in _candidates(index, part, views, several)]
+
+
+def _asked(
+    wanted: str, parts: tuple[PartNames, ...], found: list[_Candidate], plain: str, views: tuple[str, ...]
+) -> PictureLayer | None:
+    """The layer of a name, or the picture of a view or of a part; the first that fits."""
+    name = wanted.lower()
+
+    def own_view(item: _Candidate) -> str:
+        return item.view or plain
+
+    fitting = [item for item in found if name in (item.layer.lower(), f"{own_view(item)}.{item.layer}".lower())]
+    fitting = fitting or [item for item in found if name == own_view(item).lower()]
+    fitting = fitting or [item for item in found if item.layer.lower().endswith(f".{name}")]
+    fitting = fitting or [item for item in found if name == parts[item.index].name.lower()]
+    if not fitting:
+        return None
+    best = min(fitting, key=lambda item: item.rank)
+    view = own_view(best)
+    others = tuple(other for other in views if other != view)
+    return PictureLayer(best.index, best.color, best.layer, (), view, others, asked=True)
+
+
+def no_layer(wanted: str, parts: tuple[PartNames, ...]) -> tuple[str, str]:
+    """Why a file has no layer or view of a name, and the remedy."""
+    views, found = _all(parts)
+    names = [name for item in found for name in (item.layer, item.view) if name]
+    names += [*views, *(part.name for part in parts if part.name and _rgb_under("", part.channels))]
+    known = tuple(dict.fromkeys(names))
+    if not known:
+        return f'it has no layer or view "{wanted}", only one picture', "drop --layer"
+    close = difflib.get_close_matches(wanted.lower(), [name.lower() for name in known], n=1, cutoff=0.6)
+    meant = next((f"did you mean {name}?" for name in known if close and name.lower() == close[0]), "")
+    return f'it has no layer or view "{wanted}" with color', meant or f"there are {_listed(known)}"
+
+
 def no_color(parts: tuple[PartNames, ...]) -> tuple[str, str]:
     """Why a file has no picture, and the remedy."""
     names = [name for part in parts for name in part.channels]
@@ -152,8 +205,15 @@ def no_color(parts: tuple[PartNames, ...]) -> tuple[str, str]:
         kind = ", only depth"
     elif words <= _COVERAGE:
         kind = ", only coverage"
+    elif {"y", "ry", "by"} <= words:
+        return chroma_apart()
     text = f"no color in it{kind}: there is no R, G, B or Y among the channels {_listed(tuple(names))}"
     return text, "give the file of the beauty pass"
+
+
+def chroma_apart() -> tuple[str, str]:
+    """Why a file of luminance and chroma is not read, and the remedy."""
+    return "its color is stored as luminance and chroma (Y, RY, BY), which is not read", "write it as R, G, B"
 
 
 def _views(parts: tuple[PartNames, ...]) -> tuple[str, ...]:
@@ -243,8 +303,8 @@ def _rgb_under(prefix: str, names: tuple[str, ...]) -> ColorChannels | None:
 
 def _gray(names: tuple[str, ...]) -> ColorChannels | None:
     lower = {name.lower(): name for name in reversed(names)}
-    # X, Y, Z are a place or a normal, and Y beside them is no luminance.
+    # X, Y, Z are a place or a normal, and Y beside them is no luminance; with RY and BY it is a share of the color.
     for name in ("y", "i", "l", "gray"):
-        if name in lower and not (name == "y" and {"x", "z"} <= set(lower)):
+        if name in lower and not (name == "y" and ({"x", "z"} <= set(lower) or {"ry", "by"} & set(lower))):
             return ColorChannels((lower[name],), lower.get("a", lower.get("alpha")))
     return None

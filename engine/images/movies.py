@@ -13,7 +13,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import OpenImageIO as oiio
 from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from engine import images
@@ -33,6 +35,7 @@ from engine.images.color_claims import ColorClaim, claims_of_cicp
 from engine.images.header import Header, Part
 from engine.images.layers import ColorChannels
 from engine.images.limits import check_bytes, check_file
+from engine.images.yuv import from_gray, from_yuv, is_gray, plane_codes
 
 __all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
 
@@ -42,11 +45,11 @@ log = logging.getLogger(__name__)
 # Decoders kept open between calls, so that frames read in order are decoded once.
 _IDLE_DECODERS = 4
 _KNOWN_MOVIES = 32
+# What is not specified, by attribute of PyAV.
+_TAGS = {"color_primaries": {0, 2}, "color_trc": {0, 2}, "colorspace": {2}, "color_range": {0}}
 _DECODED_BYTES = 30  # of a pixel: planes of 16 bits, and R, G and B as float32 beside what they are made of
-_HD_LINES = 720
-# Shares of red and blue in luma, by the matrix codes of ITU-T H.273, table 4.
-_BT709, _BT601 = (0.2126, 0.0722), (0.299, 0.114)
-_LUMA = {1: _BT709, 4: (0.30, 0.11), 5: _BT601, 6: _BT601, 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+_PICTURE_CODECS = {"gif", "apng"}
+_REC709_PRIMARIES, _SRGB_TRANSFER = 1, 13  # of ITU-T H.273, tables 2 and 3
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,21 @@ class _Index:
     count: int  # frames that can be read
     declared: int  # frames the container promises, 0 where it does not say
 
+    @cached_property
+    def varies(self) -> bool:
+        """Whether one frame lasts twice as long as another, or longer; rounded times differ by less."""
+        steps = [after - before for before, after in pairwise(self.pts)]
+        return bool(steps) and max(steps) >= 2 * min(steps)
+
 
 class _Decoder:
     """One open movie and how far it is decoded. Used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self.container = _open(path)
-        self.stream = self.container.streams.video[0]
+        self.stream = _picture_stream(self.container)
+        # Before anything is decoded these are the container's; from then on they are those of the stream.
+        self.said = _tags(self.stream.codec_context)
         self.stream.thread_type = "AUTO"
         self.frames: Iterator[Any] = self.container.decode(self.stream)
         self.position = 0  # index of the frame that comes next
@@ -131,7 +142,7 @@ def frame_rate(path: Path | str) -> Fraction:
     _identity(path)
     container = _open(path)
     try:
-        rate = container.streams.video[0].average_rate
+        rate = _picture_stream(container).average_rate
         return Fraction(rate) if rate else Fraction(24)
     finally:
         container.close()
@@ -178,10 +189,14 @@ def read_frame(path: Path | str, index: int, *, frame: int | None = None) -> ima
             raise ImageError(
                 "the movie is damaged at this frame", frame=number, path=path, remedy="copy it again, or transcode it"
             )
-        image = _image(found, decoder.stream)
+        image = _image(found, decoder.stream, decoder.said, where.varies)
     except FFmpegError as error:
         decoder.close()
         raise _unreadable(path, error, number) from error
+    except ImageError as error:
+        decoder.close()
+        error.frame, error.path = number, path
+        raise
     except BaseException:
         decoder.close()
         raise
@@ -272,18 +287,24 @@ def _encoder() -> tuple[str, dict[str, str]]:
     return "libx264", {"crf": "16", "preset": "medium"}
 
 
-def _image(frame: Any, stream: Any) -> images.Image:
-    """A decoded frame as RGB by its own matrix and range, upright, with its alpha, and what its movie says of it."""
+def _image(frame: Any, stream: Any, said: dict[str, int], varies: bool) -> images.Image:
+    """A decoded frame as RGB by its matrix and range, upright, with its alpha, and what its movie says of it.
+
+    Where ``said``, the container's tags, and the stream's differ, the container's count (ISO/IEC 14496-12, 12.1.5).
+    """
+    claims = _claims(frame, stream, said)
     has_alpha = any(component.is_alpha for component in frame.format.components)
     bits = max(component.bits for component in frame.format.components)
     top = np.float32(255 if bits <= 8 else 65535)
-    if frame.format.is_rgb or len(frame.format.components) < 3:
+    if is_gray(frame):
+        rgb, alpha = from_gray(frame, bits), None
+    elif frame.format.is_rgb or len(frame.format.components) < 3:
         kinds = ("rgba", "rgba64le") if has_alpha else ("rgb24", "rgb48le")
         stored = frame.reformat(format=kinds[bits > 8]).to_ndarray().astype(np.float32) / top
         rgb, alpha = stored[..., :3], stored[..., 3] if has_alpha else None
     else:
-        rgb = _from_yuv(frame, bits)
-        alpha = _plane(frame.planes[3], bits) / np.float32((1 << bits) - 1) if has_alpha else None
+        rgb = from_yuv(frame, bits)
+        alpha = plane_codes(frame.planes[3], bits) / np.float32((1 << bits) - 1) if has_alpha else None
     if bits <= 8:
         rgb = np.rint(rgb * 255) / np.float32(255)
     rgb = _upright(frame, rgb)
@@ -296,12 +317,20 @@ def _image(frame: Any, stream: Any) -> images.Image:
         turned = abs(_display_matrix(frame)[0]) < 0.5
         spec.attribute("PixelAspectRatio", float(1 / aspect if turned else aspect))
     remarks = []
+    if _is_turned(frame):
+        remarks.append("the movie is stored turned or mirrored: it is taken, and written, as players show it")
+    tracks = [each for each in stream.container.streams.video if not each.disposition & Disposition.attached_pic]
+    if len(tracks) > 1:
+        sizes = ", ".join(f"{each.width}x{each.height}" for each in tracks)
+        remarks.append(f"the movie has {len(tracks)} pictures ({sizes}): {stream.width}x{stream.height} is taken")
+    if varies:
+        remarks.append("the movie's frames last differently long: they are counted, and their times are lost")
     if frame.interlaced_frame:
         remarks.append("the movie is interlaced: its fields are taken as they are woven into frames, not separated")
     if frame.side_data.get("STEREO3D") is not None:
         remarks.append("the movie is stereo: both views are taken as the one picture that they are packed into")
     color = ColorChannels(("R", "G", "B"), None if alpha is None else "A")
-    header = Header((Part(spec, {}),), 0, color, alpha, "movie", False, _claims(frame), tuple(remarks))
+    header = Header((Part(spec, {}),), 0, color, alpha, "movie", False, claims, tuple(remarks))
     return images.Image(rgb, alpha, header, 0, None)
 
 
@@ -312,6 +341,11 @@ def _display_matrix(frame: Any) -> tuple[float, float, float, float]:
         return 1.0, 0.0, 0.0, 1.0
     a, b, _, c, d, *_ = np.frombuffer(memoryview(data), np.dtype("i4"))[:9].astype(np.float64) / 65536.0
     return float(a), float(b), float(c), float(d)
+
+
+def _is_turned(frame: Any) -> bool:
+    a, b, c, d = _display_matrix(frame)
+    return min(a, d) < 0.5 or max(abs(b), abs(c)) > 0.5
 
 
 def _upright(frame: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -328,45 +362,32 @@ def _upright(frame: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     return np.ascontiguousarray(pixels)
 
 
-def _claims(frame: Any) -> tuple[ColorClaim, ...]:
-    """What the stream's tags say; the values of a decoded frame are those of its container and its codec."""
-    return claims_of_cicp(int(frame.color_primaries), int(frame.color_trc), "the movie's tags")
+def _tags(owner: Any) -> dict[str, int]:
+    """Code points of ITU-T H.273, and the range, of a codec context or a frame."""
+    return {name: int(getattr(owner, name)) for name in _TAGS}
 
 
-def _from_yuv(frame: Any, bits: int) -> npt.NDArray[np.float32]:
-    """(H, W, 3) in 0..1 of a YUV frame.
-
-    swscale only spreads the chroma: its own RGB is up to 3 codes off, and 1/256 too dark at 16 bits.
-    """
-    depth = next(step for step in (8, 9, 10, 12, 14, 16) if bits <= step)
-    # "yuvj" formats are full range by their name, and carry the tag only sometimes.
-    full = int(frame.color_range) == int(ColorRange.JPEG) or frame.format.name.startswith("yuvj")
-    stored_range = ColorRange.JPEG if full else ColorRange.MPEG
-    spread = VideoReformatter().reformat(
-        frame,
-        format="yuv444p" if depth == 8 else f"yuv444p{depth}le",
-        interpolation=Interpolation.BICUBIC,
-        src_color_range=stored_range,
-        dst_color_range=stored_range,
-    )
-    planes = [_plane(plane, depth) for plane in list(spread.planes)[:3]]
-    unit, top = float(1 << (depth - 8)), float((1 << depth) - 1)
-    luma = planes[0] / top if full else (planes[0] - 16 * unit) / (219 * unit)
-    scale = top if full else 224 * unit
-    blue_difference, red_difference = (planes[1] - 128 * unit) / scale, (planes[2] - 128 * unit) / scale
-    untagged = _BT709 if frame.height >= _HD_LINES else _BT601
-    kr, kb = _LUMA.get(int(frame.colorspace), untagged)
-    red = luma + 2 * (1 - kr) * red_difference
-    blue = luma + 2 * (1 - kb) * blue_difference
-    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
-    return np.clip(np.stack([red, green, blue], axis=2), 0, 1).astype(np.float32)
+def _claims(frame: Any, stream: Any, said: dict[str, int]) -> tuple[ColorClaim, ...]:
+    """What tags say; a frame whose container says otherwise has the container's from here on."""
+    kind = stream.codec_context.name
+    if kind in _PICTURE_CODECS:
+        return claims_of_cicp(_REC709_PRIMARIES, _SRGB_TRANSFER, f"{kind.upper()} files are sRGB")
+    own = _tags(frame)
+    differs = False
+    for name, value in said.items():
+        if value != own[name] and value not in _TAGS[name]:
+            setattr(frame, name, value)
+            differs = differs or own[name] not in _TAGS[name]
+    where = "the movie's container" if differs else "the movie's tags"
+    claims = claims_of_cicp(int(frame.color_primaries), int(frame.color_trc), where)
+    if differs:
+        claims += claims_of_cicp(own["color_primaries"], own["color_trc"], "its stream")
+    return claims
 
 
-def _plane(plane: Any, bits: int) -> npt.NDArray[np.float32]:
-    """(H, W) codes of one plane."""
-    kind = np.dtype("u1" if bits <= 8 else "<u2")
-    codes = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind.itemsize)
-    return codes[: plane.height, : plane.width].astype(np.float32)
+def _picture_stream(container: Any) -> Any:
+    """The stream that players show: FFmpeg's choice, which is not a cover picture that stands before it."""
+    return container.streams.best("video")
 
 
 def _open(path: Path) -> Any:
@@ -377,7 +398,7 @@ def _open(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise ImageError("no picture in the movie, only sound or data", path=path)
-    stream = container.streams.video[0]
+    stream = _picture_stream(container)
     # Decoded, spread to 4:4:4 and as float32.
     check_bytes(stream.width * stream.height * _DECODED_BYTES, f"{stream.width}x{stream.height}", path)
     return container
@@ -410,7 +431,7 @@ def _index(path: Path, identity: tuple[str, int, int], frame: int | None = None)
     keys: list[int] = []
     hidden = 0
     try:
-        stream = container.streams.video[0]
+        stream = _picture_stream(container)
         declared = int(stream.frames)
         try:
             for packet in container.demux(stream):

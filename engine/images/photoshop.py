@@ -1,14 +1,24 @@
-"""Photoshop documents: whether one holds the picture that its layers make, or a placeholder."""
+"""Photoshop documents: what kind of pixels one has, and whether it holds the picture that its layers make."""
 
 from __future__ import annotations
 
 import struct
 from pathlib import Path
 
-__all__ = ["holds_its_picture"]
+__all__ = ["document_mode", "holds_its_picture"]
 
 _VERSION_INFO = 1057
 """Image resource of Adobe Photoshop File Formats Specification, "Image Resource IDs"."""
+
+
+_MODES = {0: "bitmap", 1: "gray", 2: "indexed", 3: "rgb", 4: "cmyk", 7: "multichannel", 8: "duotone", 9: "lab"}
+
+
+def document_mode(path: Path) -> str:
+    """The document's color mode in lower case, such as rgb or cmyk; empty for another file."""
+    with path.open("rb") as handle:
+        head = handle.read(26)
+    return _MODES.get(int.from_bytes(head[24:26], "big"), "") if head[:4] == b"8BPS" else ""
 
 
 def holds_its_picture(path: Path) -> bool:

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from engine.base.arrays import Floats
-from engine.base.device import Device, cuda_free_bytes, load_cuda_libraries, resolve_device
+from engine.base.device import NO_DRIVER, Device, cuda_free_bytes, load_cuda_libraries, resolve_device
 from engine.base.errors import DeviceError, ImageError, InputError, Interrupted, LookError
 from engine.base.machine import cpu_count, free_bytes
 from engine.base.runtime import ort
@@ -166,7 +166,9 @@ class Look:
                 raise
             look = build(Device(None, error.message))
         if device == "auto" and look._device.cuda is None:
-            log.warning("rendering on the CPU: %s", look._device.note or "no CUDA device")
+            reason = look._device.note or "no CUDA device"
+            # A machine without a GPU stays one: whoever shows log records may show this one once.
+            log.warning("rendering on the CPU: %s", reason, extra={"hint": "cpu"} if reason == NO_DRIVER else None)
         if tensorrt and look._device.cuda is None:
             raise DeviceError("TensorRT needs a CUDA device", remedy="drop --tensorrt")
         return look

@@ -25,7 +25,7 @@ __all__ = ["ImageGradients", "image_gradients", "refined"]
 
 Ints = npt.NDArray[np.int64]
 
-_PITCH = 8
+_PITCH, _COARSE_PITCH = 8, 16
 """Pixels between the points of the grid."""
 _SOFTENED_PX = 0.7
 """Deviation of the blur before anything is compared: grain is finer."""
@@ -49,10 +49,10 @@ _STEP_PX, _FARTHEST_PX, _STEEPEST = 1.5, 8.0, 0.6
 _GAIN = 2.0
 """Largest change of the light, on the encoding, either way."""
 
-_NEAR = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
-_FAR = [(3 * row, 3 * column) for row, column in _NEAR if (row, column) != (0, 0)]
-_OFFSETS = np.array([*sorted(_NEAR, key=lambda at: at != (0, 0)), *_FAR], np.int64)
-"""Of the grid's points whose models a pixel may take, in points."""
+_AROUND = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (row, column) != (0, 0)]
+_NEAR = np.array([(0, 0), *_AROUND], np.int64)
+_OFFSETS = np.array([(0, 0), *_AROUND, *((3 * row, 3 * column) for row, column in _AROUND)], np.int64)
+"""Of the grid's points whose models a pixel may take, in points; without the farther ones, where it is coarse."""
 _JUDGED_PX = 2.0
 """Deviation of the neighborhood in which a model is judged."""
 _MOST = 0.35
@@ -60,7 +60,7 @@ _MOST = 0.35
 _LOYAL = 0.0005
 """What a model costs for each point that it is away."""
 _EVEN = 0.004
-"""Difference up to which models that say about the same are averaged."""
+"""Difference that counts less than half as much, where models that say about the same are averaged."""
 _STRIP = 128
 """Rows that are judged at once: memory stays small at any size."""
 _SMALLEST = 16
@@ -90,48 +90,54 @@ def image_gradients(color: Floats) -> ImageGradients:
     return ImageGradients(soft, luma, np.asarray(dx, np.float32), np.asarray(dy, np.float32))
 
 
-def refined(flow: Floats, confidence: Floats, here: ImageGradients, there: ImageGradients) -> Floats:
+def refined(
+    flow: Floats, confidence: Floats, here: ImageGradients, there: ImageGradients, *, coarse: bool = False
+) -> Floats:
     """A flow (H, W, 2) from ``here`` to ``there``, pixels, registered.
 
     Args:
         flow: what to start from; right to a few pixels.
         confidence: (H, W) in 0..1, how far each pixel of it can be trusted.
         here, there: the two frames, of one size.
+        coarse: a third of the work, for what needs to be right to half a pixel.
     """
     height, width = confidence.shape
     if min(height, width) < _SMALLEST:
         return flow
     flow = np.ascontiguousarray(flow, np.float32)
-    rows, columns = -(-height // _PITCH), -(-width // _PITCH)
-    down = np.minimum(np.arange(rows) * _PITCH + _PITCH // 2, height - 1)
-    right = np.minimum(np.arange(columns) * _PITCH + _PITCH // 2, width - 1)
+    pitch, offsets = (_COARSE_PITCH, _NEAR) if coarse else (_PITCH, _OFFSETS)
+    rows, columns = -(-height // pitch), -(-width // pitch)
+    down = np.minimum(np.arange(rows) * pitch + pitch // 2, height - 1)
+    right = np.minimum(np.arange(columns) * pitch + pitch // 2, width - 1)
     y, x = (np.ascontiguousarray(each.ravel(), np.int64) for each in np.meshgrid(down, right, indexing="ij"))
     models = _fitted(flow, np.ascontiguousarray(confidence, np.float32), here.color, y, x)
     light = np.zeros((len(y), 2), np.float32)
     light[:, 0] = 1
     for number, (reach, step, sigma, iterations) in enumerate(_ROUNDS):
         _register(
-            here.luma, there.luma, there.dx, there.dy, here.color, flow, y, x,
+            here.luma, here.dx, here.dy, there.luma, here.color, flow, y, x,
             models, light, reach, step, sigma, iterations, number == 0,
         )  # fmt: skip
-    return _chosen(here.color, there.color, models, light, rows, columns)
+    return _chosen(here.color, there.color, models, light, rows, columns, pitch, offsets)
 
 
-def _chosen(here: Floats, there: Floats, models: Floats, light: Floats, rows: int, columns: int) -> Floats:
+def _chosen(
+    here: Floats, there: Floats, models: Floats, light: Floats, rows: int, columns: int, pitch: int, offsets: Ints
+) -> Floats:
     """(H, W, 2): the flow of the models that match best."""
     height, width = here.shape[:2]
     margin = math.ceil(3 * _JUDGED_PX)
-    away = np.abs(_OFFSETS).sum(axis=1).astype(np.float32) * np.float32(_LOYAL)
+    away = np.abs(offsets).sum(axis=1).astype(np.float32) * np.float32(_LOYAL)
     flow = np.empty((height, width, 2), np.float32)
     for top in range(0, height, _STRIP):
         first, last = max(0, top - margin), min(height, top + _STRIP + margin)
-        costs = np.empty((len(_OFFSETS), last - first, width), np.float32)
-        for number, (down, right) in enumerate(_OFFSETS):
-            _difference(here, there, models, light, rows, columns, down, right, first, costs[number])
+        costs = np.empty((len(offsets), last - first, width), np.float32)
+        for number, (down, right) in enumerate(offsets):
+            _difference(here, there, models, light, rows, columns, pitch, down, right, first, costs[number])
             costs[number] = cv2.GaussianBlur(costs[number], (0, 0), _JUDGED_PX, borderType=cv2.BORDER_REFLECT_101)
         bottom = min(height, top + _STRIP)
         inner = np.ascontiguousarray(costs[:, top - first : bottom - first])
-        _choose(inner, models, rows, columns, _OFFSETS, away, top, height, flow)
+        _choose(inner, models, rows, columns, pitch, offsets, away, top, height, flow)
     return flow
 
 
@@ -266,82 +272,99 @@ def _first_light(
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _register(
-    here: Floats, there: Floats, there_dx: Floats, there_dy: Floats, color: Floats, flow: Floats, ys: Ints, xs: Ints,
+    here: Floats, dx_here: Floats, dy_here: Floats, there: Floats, color: Floats, flow: Floats, ys: Ints, xs: Ints,
     models: Floats, light: Floats, reach: int, step: int, sigma: float, iterations: int, first: bool,
 ) -> None:  # fmt: skip
     """Fit models (n, 6) and light (n, 2: gain, bias) to the pictures' windows around points, in place.
 
-    Unknowns are those of a model, with its changes scaled by the window's deviation, then gain and bias.
+    Unknowns are those of a model, with its changes scaled by the window's deviation, then gain and bias. The slopes are
+    those of ``here``, which its window keeps from iteration to iteration.
     """
     height, width = here.shape
-    matrix, right, slope = np.zeros((8, 8)), np.zeros(8), np.zeros(8)
+    side = 2 * reach // step + 1
+    matrix, right = np.zeros((8, 8), np.float32), np.zeros(8, np.float32)
+    solved, unknown = np.zeros((8, 8)), np.zeros(8)
+    # Of each pixel that counts: place, brightness, weight, and the slopes by the eight unknowns.
+    place_x, place_y = np.zeros(side * side, np.float32), np.zeros(side * side, np.float32)
+    value, counts = np.zeros(side * side, np.float32), np.zeros(side * side, np.float32)
+    slopes = np.zeros((8, side * side), np.float32)
+    weights, rests = np.zeros(side * side, np.float32), np.zeros(side * side, np.float32)
     for k in range(len(ys)):
         y, x = ys[k], xs[k]
         u, ux, uy, v, vx, vy = models[k]
         gain, bias = light[k]
         if first:
             gain, bias = _first_light(here, there, color, models[k], y, x, reach, 2 * step, sigma)
-        for turn in range(iterations):
-            matrix[:, :] = 0.0
-            right[:] = 0.0
-            total = 0.0
-            for row in range(y - reach, y + reach + 1, step):
-                if row < 0 or row >= height:
+        count = 0
+        for row in range(y - reach, y + reach + 1, step):
+            if row < 0 or row >= height:
+                continue
+            for column in range(x - reach, x + reach + 1, step):
+                dx, dy = column - x, row - y
+                if column < 0 or column >= width or dx * dx + dy * dy > 9 * sigma * sigma:
                     continue
-                for column in range(x - reach, x + reach + 1, step):
-                    if column < 0 or column >= width:
-                        continue
-                    dx, dy = column - x, row - y
-                    if dx * dx + dy * dy > 9 * sigma * sigma:
-                        continue
-                    fu, fv = u + ux * dx + uy * dy, v + vx * dx + vy * dy
-                    ru, rv = flow[row, column, 0] - fu, flow[row, column, 1] - fv
-                    e = _alike(color, row, column, y, x, sigma)
-                    e += min((ru * ru + rv * rv) / (2 * _TOGETHER_PX * _TOGETHER_PX), 4.0)
-                    to_x, to_y = column + fu, row + fv
-                    if e > 7 or to_x < 0 or to_y < 0 or to_x >= width - 1 or to_y >= height - 1:
-                        continue
-                    left, top = int(to_x), int(to_y)
-                    a, b = to_x - left, to_y - top
-                    w00, w01, w10, w11 = (1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b
-                    seen = w00 * there[top, left] + w01 * there[top, left + 1]
-                    seen += w10 * there[top + 1, left] + w11 * there[top + 1, left + 1]
-                    along = w00 * there_dx[top, left] + w01 * there_dx[top, left + 1]
-                    along += w10 * there_dx[top + 1, left] + w11 * there_dx[top + 1, left + 1]
-                    across = w00 * there_dy[top, left] + w01 * there_dy[top, left + 1]
-                    across += w10 * there_dy[top + 1, left] + w11 * there_dy[top + 1, left + 1]
-                    rest = here[row, column] - (gain * seen + bias)
-                    odd = 1 + rest * rest / (_ROBUST * _ROBUST)
-                    weight = math.exp(-e) / (odd * odd)
-                    along, across = gain * along, gain * across
-                    slope[0], slope[1], slope[2] = along, along * dx / sigma, along * dy / sigma
-                    slope[3], slope[4], slope[5] = across, across * dx / sigma, across * dy / sigma
-                    slope[6], slope[7] = seen - 0.5, 1.0
-                    for i in range(8):
-                        weighted = weight * slope[i]
-                        right[i] += weighted * rest
-                        for j in range(i + 1):
-                            matrix[i, j] += weighted * slope[j]
-                    total += weight
+                ru = flow[row, column, 0] - (u + ux * dx + uy * dy)
+                rv = flow[row, column, 1] - (v + vx * dx + vy * dy)
+                e = _alike(color, row, column, y, x, sigma)
+                e += min((ru * ru + rv * rv) / (2 * _TOGETHER_PX * _TOGETHER_PX), 4.0)
+                if e > 6:
+                    continue
+                place_x[count], place_y[count], value[count] = dx, dy, here[row, column]
+                counts[count] = math.exp(-e)
+                along, across = dx_here[row, column], dy_here[row, column]
+                slopes[0, count], slopes[1, count], slopes[2, count] = along, along * dx / sigma, along * dy / sigma
+                slopes[3, count], slopes[4, count], slopes[5, count] = across, across * dx / sigma, across * dy / sigma
+                slopes[7, count] = 1.0
+                count += 1
+        for turn in range(iterations):
+            total = np.float32(0)
+            for n in range(count):
+                to_x = x + place_x[n] + u + ux * place_x[n] + uy * place_y[n]
+                to_y = y + place_y[n] + v + vx * place_x[n] + vy * place_y[n]
+                if to_x < 0 or to_y < 0 or to_x >= width - 1 or to_y >= height - 1:
+                    weights[n] = rests[n] = slopes[6, n] = 0.0
+                    continue
+                left, top = int(to_x), int(to_y)
+                a, b = to_x - left, to_y - top
+                seen = (1 - b) * ((1 - a) * there[top, left] + a * there[top, left + 1])
+                seen += b * ((1 - a) * there[top + 1, left] + a * there[top + 1, left + 1])
+                rest = value[n] - (gain * seen + bias)
+                odd = 1 + rest * rest / (_ROBUST * _ROBUST)
+                weights[n] = counts[n] / (odd * odd)
+                rests[n] = rest
+                slopes[6, n] = seen - 0.5
+                total += weights[n]
             if total < 1:
                 break
+            for i in range(8):
+                against = np.float32(0)
+                for n in range(count):
+                    against += weights[n] * slopes[i, n] * rests[n]
+                right[i] = against
+                for j in range(i + 1):
+                    product = np.float32(0)
+                    for n in range(count):
+                        product += weights[n] * slopes[i, n] * slopes[j, n]
+                    matrix[i, j] = product
+            solved[:, :] = matrix
+            unknown[:] = right
             # Towards no move, no change of shape and the light as it was, where there is little to tell them by.
-            stiff = 0.002 * (matrix[0, 0] + matrix[3, 3]) + 2e-5 * total
-            matrix[0, 0] += 1e-5 * total
-            matrix[3, 3] += 1e-5 * total
+            stiff = 0.002 * (solved[0, 0] + solved[3, 3]) + 2e-5 * total
+            solved[0, 0] += 1e-5 * total
+            solved[3, 3] += 1e-5 * total
             for i in (1, 2, 4, 5):
-                matrix[i, i] += stiff
-            matrix[6, 6] += 1e-3 * total
-            matrix[7, 7] += 1e-4 * total
-            if not _solve(matrix, right):
+                solved[i, i] += stiff
+            solved[6, 6] += 1e-3 * total
+            solved[7, 7] += 1e-4 * total
+            if not _solve(solved, unknown):
                 break
-            move = max(abs(right[0]), abs(right[3]))
+            move = max(abs(unknown[0]), abs(unknown[3]))
             share = _STEP_PX / move if move > _STEP_PX else 1.0
-            u, v = u + share * right[0], v + share * right[3]
-            ux, uy = ux + share * right[1] / sigma, uy + share * right[2] / sigma
-            vx, vy = vx + share * right[4] / sigma, vy + share * right[5] / sigma
-            gain = min(max(gain + share * right[6], 1 / _GAIN), _GAIN)
-            bias += share * (right[7] - 0.5 * right[6])
+            u, v = u + share * unknown[0], v + share * unknown[3]
+            ux, uy = ux + share * unknown[1] / sigma, uy + share * unknown[2] / sigma
+            vx, vy = vx + share * unknown[4] / sigma, vy + share * unknown[5] / sigma
+            gain = min(max(gain + share * unknown[6], 1 / _GAIN), _GAIN)
+            bias += share * (unknown[7] - 0.5 * unknown[6])
             if move < 0.01 and turn > 0:
                 break
         moved = max(abs(u - models[k, 0]), abs(v - models[k, 3]))
@@ -353,67 +376,81 @@ def _register(
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _difference(
-    here: Floats, there: Floats, models: Floats, light: Floats, rows: int, columns: int,
+    here: Floats, there: Floats, models: Floats, light: Floats, rows: int, columns: int, pitch: int,
     down: int, right: int, first: int, out: Floats,
 ) -> None:  # fmt: skip
     """Mean difference of color under the model of the grid's point at an offset, for the rows from ``first`` on."""
     height, width = here.shape[:2]
     for line in range(out.shape[0]):
         y = first + line
-        row = min(max(y // _PITCH + down, 0), rows - 1)
-        dy = y - min(row * _PITCH + _PITCH // 2, height - 1)
-        for x in range(width):
-            column = min(max(x // _PITCH + right, 0), columns - 1)
-            dx = x - min(column * _PITCH + _PITCH // 2, width - 1)
+        row = min(max(y // pitch + down, 0), rows - 1)
+        dy = y - min(row * pitch + pitch // 2, height - 1)
+        for block in range(columns):
+            column = min(max(block + right, 0), columns - 1)
+            center = min(column * pitch + pitch // 2, width - 1)
             k = row * columns + column
-            to_x = x + models[k, 0] + models[k, 1] * dx + models[k, 2] * dy
-            to_y = y + models[k, 3] + models[k, 4] * dx + models[k, 5] * dy
-            if to_x < 0 or to_y < 0 or to_x >= width - 1 or to_y >= height - 1:
-                out[line, x] = _MOST
-                continue
-            left, top = int(to_x), int(to_y)
-            a, b = to_x - left, to_y - top
-            total = 0.0
-            for c in range(3):
-                seen = (1 - b) * ((1 - a) * there[top, left, c] + a * there[top, left + 1, c])
-                seen += b * ((1 - a) * there[top + 1, left, c] + a * there[top + 1, left + 1, c])
-                total += abs(here[y, x, c] - (light[k, 0] * seen + light[k, 1]))
-            out[line, x] = min(total / 3, _MOST)
+            gain, bias = light[k, 0], light[k, 1]
+            from_x, along_x = models[k, 0] + models[k, 2] * dy, models[k, 1]
+            from_y, along_y = y + models[k, 3] + models[k, 5] * dy, models[k, 4]
+            for x in range(block * pitch, min((block + 1) * pitch, width)):
+                dx = x - center
+                to_x, to_y = x + from_x + along_x * dx, from_y + along_y * dx
+                if to_x < 0 or to_y < 0 or to_x >= width - 1 or to_y >= height - 1:
+                    out[line, x] = _MOST
+                    continue
+                left, top = int(to_x), int(to_y)
+                a, b = to_x - left, to_y - top
+                total = np.float32(0)
+                for c in range(3):
+                    seen = (1 - b) * ((1 - a) * there[top, left, c] + a * there[top, left + 1, c])
+                    seen += b * ((1 - a) * there[top + 1, left, c] + a * there[top + 1, left + 1, c])
+                    total += abs(here[y, x, c] - (gain * seen + bias))
+                out[line, x] = min(total / 3, _MOST)
 
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _choose(
-    costs: Floats, models: Floats, rows: int, columns: int, offsets: Ints, away: Floats, top: int, height: int,
-    flow: Floats,
+    costs: Floats, models: Floats, rows: int, columns: int, pitch: int, offsets: Ints, away: Floats,
+    top: int, height: int, flow: Floats,
 ) -> None:  # fmt: skip
     """Write rows of a flow from ``top`` on: the best model's, averaged with those that say about the same."""
     count, lines, width = costs.shape
-    u, v = np.zeros(count), np.zeros(count)
-    near = np.zeros(count)
+    model, center = np.zeros(count, np.int64), np.zeros((count, 2), np.int64)
     for line in range(lines):
         y = top + line
-        for x in range(width):
-            best, least = 0, 1e9
+        for block in range(columns):
             for j in range(count):
-                cost = costs[j, line, x] + away[j]
-                if cost < least:
-                    best, least = j, cost
-                row = min(max(y // _PITCH + offsets[j, 0], 0), rows - 1)
-                column = min(max(x // _PITCH + offsets[j, 1], 0), columns - 1)
-                k = row * columns + column
-                dx = x - min(column * _PITCH + _PITCH // 2, width - 1)
-                dy = y - min(row * _PITCH + _PITCH // 2, height - 1)
-                u[j] = models[k, 0] + models[k, 1] * dx + models[k, 2] * dy
-                v[j] = models[k, 3] + models[k, 4] * dx + models[k, 5] * dy
-                near[j] = 1 / (1 + (dx * dx + dy * dy) / (_PITCH * _PITCH))
-            total = sum_u = sum_v = 0.0
-            for j in range(count):
-                worse = (costs[j, line, x] + away[j] - least) / _EVEN
-                apart = (u[j] - u[best]) ** 2 + (v[j] - v[best]) ** 2
-                if worse > 4 or apart > 1:
-                    continue
-                weight = math.exp(-worse - 4 * apart) * near[j] * near[j]
-                total += weight
-                sum_u += weight * u[j]
-                sum_v += weight * v[j]
-            flow[y, x, 0], flow[y, x, 1] = sum_u / total, sum_v / total
+                row = min(max(y // pitch + offsets[j, 0], 0), rows - 1)
+                column = min(max(block + offsets[j, 1], 0), columns - 1)
+                model[j] = row * columns + column
+                center[j, 0] = min(row * pitch + pitch // 2, height - 1)
+                center[j, 1] = min(column * pitch + pitch // 2, width - 1)
+            for x in range(block * pitch, min((block + 1) * pitch, width)):
+                best, least = 0, np.float32(1e9)
+                for j in range(count):
+                    cost = costs[j, line, x] + away[j]
+                    if cost < least:
+                        best, least = j, cost
+                best_u, best_v = _said(models[model[best]], y - center[best, 0], x - center[best, 1])
+                total = sum_u = sum_v = np.float32(0)
+                for j in range(count):
+                    like = 1 - (costs[j, line, x] + away[j] - least) / (3 * _EVEN)
+                    if like <= 0:
+                        continue
+                    dy, dx = y - center[j, 0], x - center[j, 1]
+                    u, v = _said(models[model[j]], dy, dx)
+                    together = 1 - (u - best_u) ** 2 - (v - best_v) ** 2
+                    if together <= 0:
+                        continue
+                    near = 1 + np.float32(dx * dx + dy * dy) / (pitch * pitch)
+                    weight = like * like * together * together * together / (near * near)
+                    total += weight
+                    sum_u += weight * u
+                    sum_v += weight * v
+                flow[y, x, 0], flow[y, x, 1] = sum_u / total, sum_v / total
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _said(model: Floats, dy: int, dx: int) -> tuple[float, float]:
+    """The flow that a model says of a pixel so far from its center."""
+    return model[0] + model[1] * dx + model[2] * dy, model[3] + model[4] * dx + model[5] * dy

@@ -69,7 +69,7 @@ def frame_features(linear: Floats) -> FrameFeatures:
     """Prepare a plate's frame (H, W, 3), scene-linear working colorspace."""
     color = np.clip(shaper.encode(linear), 0.0, 1.0)
     detail = color - _blur(color, _SURROUND)
-    contrast = np.sqrt(_blur(np.square(detail).mean(axis=2), 2 * _DETAIL))
+    contrast = np.sqrt(_blur(_mean(np.square(detail)), 2 * _DETAIL))
     noise = min(float(np.percentile(contrast, _FLATTEST)), _NOISIEST)
     return FrameFeatures(luma8(color), color, detail, contrast, noise, image_gradients(color))
 
@@ -99,17 +99,17 @@ def advance(
         pool: where one of the two directions may be computed meanwhile.
     """
     chained_from = compose(previous.from_key, step_forth)
-    other = None if pool is None else pool.submit(_matched, chained_from, key, frame)
+    other = None if pool is None else pool.submit(_matched, chained_from, key, frame, coarse=True)
     to_key = _matched(compose(step_back, previous.to_key), frame, key)
-    from_key = _matched(chained_from, key, frame) if other is None else other.result()
+    from_key = _matched(chained_from, key, frame, coarse=True) if other is None else other.result()
     return Track(to_key, from_key, _confidence(to_key, from_key, _mismatch(to_key, frame, key), frame, key))
 
 
-def _matched(chained: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
+def _matched(chained: Floats, here: FrameFeatures, there: FrameFeatures, *, coarse: bool = False) -> Floats:
     """The chained flow or the direct match that starts from it, whichever is better, registered."""
     flow, mismatch = _better(chained, estimate(here.gray, there.gray, chained), here, there)
     trusted = np.exp(-np.square(mismatch / _MISMATCH)).astype(np.float32)
-    return refined(flow, trusted, here.gradients, there.gradients)
+    return refined(flow, trusted, here.gradients, there.gradients, coarse=coarse)
 
 
 def _better(first: Floats, second: Floats, here: FrameFeatures, there: FrameFeatures) -> tuple[Floats, Floats]:
@@ -123,7 +123,7 @@ def _better(first: Floats, second: Floats, here: FrameFeatures, there: FrameFeat
 
 def _mismatch(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
     """(H, W): difference of detail after following ``flow``, relative to the contrast that there is."""
-    difference = np.abs(here.detail - pull(there.detail, flow)).mean(axis=2)
+    difference = _mean(cv2.absdiff(here.detail, pull(there.detail, flow)))
     scale = _scale(np.maximum(here.contrast, pull(there.contrast, flow)))
     return np.asarray(_blur(difference / scale, _DETAIL), np.float32)
 
@@ -140,9 +140,10 @@ def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: Frame
     mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
     # Where there is nothing to see but grain, one place is as good as its neighbor.
     tolerance = 3.0 + 5.0 * _flat(contrast, noise)
-    round_trip = np.sqrt(np.square(to_key + pull(from_key, to_key)).sum(axis=2))
+    apart = to_key + pull(from_key, to_key)
+    round_trip = np.hypot(apart[..., 0], apart[..., 1])
     here, there = _blur(frame.color, 4.0), _blur(np.asarray(pull(key.color, to_key), np.float32), 4.0)
-    tone = np.abs(here - there * _light(here, there)[..., None]).mean(axis=2)
+    tone = _mean(np.abs(here - there * _light(here, there)[..., None]))
     against = np.square(mismatch / _MISMATCH) + np.square(round_trip / tolerance) + np.square(tone / 0.2)
     sure = np.exp(-against) * inside(to_key)
     return np.clip(_blur(sure.astype(np.float32), 1.0), 0, 1)
@@ -160,8 +161,13 @@ def _flat(contrast: Floats, noise: float) -> Floats:
 def _light(here: Floats, there: Floats) -> Floats:
     """(H, W): the factor on the encoding by which the light around a pixel changed; up to some three stops."""
     window = (_LIGHT_PX, _LIGHT_PX)
-    one, two = (cv2.blur(image.mean(axis=2), window, borderType=cv2.BORDER_REFLECT_101) for image in (here, there))
+    one, two = (cv2.blur(_mean(image), window, borderType=cv2.BORDER_REFLECT_101) for image in (here, there))
     return np.asarray(np.clip((one + 0.05) / (two + 0.05), 0.4, 2.5), np.float32)
+
+
+def _mean(color: Floats) -> Floats:
+    """(H, W): the mean of three channels (H, W, 3)."""
+    return np.asarray(cv2.transform(color, np.full((1, 3), 1 / 3, np.float32)), np.float32)
 
 
 def _blur(image: Floats, sigma: float) -> Floats:

@@ -259,6 +259,8 @@ def paint_frame(plate: PlateReader, frame: int, out_path: Path, style_name: str,
     """
     if style_name not in PRESETS:
         raise InputError(f"no style {style_name!r}", remedy=f"use one of {', '.join(PRESETS)}")
+    if out_path.suffix.lower() == ".exr":
+        raise ImageError("a painting is codes of a display", path=out_path, remedy="write .png, .tif or .jpg")
     read = plate.read(frame)
     transform = key_transform(read.image, read.path, frame, plate.config, plate.colorspace, out_path)
     transform = replace(transform, bit_depth="uint8")

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.base.errors import ImageError
-from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.look.card import LookFile
 from engine.look.session import Look
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.settings import RenderSettings
 from engine.shot.plate import plate_sha256
+from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 
 __all__ = ["ExpectedProvenance"]
@@ -24,10 +24,12 @@ class ExpectedProvenance:
 
     common: dict[str, str]
     """Of every frame: the look, and the settings where they are compared."""
-    plate: SequencePath | None
+    plate: Plate | None
     """The source frames; None where they are not compared."""
     inputs: FrameInputs | None
     """What a frame takes beside its plate; None where there is no plate."""
+    config: ColorConfig | None
+    """By which the plate's color is told; None where the settings are not compared."""
 
     @classmethod
     def of(
@@ -55,7 +57,7 @@ class ExpectedProvenance:
             colorspace = None if plate is None else plate.colorspace
             settings = settings.without_own_denoise(look.card.denoise)
             common["settings"] = settings.hash(plate_colorspace=colorspace, config=config.name)
-        return cls(common, None if plate is None else plate.path, inputs)
+        return cls(common, plate, inputs, None if settings is None else config)
 
     def __call__(self, frame: int, *, plate_needed: bool = True) -> dict[str, str]:
         """The facts of a frame.
@@ -69,9 +71,18 @@ class ExpectedProvenance:
         if self.plate is None or self.inputs is None:
             return dict(self.common)
         try:
-            source = plate_sha256(self.plate, frame)
+            source = plate_sha256(self.plate.path, frame)
             return self.common | {"plate": source} | self.inputs.facts(frame, source)
         except ImageError:
             if plate_needed:
                 raise
             return self.common | self.inputs.facts(frame, None)
+
+    def color(self, frame: int) -> PlateColor | None:
+        """What a frame's plate is taken as; None where settings or plate are not compared, or the plate is gone."""
+        if self.plate is None or self.config is None:
+            return None
+        try:
+            return PlateColor.of(self.plate.path, self.plate.colorspace, frame, self.config)
+        except ImageError:
+            return None

@@ -25,10 +25,11 @@ from engine.base.arrays import Floats
 from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, OutputError, PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
+from engine.color.assignment import assign, claimed_by
 from engine.color.config import ColorConfig
 from engine.color.known_spaces import film_log_of
 from engine.color.showing import Showing
-from engine.images.color_claims import ColorClaim
+from engine.images.color_claims import ColorClaim, can_claim
 from engine.images.encoding import keeps_float
 from engine.images.header import Header, place
 from engine.images.provenance import file_sha256
@@ -39,6 +40,7 @@ from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
 from engine.shot.plate import PlateReader, plate_sha256
+from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 
 __all__ = ["FrameResult", "Pipeline", "RenderJob"]
@@ -80,7 +82,7 @@ class RenderJob:
             {
                 "look": str(self.look),
                 "look_sha256": self.look_sha256,
-                "plate": [self.plate.path.text, str(self.plate.frames), self.plate.colorspace],
+                "plate": [self.plate.path.text, str(self.plate.frames), self.plate.colorspace, self.plate.path.layer],
                 "out": self.out.text,
                 "settings": dataclasses.asdict(self.settings),
                 "settings_hash": self.settings_hash,
@@ -95,11 +97,11 @@ class RenderJob:
     def from_json(cls, text: str) -> RenderJob:
         """The inverse of :meth:`to_json`."""
         data = json.loads(text)
-        path, frames, colorspace = data["plate"]
+        path, frames, colorspace, layer = data["plate"]
         return cls(
             look=Path(data["look"]),
             look_sha256=data["look_sha256"],
-            plate=Plate(SequencePath.parse(path), FrameRange.parse(frames), colorspace),
+            plate=Plate(SequencePath.parse(path).with_layer(layer), FrameRange.parse(frames), colorspace),
             out=SequencePath.parse(data["out"]),
             settings=RenderSettings(**data["settings"]),
             settings_hash=data["settings_hash"],
@@ -254,8 +256,15 @@ class Pipeline:
         }
         if self._showing is not None and self._is_picture(target, source):
             facts["shown"] = str(self._showing)
+        warnings = []
         if not job.overwrite and is_whole(target, facts):
-            return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
+            color, carried = (
+                PlateColor.of(job.plate.path, job.plate.colorspace, frame, self._config),
+                images.read_provenance(target),
+            )
+            if color.fits(carried):
+                return FrameResult(frame, "skipped", read_s=time.perf_counter() - started)
+            warnings.append(color.why_again(carried))
         read = self._plate.read(frame)
         if _stamp(source) != stamp:
             raise ImageError("the plate changed while it was read", frame=frame, path=source, remedy="run again")
@@ -275,7 +284,6 @@ class Pipeline:
         read_s = time.perf_counter() - started
 
         styled = self.look.infer(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
-        warnings = []
         if bad_pixels:
             warnings.append(f"frame {frame}: {bad_pixels} pixels of the plate are NaN or Inf; filled from neighbours")
         # All at once first: looking at each pixel takes twenty times as long, and hardly a frame needs it.
@@ -299,6 +307,10 @@ class Pipeline:
         facts |= {"version": __version__, "tile": str(styled.tile), "colorspace": wanted, "plate_colorspace": space}
         if _stamp(job.look) != self._stamp and file_sha256(job.look) != self.look.sha256:
             raise _changed(job.look)
+        claim = self._claim(header, space, wanted, target)
+        if claim is not None and not self._is_said(claim, wanted, target):
+            remedy = "tell whoever reads them, or write .exr or .png"
+            warnings.append(f"{target.suffix} frames cannot say that they are {wanted}; {remedy}")
         images.write(
             target,
             place(styled.rgb, window, header.data),
@@ -307,7 +319,7 @@ class Pipeline:
             provenance=facts,
             bit_depth=job.settings.bit_depth,
             compression=job.settings.compression,
-            color=self._claim(header, space, wanted, target),
+            color=claim,
         )
         write_s = time.perf_counter() - started
         return FrameResult(frame, "done", "", 0, tuple(warnings), bad_pixels, read_s, styled.infer_s, write_s)
@@ -375,9 +387,17 @@ class Pipeline:
     def _claim(self, header: Header, space: str, wanted: str, target: Path) -> ColorClaim | None:
         """What the frame says of its color; None for what the plate says, where that stays true."""
         same_format = target.suffix.lower() == self.job.plate.path.path(self.job.plate.frames.first).suffix.lower()
-        if header.claims and wanted == space and same_format:
+        keeps = wanted == space and same_format and len(header.color.rgb) == 3
+        own = claimed_by(self._config, header) if keeps and all(claim.is_copied for claim in header.claims) else None
+        if own is not None and own.colorspace == wanted:
             return None
         return self._config.claim_for(wanted)
+
+    def _is_said(self, claim: ColorClaim, wanted: str, target: Path) -> bool:
+        """Whether others can take a frame for what it is: it says so, or all files of its kind are that."""
+        if can_claim(target.suffix.lower(), claim) or self._config.is_data(wanted):
+            return True
+        return assign(self._config, None, target).colorspace == wanted
 
     def _most_in_flight(self) -> int:
         return self.look.threads + 2

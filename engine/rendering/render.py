@@ -211,7 +211,7 @@ def verify(
     file = look if isinstance(look, Look) else open_look(look)
     wanted = FrameRange.of(frames)
     expected = ExpectedProvenance.of(file, settings, plate, _folder(work), _folder(prepared), ColorConfig.active())
-    verify_frames(SequencePath.of(out), wanted, expected, progress=progress, stop=_asking(stop))
+    verify_frames(SequencePath.of(out), wanted, expected, color=expected.color, progress=progress, stop=_asking(stop))
     return VerifyReport(wanted, file.sha256, expected.common.get("settings"))
 
 
@@ -341,7 +341,7 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _absolute(path: SequencePath) -> SequencePath:
-    return SequencePath.parse(Path(path.text).absolute())
+    return SequencePath.parse(Path(path.text).absolute()).with_layer(path.layer)
 
 
 def _asking(stop: Stop | None) -> Callable[[], bool]:

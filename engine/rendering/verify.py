@@ -11,6 +11,7 @@ from engine import images
 from engine.base.errors import ImageError, Interrupted, VerifyError
 from engine.base.frames import FrameRange, SequencePath
 from engine.images.provenance import read_provenance
+from engine.shot.plate_color import PlateColor
 
 __all__ = ["VerifyReport", "is_whole", "state_of", "verify_frames"]
 
@@ -29,21 +30,26 @@ class VerifyReport:
 
 def is_whole(path: Path, facts: Mapping[str, str]) -> bool:
     """Whether a frame exists, carries these facts and decodes in full."""
-    return _carries(path, facts) and _decodes(path)
+    return _carries(path, facts, None) and _decodes(path)
 
 
-def state_of(path: Path, facts: Mapping[str, str]) -> str:
-    """``missing``, ``damaged`` (it does not decode in full), ``foreign`` (it carries other facts) or ``whole``."""
+def state_of(path: Path, facts: Mapping[str, str], color: PlateColor | None = None) -> str:
+    """``missing``, ``damaged`` (it does not decode in full), ``foreign`` (it carries other facts) or ``whole``.
+
+    Args:
+        color: what its plate is taken as; None for what is not compared.
+    """
     if not path.exists():
         return "missing"
     if not _decodes(path):
         return "damaged"
-    return "whole" if _carries(path, facts) else "foreign"
+    return "whole" if _carries(path, facts, color) else "foreign"
 
 
-def _carries(path: Path, facts: Mapping[str, str]) -> bool:
+def _carries(path: Path, facts: Mapping[str, str], color: PlateColor | None) -> bool:
     carried = read_provenance(path)
-    return all(carried.get(key) == value for key, value in facts.items())
+    same = all(carried.get(key) == value for key, value in facts.items())
+    return same and (color is None or color.fits(carried))
 
 
 def _decodes(path: Path) -> bool:
@@ -59,6 +65,7 @@ def verify_frames(
     frames: FrameRange,
     expected: Callable[[int], Mapping[str, str]],
     *,
+    color: Callable[[int], PlateColor | None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> None:
@@ -66,6 +73,7 @@ def verify_frames(
 
     Args:
         expected: the facts that a frame must carry.
+        color: what a frame's plate is taken as; None for what is not compared.
         progress: called with how many frames are checked, and of how many.
         stop: asked between frames.
 
@@ -78,7 +86,7 @@ def verify_frames(
     def look_at(frame: int) -> str:
         if stop is not None and stop():
             return "stopped"
-        return state_of(out.path(frame), expected(frame))
+        return state_of(out.path(frame), expected(frame), None if color is None else color(frame))
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
         for count, (frame, state) in enumerate(zip(frames, pool.map(look_at, frames), strict=True), 1):

@@ -193,7 +193,7 @@ class WorkerPool:
         if kind == "warning":
             if event["text"] not in self._logged:
                 self._logged.add(event["text"])
-                log.log(event["level"], "%s", event["text"])
+                log.log(event["level"], "%s", event["text"], extra={"hint": event.get("hint")})
         elif kind == "failed":
             raise _error(event)
         elif event["state"] == "began":
@@ -323,7 +323,8 @@ class _Relay(logging.Handler):
         self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._say("warning", {"level": record.levelno, "text": record.getMessage()})
+        hint = getattr(record, "hint", None)
+        self._say("warning", {"level": record.levelno, "text": record.getMessage(), "hint": hint})
 
 
 def _read_frames(frames: queue.SimpleQueue[int | None], orphaned: threading.Event) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine import images
 from engine.base.arrays import Floats
-from engine.base.errors import ImageError
+from engine.base.errors import ColorError, ImageError
 from engine.base.frames import SequencePath
 from engine.color import shaper
 from engine.color.config import ColorConfig
@@ -25,6 +25,7 @@ from engine.images import movies
 from engine.images.files import Image
 from engine.images.header import Window, place
 from engine.images.provenance import file_sha256
+from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 from engine.shot.windows import window_of
 
@@ -127,7 +128,18 @@ class PlateReader:
     def begin_digest(self, *facts: object) -> hashlib._Hash:
         """A hash of how the plate is read, and of ``facts``, to add frames to."""
         text = " ".join(map(str, (*facts, self.colorspace, self.config.name, self.config.working)))
-        return hashlib.sha256(text.encode())
+        return hashlib.sha256(f"{text}{self._taken_now}".encode())
+
+    @cached_property
+    def _taken_now(self) -> str:
+        """What the plate is taken as, where versions before this was counted took it as something else."""
+        frames = self.path.existing()
+        first = 0 if frames is None else frames.first
+        try:
+            color = PlateColor.of(self.path, self.colorspace, first, self.config)
+        except (ColorError, ImageError):
+            return ""
+        return "" if color.is_as_before else f" {color.colorspace}"
 
     def _converted(self, frame: int) -> Floats:
         found = self.read(frame)
@@ -171,18 +183,22 @@ def plate_image(path: SequencePath, frame: int) -> Image:
         ImageError: missing or damaged.
     """
     file = path.path(frame)
-    return movies.read_frame(file, frame, frame=frame) if path.is_movie else images.read(file, frame=frame)
+    if path.is_movie:
+        return movies.read_frame(file, frame, frame=frame)
+    return images.read(file, frame=frame, layer=path.layer)
 
 
 def plate_sha256(path: SequencePath, frame: int) -> str:
-    """SHA-256 of a frame's file as it is now; for a movie, of the movie and the frame's number in it.
+    """SHA-256 of a frame's file as it is now; with a movie's goes the frame's number, with a layer's its name.
 
     Raises:
         ImageError: the file is missing or cannot be read.
     """
     file = path.path(frame)
     try:
-        return f"{_movie_hashes.sha256(file)}#{frame}" if path.is_movie else file_sha256(file)
+        if path.is_movie:
+            return f"{_movie_hashes.sha256(file)}#{frame}"
+        return f"{file_sha256(file)}#{path.layer}" if path.layer else file_sha256(file)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         what = "the plate's frame is missing" if missing else f"cannot read the plate: {error.strerror or error}"

@@ -61,6 +61,7 @@ class Plate:
         path: SequencePath | str | Path,
         frames: FrameRange | str | int | Iterable[int] | None = None,
         colorspace: str | None = None,
+        layer: str | None = None,
     ) -> Plate:
         """A plate from a pattern and a range as people write them.
 
@@ -68,12 +69,14 @@ class Plate:
             path: a pattern such as ``plate.%04d.exr``, or a movie.
             frames: such as ``"1001-1100"``, a frame number, or several; None for every frame on disk or in the movie.
             colorspace: OCIO name; None for what each file and the OCIO config say.
+            layer: the name of the layer or view that is taken; None for the one that is called the picture.
 
         Raises:
-            InputError: no frame number in the pattern, or no frame range.
+            InputError: no frame number in the pattern, no frame range, or a layer of a movie.
             ImageError: ``frames`` is None, and nothing is on disk.
         """
         pattern = SequencePath.of(path)
+        pattern = pattern.with_layer(layer) if layer else pattern
         if frames is not None:
             return cls(pattern, FrameRange.of(frames), colorspace)
         if pattern.is_movie:
@@ -198,7 +201,10 @@ class Shot:
                 continue
             document[field.name] = _relative(value, root) if isinstance(value, Path | SequencePath) else value
         document["plate"] = _without_none(
-            path=_relative(self.plate.path, root), frames=str(self.plate.frames), colorspace=self.plate.colorspace
+            path=_relative(self.plate.path, root),
+            frames=str(self.plate.frames),
+            colorspace=self.plate.colorspace,
+            layer=self.plate.path.layer or None,
         )
         document["keyframes"] = [
             _without_none(
@@ -239,7 +245,7 @@ def refuse_overwriting(out: SequencePath, plate: Plate, keyframes: tuple[Keyfram
                 raise InputError("output onto a painting or matte", path=source, remedy="choose another --out")
 
 
-_PLATE_KEYS = {"path": str, "frames": (str, int), "colorspace": str}
+_PLATE_KEYS = {"path": str, "frames": (str, int), "colorspace": str, "layer": str}
 _KEYFRAME_KEYS = {"frame": int, "painting": str, "matte": str, "colorspace": str}
 _SHOT_KEYS = {
     "plate": dict,
@@ -288,7 +294,11 @@ def _from_data(data: Mapping[str, Any], root: Path) -> Shot:
         rest.setdefault("stmaps", rest["guides"])
         del rest["guides"]
     return Shot(
-        plate=Plate(_rooted(plate["path"], root), FrameRange.parse(str(plate["frames"])), plate.get("colorspace")),
+        plate=Plate(
+            _rooted(plate["path"], root).with_layer(plate.get("layer")),
+            FrameRange.parse(str(plate["frames"])),
+            plate.get("colorspace"),
+        ),
         keyframes=tuple(keyframes),
         out=None if "out" not in data else _rooted(data["out"], root),
         work=None if "work" not in data else root / data["work"],

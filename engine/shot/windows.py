@@ -26,7 +26,7 @@ _THREADS = 8
 
 
 _lock = threading.Lock()
-_known: OrderedDict[tuple[str, Window], tuple[Window, ...]] = OrderedDict()
+_known: OrderedDict[tuple[str, str, Window], tuple[Window, ...]] = OrderedDict()
 
 
 def window_of(plate: SequencePath, header: Header) -> Window:
@@ -37,7 +37,7 @@ def window_of(plate: SequencePath, header: Header) -> Window:
     """
     if plate.is_movie or header.file_format != "openexr":
         return header.data
-    key = (plate.text, header.display)
+    key = (plate.text, plate.layer, header.display)
     with _lock:
         boxes = _known.get(key)
     if boxes is None or header.data not in boxes:
@@ -75,7 +75,7 @@ def _boxes(plate: SequencePath, display: Window) -> list[Window]:
 
 def _windows(plate: SequencePath, frame: int) -> tuple[Window, Window] | None:
     try:
-        header = images.read_header(plate.path(frame), frame=frame)
+        header = images.read_header(plate.path(frame), frame=frame, layer=plate.layer)
     except ImageError:
         # Whoever reads its pixels says what is wrong with it.
         return None

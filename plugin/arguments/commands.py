@@ -64,7 +64,7 @@ def _guides(help_text: str) -> Option:
     return table.GUIDES.but(help=f"{help_text}: {', '.join(GUIDE_KINDS)}")
 
 
-_PLATE = (table.PLATE, table.FRAMES)
+_PLATE = (table.PLATE, table.FRAMES, table.LAYER)
 _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
@@ -97,7 +97,8 @@ _REPORTING = (table.PROGRESS, table.DEBUG)
 _JOB = "the job"
 """Title of what people need first of a whole shot."""
 _WHOLE_SHOT_FIRST = (
-    *_PLATE,
+    table.PLATE,
+    table.FRAMES,
     table.KEYFRAME,
     table.OUT,
     table.WORK,
@@ -106,6 +107,7 @@ _WHOLE_SHOT_FIRST = (
     table.COLORSPACE,
 )
 _WHOLE_SHOT_THEN = (
+    table.LAYER,
     table.FIT_PAINTINGS,
     table.UNPAINTED,
     *_MOTION,
@@ -315,8 +317,8 @@ _ALL = (
     ),
     Command(
         "inspect",
-        "Prints the card of a look (keyframes, training, colorspaces, versions) or the provenance of a rendered\n"
-        "frame (which look, which settings, which plate frame).",
+        "Prints the card of a look (keyframes, training, colorspaces, versions), or of an image the colorspace that\n"
+        "it is taken as and why, how a key was exported, and which look, settings and plate a frame was made from.",
         (own.INSPECTED, table.JSON.but(group="what to inspect"), table.DEBUG),
         ("paintover inspect hero.onnx", "paintover inspect out.1001.exr --json"),
         usage="paintover inspect PATH [options]",
@@ -328,7 +330,9 @@ _ALL = (
         "a pixel that you leave alone keeps the plate's own value.",
         (
             *_PLATE,
-            table.OUT.but(help="exported images: key.%04d.png (16 bits), .tif (16 bits) or .jpg (8 bits)"),
+            table.OUT.but(
+                help="exported images: key.%04d.png (16 bits), .tif (16 bits), .jpg (8 bits), or .exr (scene-linear)"
+            ),
             _OUT_PAINTED,
             *_COLOR,
             own.DISPLAY,

@@ -23,6 +23,7 @@ class Options(argparse.Namespace):
     path: str | None = None
     plate: str | None = None
     frames: str | None = None
+    layer: str | None = None
     keyframes: list[Keyframe] | None = None
     keyframe_numbers: list[int] | None = None
     out: str | None = None

@@ -54,7 +54,9 @@ def check_plate(plate: Plate) -> None:
     if not missing:
         return
     found = plate.path.existing()
-    remedy = f"on disk are frames {found}; check --frames" if found else "no frame of it is on disk; check --plate"
+    remedy = (
+        f"on disk are frames {found}; check --frames" if found else f"no frame of it is on disk; {plate.path.meant}"
+    )
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     raise ImageError(
         f"the plate lacks frame {missing[0]}{more}", frame=missing[0], path=plate.path.path(missing[0]), remedy=remedy

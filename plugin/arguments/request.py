@@ -93,14 +93,18 @@ def plate_from(options: Options, shot: Shot | None) -> Plate:
         ImageError: nothing of it is on disk.
     """
     colorspace = options.colorspace or (shot.plate.colorspace if shot else None)
+    layer = options.layer or (shot.plate.path.layer if shot else None)
     if options.plate is not None:
-        path = SequencePath.parse(options.plate)
+        path = SequencePath.parse(options.plate).with_layer(layer)
         known = None
     elif shot is not None:
-        path = shot.plate.path
+        path = shot.plate.path.with_layer(layer)
         known = shot.plate.frames
     else:
         raise InputError("--plate is missing", remedy="name the source frames, such as --plate plate.%04d.exr")
+    if path.names_views and path.existing() is None:
+        what = f'the plate "{path}" stands for several views'
+        raise InputError(what, remedy="say which one, such as --layer left; each is a shot of its own")
     if options.frames is not None:
         return Plate(path, FrameRange.parse(options.frames), colorspace)
     if known is not None:
@@ -109,7 +113,7 @@ def plate_from(options: Options, shot: Shot | None) -> Plate:
         return Plate(path, FrameRange(tuple(range(movies.frame_count(path.path(0))))), colorspace)
     found = path.existing()
     if found is None:
-        raise ImageError("no frame of the plate is on disk", path=path.text, remedy="check --plate")
+        raise ImageError("no frame of the plate is on disk", path=path.text, remedy=path.meant)
     return Plate(path, found, colorspace)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "JSON",
     "KEYFRAME",
     "KEYFRAME_NUMBER",
+    "LAYER",
     "LOOK",
     "NO_REPAINT",
     "NO_STMAPS",
@@ -78,6 +79,16 @@ FRAMES = Option(
     metavar="R",
     default="every frame found on disk",
     signed=r"-\d[\d\s,:xy-]*",
+)
+
+LAYER = Option(
+    "layer",
+    ("--layer",),
+    TEXT,
+    "the plate",
+    "layer or view of EXR plates to take, such as beauty, right or right.beauty",
+    metavar="NAME",
+    default="the one that is called the picture",
 )
 
 # The paintings
@@ -279,7 +290,7 @@ OUT_COLORSPACE = Option(
     "rendering",
     "colorspace of the frames",
     metavar="NAME",
-    default="the plate's, if the format can",
+    default="the plate's; PNG and JPEG of scene-linear or film log show what the painter saw",
 )
 DEPTH = Option(
     "depth",
@@ -297,7 +308,7 @@ COMPRESSION = Option(
     "rendering",
     "of EXR frames: zip, zips, piz, dwaa:45, none",
     metavar="NAME[:LEVEL]",
-    default="zip",
+    default="an EXR plate's own, else zip",
 )
 NO_STMAPS = Option(
     "no_stmaps",
@@ -336,16 +347,16 @@ COLORSPACE = Option(
     "color",
     "colorspace of the plate",
     metavar="NAME",
-    default="from its metadata, OCIO's file rules, its format",
+    default="what the file says, else OCIO's file rules, else its format",
 )
 PAINT_COLORSPACE = Option(
     "paint_colorspace",
     ("--paint-colorspace",),
     TEXT,
     "color",
-    "colorspace of the paintings",
+    'colorspace of the paintings, or "DISPLAY / VIEW" for those painted through one',
     metavar="NAME",
-    default="guessed as the plate's",
+    default="as key exported them, else what the file says, else its format",
 )
 OCIO = Option(
     "ocio",

@@ -49,10 +49,16 @@ STYLE = Option(
 
 # key
 
-DISPLAY = Option("display", ("--display",), TEXT, "view", "OCIO display", metavar="NAME", default="the config's")
-VIEW = Option(
-    "view", ("--view",), TEXT, "view", "OCIO view", metavar="NAME", default="the display's, if it can be inverted"
+DISPLAY = Option(
+    "display",
+    ("--display",),
+    TEXT,
+    "view",
+    "OCIO display, for images that are made for one too",
+    metavar="NAME",
+    default="the config's; no display for those",
 )
+VIEW = Option("view", ("--view",), TEXT, "view", "OCIO view", metavar="NAME", default="the display's default one")
 EXPOSURE = Option(
     "exposure",
     ("--exposure",),
@@ -80,7 +86,7 @@ REFERENCE_COLORSPACE = Option(
     "the search",
     "colorspace of the reference",
     metavar="NAME",
-    default="guessed as the plate's",
+    default="as for --colorspace",
 )
 SECONDS_OF_SETTING = Option(
     "seconds",

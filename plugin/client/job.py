@@ -19,6 +19,7 @@ from .errors import JobError  # Relative: hosts get a copy of these modules unde
 
 __all__ = [
     "DEPTH",
+    "FARM",
     "LARGEST",
     "PROTOCOL",
     "SCHEMA",
@@ -32,6 +33,8 @@ __all__ = [
 
 VERSION = 1
 """Of the job."""
+FARM = "farm"
+"""The host of a job that a farm's command made."""
 PROTOCOL = 1
 """Of the messages between a host and the resident worker."""
 LARGEST = 2**53
@@ -107,6 +110,8 @@ class Job:
     """Whether EXR frames also hold the layer ``paintover.carried``."""
     guides: bool = True
     """Whether STMap sidecars in the work folder are used."""
+    layer: str | None = None
+    """Which layer or view of EXR plates is taken; None for the one that is called the picture."""
     host: str = "unknown"
     """Who made the job, for logs: ``Nuke 16.0``."""
 
@@ -134,7 +139,8 @@ class Job:
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; values that are None are left out."""
         flat = asdict(self)
-        plate = {"path": flat.pop("plate"), "frames": flat.pop("frames"), "colorspace": flat.pop("colorspace")}
+        plate = {name: flat.pop(name) for name in ("frames", "colorspace", "layer")}
+        plate["path"] = flat.pop("plate")
         keyframes = [_present(keyframe) for keyframe in flat.pop("keyframes")]
         return {"version": VERSION, "plate": _present(plate), "keyframes": keyframes, **_present(flat)}
 
@@ -161,7 +167,8 @@ class Job:
         for name in ("steps", "seed", "tile"):
             if flat.get(name) is not None:
                 flat[name] = int(flat[name])
-        return cls(plate["path"], plate["frames"], colorspace=plate.get("colorspace"), keyframes=keyframes, **flat)
+        read = {name: plate.get(name) for name in ("colorspace", "layer")}
+        return cls(plate["path"], plate["frames"], keyframes=keyframes, **read, **flat)
 
     @classmethod
     def from_json(cls, text: str) -> Job:
@@ -203,6 +210,7 @@ class Job:
             "--plate": self.plate,
             "--frames": self.frames,
             "--colorspace": self.colorspace,
+            "--layer": self.layer,
             "--ocio": self.ocio,
             "--work": self.work,
             "--look": self.look_path,
@@ -218,7 +226,7 @@ class Job:
         return [] if value is None else [f"{option}={value}"]
 
 
-_PLATE = ("--plate", "--frames", "--colorspace", "--ocio")
+_PLATE = ("--plate", "--frames", "--layer", "--colorspace", "--ocio")
 _RENDERED = ("--look", "--work", "--out", "--tile", "--out-colorspace", "--depth", "--compression")
 _SWITCHES = ("--no-stmaps", "--carried")
 _OPTIONS: dict[str, tuple[str, ...]] = {

@@ -361,6 +361,7 @@ def _plate(shot: Shot, options: Options) -> dict[str, object]:
     return {
         "plate": _absolute(shot.plate.path.text),
         "colorspace": shot.plate.colorspace,
+        "layer": shot.plate.path.layer or None,
         "ocio": active_config(options.ocio),
     }
 

@@ -12,12 +12,11 @@ from engine.color.assignment import Assignment, assign
 from engine.color.config import ColorConfig
 from engine.color.paintings import painting_color
 from engine.images.header import Header
-from engine.images.losses import lost
-from engine.shot.plate import plate_image
+from engine.shot.remarks import first_on_disk, losses, plate_header, plate_remarks
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
 
-__all__ = ["say_color", "say_losses"]
+__all__ = ["say_color", "say_losses", "say_reference"]
 
 
 def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: Sequence[Keyframe] = ()) -> None:
@@ -27,21 +26,18 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         ImageError: the plate's first frame or a painting is damaged.
         ColorError: a colorspace is unknown, or an ICC profile cannot be read.
     """
-    first = next((frame for frame in plate.frames if plate.path.path(frame).is_file()), None)
+    first = first_on_disk(plate)
     if first is None:
         return
-    header = _header(plate, first)
-    for remark in header.remarks:
-        progress.warn(f"plate: {remark}")
+    header = plate_header(plate.path, first)
+    for remark in plate_remarks(plate):
+        progress.warn(remark)
     taken = assign(config, header, plate.path.path(first), plate.colorspace)
     progress.note(taken.said("plate"), {"colorspace": taken.colorspace, "why": taken.why})
-    other = None if plate.colorspace or plate.path.is_movie else _other(config, plate, first, taken)
-    if other is not None:
-        frame, differs = other
-        progress.warn(
-            f"{differs.said(f'frame {frame}')}, while frame {first} is {taken.colorspace}; "
-            "each frame is read as its own file says, --colorspace reads all alike"
-        )
+    if taken.doubt:
+        progress.warn(f"plate: {taken.doubt}; give --colorspace if it is not {taken.colorspace}")
+    for line in _differences(config, plate, first, header, taken):
+        progress.warn(line)
     for keyframe in keyframes:
         if not keyframe.painting.is_file():
             continue
@@ -50,6 +46,8 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
             progress.warn(f"painting of keyframe {keyframe.frame}: {remark}")
         color = painting_color(config, painting, keyframe.painting, keyframe.colorspace, taken, header)
         what = f"painting of keyframe {keyframe.frame}"
+        if color.taken.doubt:
+            progress.warn(f"{what}: {color.taken.doubt}; give --paint-colorspace if it is not {color.taken.colorspace}")
         if color.question:
             progress.warn(f"{what} taken as {color.taken.colorspace}, {color.question}")
         else:
@@ -59,35 +57,53 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         progress.note("mattes taken as data: coverage has no colorspace")
 
 
-def say_losses(progress: Progress, plate: Plate, out: SequencePath, bit_depth: str | None) -> None:
-    """Say what of the plate its frames will not hold.
+def say_reference(progress: Progress, config: ColorConfig, reference: SequencePath, asked: str | None) -> None:
+    """Say as what a sequence to come close to is taken, by its first frame.
+
+    Raises:
+        ImageError: that is damaged.
+        ColorError: its colorspace is unknown, or cannot be told.
+    """
+    frames = reference.existing()
+    if frames:
+        path = reference.path(frames.first)
+        taken = assign(config, images.read_header(path, frame=frames.first), path, asked)
+        progress.note(taken.said("reference"), {"colorspace": taken.colorspace, "why": taken.why})
+
+
+def say_losses(
+    progress: Progress, plate: Plate, out: SequencePath, bit_depth: str | None = None, *, for_painting: bool = False
+) -> None:
+    """Say what of the plate its frames, or keys for painting, will not hold; see :func:`engine.shot.remarks.losses`.
 
     Raises:
         ImageError: the plate's first frame is damaged.
     """
-    first = next((frame for frame in plate.frames if plate.path.path(frame).is_file()), None)
-    if first is not None:
-        for line in lost(_header(plate, first), out.path(first).suffix.lower(), bit_depth):
-            progress.warn(line)
+    for line in losses(plate, out, bit_depth, for_painting=for_painting):
+        progress.warn(line)
 
 
-def _header(plate: Plate, frame: int) -> Header:
-    if plate.path.is_movie:
-        return plate_image(plate.path, frame).header
-    return images.read_header(plate.path.path(frame), frame=frame)
-
-
-def _other(config: ColorConfig, plate: Plate, first: int, taken: Assignment) -> tuple[int, Assignment] | None:
-    """The first frame that is in another colorspace."""
-    for frame in plate.frames:
+def _differences(config: ColorConfig, plate: Plate, first: int, header: Header, taken: Assignment) -> tuple[str, ...]:
+    """In what other frames differ from the first one where all of a shot should be alike: a line each, once."""
+    found: dict[str, str] = {}
+    for frame in () if plate.path.is_movie else plate.frames:
         path: Path = plate.path.path(frame)
         if frame == first or not path.is_file():
             continue
         try:
-            found = assign(config, images.read_header(path, frame=frame), path)
+            own = plate_header(plate.path, frame)
+            if plate.colorspace is None and "color" not in found:
+                space = assign(config, own, path)
+                if space.colorspace != taken.colorspace:
+                    found["color"] = (
+                        f"{space.said(f'frame {frame}')}, while frame {first} is {taken.colorspace}; "
+                        "each frame is read as its own file says, --colorspace reads all alike"
+                    )
         except ImageError:
             # Whoever reads its pixels says what is wrong with it.
             continue
-        if found.colorspace != taken.colorspace:
-            return frame, found
-    return None
+        if own.color.rgb != header.color.rgb and own.file_format == "openexr" == header.file_format:
+            names = ", ".join(own.color.rgb), ", ".join(header.color.rgb)
+            text = f"the picture of frame {frame} is {names[0]}, that of frame {first} is {names[1]}"
+            found.setdefault("layer", f"{text}; --layer takes one layer of all frames")
+    return tuple(found.values())

@@ -115,6 +115,7 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         unpainted=shot.unpainted,
         crisp=options.crisp,
         settings=_settings(options),
+        plate_layer=shot.plate.path.layer,
     )
 
 
@@ -127,7 +128,8 @@ def make_look(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug:
     remember(job, inputs)
     loss = "" if look.loss is None else f", loss {look.loss:.4f}"
     facts = {"look": str(look.look), "steps": look.steps, "seconds": look.seconds, "check_error": look.check_error}
-    progress.note(f"{look.look}: {look.steps} steps in {duration(look.seconds)}{loss}", facts)
+    steps = f"{look.steps} step{'' if look.steps == 1 else 's'}"
+    progress.note(f"{look.look}: {steps} in {duration(look.seconds)}{loss}", facts)
     return look
 
 

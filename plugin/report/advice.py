@@ -99,6 +99,7 @@ def key_command(plate: Plate, frames: Sequence[int]) -> str:
         "plate": plate.path.text,
         "frames": ",".join(str(frame) for frame in sorted(frames)),
         "out": f"paint.%0{plate.path.width or 4}d.png",
+        "layer": plate.path.layer or None,
         "colorspace": plate.colorspace,
     }
     return shlex.join(["paintover", *command_line("key", values)])

@@ -60,7 +60,7 @@ def write_sheet(
     """
     painted = {keyframe.frame for keyframe in keyframes}
     plates = Stills(plate.path, plate.colorspace, config, _WIDEST_PX, showing)
-    results = Stills(out, out_colorspace, config, _WIDEST_PX, showing)
+    results = Stills(out, out_colorspace, config, _WIDEST_PX, showing, plate.path)
     above, below = [], []
     for frame in chosen_frames(plate, keyframes):
         marked = frame in painted

@@ -85,8 +85,9 @@ class FrameChecker:
             return "there" if state == "whole" else state
         plain, layered = self._expected
         facts = plain(frame, plate_needed=False)
-        state = state_of(path, facts)
-        if state == "foreign" and state_of(path, facts | layered.common) == "whole":
+        color = plain.color(frame)
+        state = state_of(path, facts, color)
+        if state == "foreign" and state_of(path, facts | layered.common, color) == "whole":
             return "whole"
         return state
 
@@ -113,7 +114,7 @@ class FrameReader:
             showing: how scene-linear frames are shown; None for the config's default view.
         """
         self.plate = Stills(plate.path, plate.colorspace, config, width_px, showing)
-        self.result = Stills(out, out_colorspace, config, width_px, showing)
+        self.result = Stills(out, out_colorspace, config, width_px, showing, plate.path)
         self.keys = tuple(coverage)
         self._coverage = coverage
         self._work = work

@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from engine import images
 from engine.base.arrays import Floats
 from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
-from engine.shot.plate import PlateReader
+from engine.images.header import Window, place
+from engine.shot.plate import PlateFrame, PlateReader
+from engine.shot.windows import window_of
 
 __all__ = ["STILL_PX", "Still", "Stills", "fit", "reduced"]
 
@@ -31,9 +34,9 @@ class Still:
     rgb: Pixels8
     """(h, w, 3) as seen, reduced and clipped."""
     size: tuple[int, int]
-    """Height and width of the file, pixels."""
+    """Height and width of the area that it shows, pixels: that which all frames of the plate are worked on."""
     carried: Floats | None
-    """(H, W) in 0..1, the layer ``paintover.carried`` of a rendered frame that has it."""
+    """(H, W) of that area in 0..1, the layer ``paintover.carried`` of a rendered frame that has it."""
     bad_pixels: int
     """How many pixels had NaN or Inf."""
 
@@ -65,14 +68,17 @@ class Stills:
         config: ColorConfig,
         width_px: int,
         showing: Showing | None = None,
+        plate: SequencePath | None = None,
     ) -> None:
         """
         Args:
             colorspace: the one stated, None for each file's own.
             width_px: pictures are at most so wide.
             showing: how scene-linear frames are shown; None for the config's default view.
+            plate: of rendered frames, which are shown where they lie on it; None for a plate itself.
         """
         self._reader = PlateReader(path, colorspace, config)
+        self._plate = plate
         self._showing = showing or Showing.default(config)
         self._config = config
         self._width_px = width_px
@@ -86,10 +92,26 @@ class Stills:
         """
         read = self._reader.read(frame)
         image = read.image
-        height, width = image.rgb.shape[:2]
-        rgb = reduced(image.rgb, self._width_px)
+        own, area = self._place(frame, read)
+        rgb = reduced(place(image.rgb, own, area), self._width_px)
         picture = self._showing.picture(rgb, image.header, read.path, self._config, read.space)
         codes = np.asarray(picture * 255.0 + 0.5, np.uint8)
         layer = image.header.parts[image.header.index].layers.get(_CARRIED)
-        carried = None if layer is None else np.clip(np.nan_to_num(layer.astype(np.float32)), 0.0, 1.0)
-        return Still(codes, (height, width), carried, image.bad_pixels)
+        carried = None
+        if layer is not None:
+            carried = place(np.clip(np.nan_to_num(layer.astype(np.float32)), 0.0, 1.0), own, area)
+        return Still(codes, (area[3], area[2]), carried, image.bad_pixels)
+
+    def _place(self, frame: int, read: PlateFrame) -> tuple[Window, Window]:
+        """Where a file's pixels lie, and the area to show: the plate's for all of its frames and their results."""
+        own = read.image.header
+        if self._plate is None:
+            return own.data, read.window
+        path = self._plate.path(frame)
+        if self._plate.is_movie or not path.is_file():
+            return own.data, own.data
+        plate = images.read_header(path, frame=frame, layer=self._plate.layer)
+        if own.display[2:] != plate.display[2:]:
+            return own.data, own.data
+        left, top = (own.data[axis] - own.display[axis] + plate.display[axis] for axis in (0, 1))
+        return (left, top, own.width, own.height), window_of(self._plate, plate)

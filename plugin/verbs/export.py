@@ -13,6 +13,7 @@ from typing import Any
 from engine.base.errors import InputError
 from engine.base.temporaries import replacing
 from engine.look.card import LookFile, open_look
+from engine.shot.remarks import first_on_disk, plate_header, plate_remarks
 from engine.shot.shot import Shot
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
@@ -88,6 +89,7 @@ def _to_nuke(source: _Source, folder: Path, progress: Progress, stop: StopReques
         )
     if getattr(card, "denoise", None):
         progress.warn("the look was trained on denoised frames: give Nuke denoised ones as well")
+    _say_plate(source.shot, progress)
     with tempfile.TemporaryDirectory(prefix="paintover-") as own:
         # The process reads the file again; it must be the one that was checked.
         copy = Path(own) / look.path.name
@@ -139,6 +141,19 @@ def _plate(shot: Shot | None) -> NukePlate | None:
         return None
     frames = shot.plate.frames
     return NukePlate(Path(os.path.abspath(shot.plate.path.text)).as_posix(), frames.first, frames.last)  # noqa: PTH100
+
+
+def _say_plate(shot: Shot | None, progress: Progress) -> None:
+    """What the script's Read does not give as this shot has it."""
+    first = None if shot is None else first_on_disk(shot.plate)
+    if shot is None or first is None or shot.plate.path.is_movie:
+        return
+    for line in plate_remarks(shot.plate):
+        progress.warn(line)
+    picture = plate_header(shot.plate.path, first).color.rgb
+    asked = shot.plate.path.layer
+    if asked or tuple(name.lower() for name in picture) not in (("r", "g", "b"), ("red", "green", "blue"), ("y",)):
+        progress.warn(f"the Read of the script gives rgba: shuffle {asked or picture[0].rpartition('.')[0]} into it")
 
 
 def _frames(look: LookFile) -> str:

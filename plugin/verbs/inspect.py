@@ -1,4 +1,4 @@
-"""``paintover inspect``: what a look or a rendered frame says about itself."""
+"""``paintover inspect``: what a look, a rendered frame or any image says about itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engine import images
-from engine.base.errors import ImageError, InputError, LookError
+from engine.base.errors import ColorError, ImageError, InputError, LookError
+from engine.color.assignment import assign
+from engine.color.config import ColorConfig
+from engine.color.keys import find_key_transform
+from engine.images.header import Header
 from engine.images.provenance import read_provenance
 from engine.look.session import Card, read_card
 from plugin.arguments.commands import COMMANDS
@@ -39,15 +43,32 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     except ImageError as error:
         raise LookError("neither a look nor an image", path=path, remedy="name an .onnx or a rendered frame") from error
     size = {"width": image.header.width, "height": image.header.height, "bit_depth": image.header.bit_depth}
+    space, why = _color(path, image.header)
     if options.json:
-        print(json.dumps({"path": str(path), **size, "provenance": facts}, indent=2))
+        color = {"colorspace": space, "why": why}
+        print(json.dumps({"path": str(path), **size, **color, "provenance": facts}, indent=2))
         return 0
     print(visible(f"{path}: {size['width']}x{size['height']} {size['bit_depth']}"))
+    print(visible(f"  color        {'taken as ' + space if space else 'refused'}: {why}"))
+    key = find_key_transform(path)
+    if key is not None:
+        of = f"frame {key.frame} of {key.plate}, {key.colorspace}"
+        print(visible(f"  key          {of}, out {'through ' + key.taken if key.view else 'as ' + key.taken}"))
     for name, value in sorted(facts.items()):
-        print(visible(f"  {name:<12} {value}"))
-    if not facts:
+        if name != "key":
+            print(visible(f"  {name:<12} {value}"))
+    if not facts and key is None:
         print("  was not rendered by Paintover, or its format keeps no such facts")
     return 0
+
+
+def _color(path: Path, header: Header) -> tuple[str, str]:
+    """What an image is taken as where nobody says it, and why; empty where it is refused, and why."""
+    try:
+        taken = assign(ColorConfig.active(), header, path)
+    except ColorError as error:
+        return "", f"{error.message}; {error.remedy}"
+    return taken.colorspace, taken.why
 
 
 def _card_lines(path: Path, card: Card) -> list[str]:
@@ -56,7 +77,7 @@ def _card_lines(path: Path, card: Card) -> list[str]:
     length = f"in {duration(trained.seconds)}" if trained.seconds else "(seconds not recorded: trained by steps)"
     lines = [
         f"{path}: a look named {card.name}, format {card.format}",
-        f"  trained      {trained.steps} steps {length}, recipe {trained.recipe}, "
+        f"  trained      {trained.steps} step{'' if trained.steps == 1 else 's'} {length}, recipe {trained.recipe}, "
         f"seed {trained.seed}, loss {trained.loss:.4f}",
         f"  color        works in {card.working_colorspace} of {card.ocio_config}; plate {card.plate_colorspace}, "
         f"paintings {card.paint_colorspace}",

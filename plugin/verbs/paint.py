@@ -12,7 +12,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.arguments.request import out_from, plate_from
-from plugin.phases.color import say_color
+from plugin.phases.color import say_color, say_losses
 from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
 
@@ -39,6 +39,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, style {style}")])
     progress.begin("paint")
     say_color(progress, config, plate)
+    say_losses(progress, plate, out, for_painting=True)
     for count, frame in enumerate(plate.frames, 1):
         stop.check()
         path = out.path(frame)

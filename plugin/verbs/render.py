@@ -95,5 +95,5 @@ def _check_any_frame(plate: Plate) -> None:
         return
     path = plate.path.path(plate.frames.first)
     found = plate.path.existing()
-    remedy = f"on disk are frames {found}; check --frames" if found else "check --plate"
+    remedy = f"on disk are frames {found}; check --frames" if found else plate.path.meant
     raise ImageError(f"no frame of the plate is on disk for {plate.frames}", path=path, remedy=remedy)

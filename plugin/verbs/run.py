@@ -28,7 +28,7 @@ from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
 from plugin.report import current
 from plugin.report.contact_sheet import write_sheet
-from plugin.report.page import write_report
+from plugin.report.page import shot_name, write_report
 from plugin.training.record import fingerprint, is_current
 from plugin.verbs.report import report_phase
 
@@ -119,7 +119,7 @@ def _show(shot: Shot, options: Options, inputs: str, progress: Progress, stop: S
         config,
         out_colorspace=shot.out_colorspace,
         showing=showing,
-        title=look.stem,
+        title=shot_name(shot.plate, look),
     )
     progress.note(f"{sheet}: plate and result side by side", {"sheet": str(sheet)})
     progress.begin("report")

@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from engine.base.errors import InputError
+from engine.color.config import ColorConfig
+from engine.shot.shot import Shot
 from plugin.arguments.commands import COMMANDS, submit_through
 from plugin.arguments.engine_options import ENGINES
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
+from plugin.arguments.request import encoding_from, out_from, painted_from, shot_from
 from plugin.farm.plan import FarmPlan, plan_from
-from plugin.progress.protocol import Progress
+from plugin.phases.color import say_color, say_losses
+from plugin.progress.protocol import NoProgress, Progress
 from plugin.progress.stop import StopRequest
 
 __all__ = ["ENGINES", "Engine", "load_engine", "parser", "run"]
@@ -58,7 +62,21 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Plan the shot and hand it over."""
     engine = load_engine(options.engine or "")
     plan = plan_from(options, max_chunks=engine.MAX_CHUNKS, workers=options.workers or None)
+    _say(options, progress)
     return engine.submit(plan, options, progress, stop)
+
+
+def _say(options: Options, progress: Progress) -> None:
+    """As what plate and paintings will be taken, and what of the plate the frames will not hold.
+
+    What a dry run shows is for other programs too, so then only what is in doubt is said.
+    """
+    shown = NoProgress() if options.dry_run else progress
+    file = None if options.shot is None else Shot.load(options.shot)
+    shot = shot_from(options, paintings=bool(painted_from(options, file)))
+    out = out_from(options, shot)
+    say_color(shown, ColorConfig.active(options.ocio), shot.plate, shot.keyframes)
+    say_losses(shown, shot.plate, out, encoding_from(options, shot, out)[0])
 
 
 def load_engine(name: str) -> Engine:

@@ -23,7 +23,7 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import prepare_folder
 from plugin.arguments.request import shot_from, work_from
 from plugin.arguments.verb_options import TUNE_SECONDS
-from plugin.phases.color import say_color
+from plugin.phases.color import say_color, say_reference
 from plugin.phases.training import check_training, job_from
 from plugin.progress.child import follow
 from plugin.progress.protocol import Phase, Progress, counted_frames, duration, visible
@@ -71,6 +71,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     )
     progress.plan([Phase("tune", f"Searching, {duration(seconds)} a setting")])
     say_color(progress, config, shot.plate, shot.keyframes)
+    say_reference(progress, config, reference, options.reference_colorspace)
     done = _search(job, search, progress, stop, debug=options.debug)
     best = done["best"]
     facts = {name: done[name] for name in ("best", "results", "failed", "look", "plot", "settings_file")}
@@ -95,6 +96,7 @@ def _training(options: Options, settings: str) -> list[str]:
         "shot": options.shot,
         "plate": options.plate,
         "frames": options.frames,
+        "layer": options.layer,
         "keyframes": options.keyframes,
         "fit_paintings": options.fit_paintings,
         "work": options.work,

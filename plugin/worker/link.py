@@ -61,6 +61,7 @@ class Link:
         self.began_s = time.monotonic()
         self._requests: dict[int, Request] = {}
         self._output: deque[bytes] = deque()
+        self._warned: frozenset[str] = frozenset()
         self._waiting = 0
         self._changed = threading.Condition()
         self._ending = False
@@ -114,6 +115,11 @@ class Link:
                 self._changed.notify_all()
         if full:
             self.drop(f"the host does not read its answers: {OUTPUT_LIMIT} bytes are waiting")
+
+    def is_new(self, warning: str) -> bool:
+        """Whether the host was not warned so before; it then was."""
+        known, self._warned = self._warned, self._warned | {warning}
+        return warning not in known
 
     def is_stuck(self) -> bool:
         """Whether the host has taken nothing for too long."""

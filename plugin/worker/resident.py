@@ -21,7 +21,7 @@ from engine.rendering.render import RenderEvent, RenderReport, RenderSettings
 from engine.shot.plate import plate_sha256
 from engine.shot.shot import Plate
 from plugin.client.errors import HostError, RequestCancelled, RequestFailed
-from plugin.client.job import Job
+from plugin.client.job import FARM, Job
 from plugin.client.worker_request import ask
 from plugin.progress.child import child_environment
 
@@ -82,6 +82,7 @@ def render_resident(
             frames=str(FrameRange(left)),
             work=_absolute(str(prepared)),
             colorspace=plate.colorspace,
+            layer=plate.path.layer or None,
             out=_absolute(out.text),
             look=_absolute(str(look)),
             out_colorspace=settings.out_colorspace,
@@ -92,7 +93,7 @@ def render_resident(
             tile=settings.tile,
             carried=settings.carried_layer,
             guides=work is not None,
-            host="farm",
+            host=FARM,
         )
         request = {"op": "render", "job": job, "overwrite": overwrite}
         failed |= _asked(address, request, hear, report)

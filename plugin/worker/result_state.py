@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import images
-from engine.base.errors import ImageError, LookError
+from engine.base.errors import ColorError, ImageError, LookError
 from engine.base.frames import SequencePath
+from engine.color.config import ColorConfig
 from engine.images.provenance import read_provenance
 from engine.rendering.frame_inputs import FrameInputs
 from engine.shot.plate import plate_sha256
+from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 
 __all__ = ["LookFacts", "MadeFrom", "ResultState", "result_states"]
@@ -45,6 +47,7 @@ class MadeFrom:
     settings_hash: str
     """Of :meth:`engine.rendering.settings.RenderSettings.hash`."""
     plate: Plate
+    config: ColorConfig
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,15 @@ def _judge(path: Path, frame: int, made_from: MadeFrom) -> tuple[str, str]:
     if carried.get("settings") != made_from.settings_hash:
         return "stale", f"frame {frame} was rendered with other settings (size of tiles, colorspaces, layers or format)"
     try:
-        plate = plate_sha256(made_from.plate.path, frame)
-    except ImageError as error:
+        source = made_from.plate
+        plate = plate_sha256(source.path, frame)
+        color = PlateColor.of(source.path, source.colorspace, frame, made_from.config)
+    except (ColorError, ImageError) as error:
         return "stale", f"frame {frame} cannot be checked: {error}"
     if carried.get("plate") != plate:
         return "stale", f"the plate's frame {frame} changed after it was rendered"
+    if not color.fits(carried):
+        return "stale", f"frame {frame}: {color.why_again(carried)}"
     try:
         facts = made_from.look.inputs.facts(frame, plate)
     except ImageError as error:

@@ -232,6 +232,8 @@ class Worker:
         job = Job.from_dict(message["job"])
 
         def tell(event: str, facts: Mapping[str, Any]) -> None:
+            if event == "warning" and facts.get("frame") is None and not request.link.is_new(str(facts["message"])):
+                return
             request.link.send(request.id, event, facts)
 
         def stop() -> bool:

@@ -18,10 +18,11 @@ from engine.images.encoding import check_encoding
 from engine.look.session import Look
 from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.render import RenderEvent, RenderSettings, render
+from engine.shot.remarks import losses, plate_remarks
 from engine.shot.shot import Plate
 from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.preflight import check_out, check_spaces
-from plugin.client.job import Job
+from plugin.client.job import FARM, Job
 from plugin.worker.looks import LoadedLooks
 from plugin.worker.result_state import LookFacts, MadeFrom, result_states
 
@@ -73,6 +74,10 @@ def render_frames(
         check_spaces(ColorConfig.active(), [plate.colorspace, settings.out_colorspace])
         check_out(out, plate)
         look = _look(job, looks)
+        if job.host != FARM:
+            # A farm's own command has said it.
+            for line in (*plate_remarks(plate), *losses(plate, out, settings.bit_depth)):
+                tell("warning", {"frame": None, "message": line})
 
         def progress(event: RenderEvent) -> None:
             if event.kind == "warning":
@@ -131,7 +136,7 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
             facts = error
         settings_hash = settings.hash(plate_colorspace=plate.colorspace, config=config.name)
         found = []
-        for state in result_states(out, MadeFrom(facts, settings_hash, plate)):
+        for state in result_states(out, MadeFrom(facts, settings_hash, plate, config)):
             if stop():
                 raise Interrupted("stopped on request")
             found.append({"frame": state.frame, "state": state.state, "reason": state.reason, "path": str(state.path)})
@@ -144,7 +149,8 @@ def plate_of(job: Job, frames: str | None) -> Plate:
     Raises:
         InputError: the pattern names no frame number, or the range is none.
     """
-    return Plate(SequencePath.parse(job.plate), FrameRange.parse(frames or job.frames), job.colorspace)
+    path = SequencePath.parse(job.plate).with_layer(job.layer)
+    return Plate(path, FrameRange.parse(frames or job.frames), job.colorspace)
 
 
 def out_of(job: Job) -> SequencePath:

@@ -191,6 +191,10 @@ def test_inspect_a_look_and_a_frame(cli: Cli) -> None:
     assert (facts["width"], facts["height"]) == (WIDTH, HEIGHT)
     assert re.fullmatch(r"[0-9a-f]{64}", facts["provenance"]["look"])
     assert "was not rendered by Paintover" in cli("inspect", "plate.0000.png").out
+    assert "  color        taken as sRGB Encoded Rec.709 (sRGB): " in cli("inspect", "plate.0000.png").out
+    assert cli("key", "--plate", "plate.%04d.png", "--frame", "0", "--out", "shown.%04d.png", "--view", "Raw").code == 0
+    said = cli("inspect", "shown.0000.png").out
+    assert "out through sRGB - Display / Raw" in said and '"view"' not in said
 
 
 def test_key_exports_for_painting(cli: Cli) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError
-from engine.base.frames import FrameRange, SequencePath
+from engine.base.frames import FrameRange
 from engine.color import shaper
 from engine.color.assignment import Assignment
 from engine.color.config import ColorConfig
@@ -89,7 +89,7 @@ def load_plate(job: TrainingJob, frame: int, config: ColorConfig) -> tuple[Float
     Raises:
         ImageError: a frame is missing, damaged, or its denoised one is not of this plate.
     """
-    sequence = SequencePath.parse(job.plate)
+    sequence = job.plate_path
     read = PlateReader(sequence, job.plate_colorspace, config).read(frame)
     space = read.space
     if job.denoise is not None:
@@ -108,7 +108,7 @@ def load_guide(job: TrainingJob, frame: int, size: tuple[int, ...]) -> Floats | 
     if job.guides is None:
         return None
     files = guide_images(job.work, job.guides, [keyframe.frame for keyframe in job.keyframes])
-    files.sha256(frame, plate_sha256(SequencePath.parse(job.plate), frame))
+    files.sha256(frame, plate_sha256(job.plate_path, frame))
     return files.read(frame, size[0], size[1])
 
 

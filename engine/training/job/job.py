@@ -13,6 +13,7 @@ import msgspec
 
 from engine.base.choices import DENOISE_MODES, GUIDE_KINDS, UNPAINTED_MODES
 from engine.base.errors import InputError
+from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.base.whole_file import read_text
 from engine.training.job.limits import MINIMUM_BUDGET_S, MINIMUM_STEPS, check_recipe
@@ -107,6 +108,8 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the frames in ``work`` that stand for the plate were denoised, one of ``DENOISE_MODES``; None for none."""
     settings: dict[str, int | float] | None = None
     """Values for some of ``recipe_settings.PARAMETERS`` in the place of our recipe's own; None for none."""
+    plate_layer: str = ""
+    """Which layer or view of the plate's files is taken; empty for the one that is called the picture."""
 
     def __post_init__(self) -> None:
         check_text(self)
@@ -130,6 +133,11 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_bounds(self, "steps", "seed", "threads")
 
     @property
+    def plate_path(self) -> SequencePath:
+        """The plate's files, and which layer of them is taken."""
+        return SequencePath.parse(self.plate).with_layer(self.plate_layer)
+
+    @property
     def checkpoint(self) -> Path:
         """Where training leaves what it can continue from."""
         return self.work / CHECKPOINT
@@ -141,7 +149,11 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def facts_of_look(self) -> dict[str, Any]:
         """The fields that a look depends on, as JSON values; what their files hold is not among them."""
-        return {name: value for name, value in self.facts().items() if name not in _INDIFFERENT}
+        facts = {name: value for name, value in self.facts().items() if name not in _INDIFFERENT}
+        if not self.plate_layer:
+            # So that looks from before there was a choice stay current.
+            del facts["plate_layer"]
+        return facts
 
     def save(self, path: Path) -> None:
         """Write the job file.

@@ -53,7 +53,7 @@ class _Writer:
     """Flow files of a folder: which are there already, and how the others get there."""
 
     def __init__(self, options: argparse.Namespace, record: Mapping[str, Any]) -> None:
-        self.plate = SequencePath.parse(options.plate)
+        self.plate = SequencePath.parse(options.plate).with_layer(options.layer)
         self.folder: Path = options.out
         self.exr = options.format == "exr"
         config = ColorConfig.active(options.ocio)
@@ -124,6 +124,7 @@ def _estimate_all(options: argparse.Namespace, emit: Emit, stop: StopFlag) -> No
         "longest_side": options.longest_side,
         "plate": str(Path(options.plate).absolute()),
         "colorspace": options.colorspace,
+        **({"layer": options.layer} if options.layer else {}),
     }
     writer = _Writer(options, record)
     emit(
@@ -171,6 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--iterations", type=int, default=ITERATIONS, help="refinements (default: %(default)s)")
     parser.add_argument("--longest-side", type=int, default=LONGEST_SIDE, help="in pixels (default: %(default)s)")
     parser.add_argument("--colorspace", help="of the plate (default: guessed)")
+    parser.add_argument("--layer", help="layer or view of EXR plates (default: the picture)")
     parser.add_argument("--ocio", help="OCIO config (default: the active one)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
     parser.add_argument("--threads", type=int)

@@ -161,7 +161,7 @@ def _score(
     """Mean absolute error and deep-feature distance of the look, over all frames."""
     config = ColorConfig.active(job.ocio)
     out = SequencePath.parse(folder / "out.%04d.exr")
-    plate = Plate(SequencePath.parse(job.plate), FrameRange(tuple(frames)), job.plate_colorspace)
+    plate = Plate(job.plate_path, FrameRange(tuple(frames)), job.plate_colorspace)
     how = RenderSettings(device=job.device, out_colorspace=config.working, bit_depth="float", threads=job.threads)
     render(job.look, plate, out, how, work=sidecars)
     distance = _deep_distance(job.features) if job.features else None

@@ -102,6 +102,15 @@ def test_a_name_without_a_token_is_refused_with_an_offer(text: str, offer: str) 
     assert offer in caught.value.remedy
 
 
+def test_a_folder_is_refused_with_the_pattern_of_its_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder; name its files, such as .*plate\.%04d\.exr"):
+        SequencePath.parse(tmp_path)
+    for name in ("hero.1001.png", "hero.1002.png", "notes.txt", "hero.0001.tmp"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"name its files, such as .*hero\.%04d\.png$"):
+        SequencePath.parse(tmp_path)
+
+
 def test_a_movie_is_its_own_path() -> None:
     movie = SequencePath.parse("clips/take1.MOV")
     assert movie.is_movie
@@ -154,3 +163,44 @@ def test_a_sequence_path_of_whatever_names_one() -> None:
     assert SequencePath.of("a.####.exr") == SequencePath.of(Path("a.%04d.exr")) == SequencePath.of(parsed) == parsed
     with pytest.raises(InputError, match="None is no pattern for frames"):
         SequencePath.of(None)  # type: ignore[arg-type]
+
+
+def test_a_step_of_zero_is_called_so() -> None:
+    for text in ("1001-1003x0", "1-5y0,9", "1-5x-0"):
+        with pytest.raises(InputError, match="has a step of 0"):
+            FrameRange.parse(text)
+    assert len(FrameRange.parse("1001-1101x10")) == 11
+
+
+def test_a_view_goes_where_the_pattern_has_a_place_for_it() -> None:
+    pattern = SequencePath.parse("/s/%V/plate.%v.%04d.exr")
+    assert pattern.names_views
+    assert pattern.with_layer("right").text == "/s/right/plate.r.%04d.exr"
+    assert pattern.with_layer("right").layer == "" and not pattern.with_layer("right").names_views
+    assert not SequencePath.parse("/s/50%video/plate.%04d.exr").names_views
+
+
+def test_a_layer_is_part_of_what_is_read_and_not_of_the_text() -> None:
+    plain = SequencePath.parse("/s/plate.%04d.exr")
+    right = plain.with_layer("right")
+    assert (right.text, right.layer, right.path(7)) == (plain.text, "right", plain.path(7))
+    assert right != plain and right.with_layer(None) == plain
+    with pytest.raises(InputError, match=r'a movie has no layer or view "right".*drop --layer'):
+        SequencePath.parse("/s/plate.mov").with_layer("right")
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "offer"),
+    [
+        ("f.%04d.png", "f.9.png", 'there is f.9.png: write "f.%d.png"'),
+        ("f.%d.png", "f.0009.png", 'there is f.0009.png: write "f.%04d.png"'),
+        ("f.%04d.png", "F.1001.PNG", 'there is F.1001.PNG: write "F.%04d.PNG"'),
+        ("Pl\u00e4te.%04d.png", "Pla\u0308te.1001.png", "with its accents composed otherwise"),
+        ("f.%04d.png", "other.1001.png", "check --plate"),
+    ],
+)
+def test_a_name_that_is_written_otherwise_is_offered(tmp_path: Path, asked: str, there: str, offer: str) -> None:
+    (tmp_path / there).touch()
+    if (tmp_path / asked.replace("%04d", "1001")).exists():
+        pytest.skip("a file system that takes both for one")
+    assert offer in SequencePath.parse(tmp_path / asked).meant

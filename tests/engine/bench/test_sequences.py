@@ -7,21 +7,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from engine import images
 from engine.base.choices import GUIDE_KINDS
-from engine.base.errors import InputError, PaintoverError
+from engine.base.errors import InputError
 from engine.bench import methods, sequences
 from engine.bench.__main__ import main
 from engine.bench.methods import METHODS, OPTIONS, Case
 from engine.bench.page import write_page
 from engine.bench.plan import REFERENCE, SequencePlan
 from engine.bench.scenes import Scene, make_scene
-from engine.bench.sequences import Score, Seeds, find_distance, score, self_test
+from engine.bench.scoring import Score, score
+from engine.bench.sequences import Seeds
 from engine.bench.table import Table
+from engine.motion.stmap import read_stmap, sidecar_path
 from engine.review import metrics
 
 FRAMES = (3, 4)
@@ -45,70 +46,6 @@ def shots(case: Case, kind: str) -> dict[int, np.ndarray]:
     return {frame: case.read(kind, frame) for frame in FRAMES}
 
 
-def test_a_score_is_the_mean_over_frames_and_pairs(case: Case) -> None:
-    truths = {frame: np.full((8, 10, 3), 0.5, np.float32) for frame in (1, 2, 5)}
-    results = {frame: truths[frame] + np.float32(0.1 * (frame == 2)) for frame in truths}
-    mask = np.zeros((8, 10), np.float32)
-    mask[:4] = 1
-    found = score(results, truths, {frame: mask for frame in truths}, metrics.l1)
-    assert found.distance == pytest.approx(0.1 / 3) and found.worst == pytest.approx(0.1)
-    assert found.dt == pytest.approx(0.1)  # 2 and 5 are no neighbors
-    # Half of the pixels are hidden: their error, over their share, is the error of each.
-    assert found.occluded == pytest.approx(0.1 / 3)
-
-
-def test_nothing_hidden_is_not_scored() -> None:
-    truths = {frame: np.full((8, 10, 3), 0.5, np.float32) for frame in FRAMES}
-    hidden = {frame: np.zeros((8, 10), np.float32) for frame in FRAMES}
-    assert score(truths, truths, hidden, metrics.l1).occluded is None
-
-
-def test_frames_without_neighbors_are_refused() -> None:
-    pictures = {frame: np.zeros((8, 8, 3), np.float32) for frame in (1, 3)}
-    with pytest.raises(InputError, match="no two neighbors"):
-        score(pictures, pictures, pictures, metrics.l1)
-
-
-def test_the_self_test_passes_on_a_true_shot(case: Case, scene: Scene) -> None:
-    drawn = {frame: scene.painted(frame) for frame in FRAMES}
-    self_test(drawn, shots(case, "painted"), shots(case, "plate"), shots(case, "occ"), metrics.structure_distance)
-
-
-def test_the_self_test_finds_a_blind_distance_and_wrong_truth(case: Case, scene: Scene) -> None:
-    drawn = {frame: scene.painted(frame) for frame in FRAMES}
-    rest = shots(case, "plate"), shots(case, "occ")
-    with pytest.raises(PaintoverError, match=r"self-test failed: distance gives the truth 1\.0000 and blurred"):
-        self_test(drawn, shots(case, "painted"), *rest, lambda a, b: 1.0)
-    washed = {frame: cv2.GaussianBlur(x, (0, 0), 1.5) for frame, x in shots(case, "painted").items()}
-    with pytest.raises(PaintoverError, match="hf gives the truth"):
-        self_test(drawn, washed, *rest, metrics.structure_distance)
-    late = {frame: scene.painted(frame - 1) for frame in FRAMES}
-    with pytest.raises(PaintoverError, match="self-test failed"):
-        self_test(late, shots(case, "painted"), *rest, metrics.structure_distance)
-
-
-def test_without_the_scorer_there_is_a_distance(tmp_path: Path) -> None:
-    assert find_distance(tmp_path / "score.py") == ("structure", metrics.structure_distance)
-    (tmp_path / "score.py").write_text("raise SystemExit('no models')\n")
-    with pytest.raises(PaintoverError, match="the scorer cannot be used: no models"):
-        find_distance(tmp_path / "score.py")
-
-
-@pytest.mark.skipif(not sequences.SCORER.is_file(), reason="needs ../shared/bench/score.py")
-def test_the_deep_distance_is_the_scorers(case: Case) -> None:
-    torch = pytest.importorskip("torch")
-    name, distance = find_distance()
-    module = __import__("importlib.util").util
-    spec = module.spec_from_file_location("scorer", sequences.SCORER)
-    scorer = module.module_from_spec(spec)
-    spec.loader.exec_module(scorer)
-    a, b = case.read("plate", 3), case.read("painted", 3)
-    tensors = [torch.from_numpy(x.transpose(2, 0, 1).copy())[None] for x in (a, b)]
-    assert name == "deep"
-    for _ in range(2):  # remembered features give the same
-        assert distance(a, b) == pytest.approx(scorer.Perceptual().distance(*tensors), rel=1e-5)
-
-
 def test_warp_carries_paint_and_identity_does_not(case: Case) -> None:
     found = {}
     for method in ("identity", "warp"):
@@ -120,12 +57,14 @@ def test_warp_carries_paint_and_identity_does_not(case: Case) -> None:
     assert np.abs(case.picture("identity", 3) - case.read("plate", 3)).max() < 1e-6
 
 
-def test_warp_goes_both_ways_from_a_key_in_the_middle(case: Case) -> None:
-    middle = replace(case, keys=(4, 7), scored=(2, 3, 5, 6))
+def test_warp_goes_both_ways_from_a_key_in_the_middle(case: Case, tmp_path: Path) -> None:
+    middle = replace(case, folder=tmp_path / "filter-0", keys=(4, 7), scored=(2, 3, 5, 6))
+    middle.write()
+    assert not list(tmp_path.rglob("painted.0000.png")), "only what is needed is drawn"
     METHODS["warp"](middle)
     for frame in middle.scored:
-        truth = case.read("painted", frame)
-        assert metrics.l1(case.picture("warp", frame), truth) < 0.6 * metrics.l1(case.read("plate", frame), truth)
+        truth = middle.read("painted", frame)
+        assert metrics.l1(middle.picture("warp", frame), truth) < 0.6 * metrics.l1(middle.read("plate", frame), truth)
 
 
 def test_frames_made_elsewhere_are_taken_or_missed_by_name(case: Case, tmp_path: Path) -> None:
@@ -147,10 +86,9 @@ def test_a_run_goes_on_from_stored_scores(case: Case) -> None:
         METHODS["identity"](case)
 
     lines: list[str] = []
-    form = sequences.Format(160, 96, 8, (0, 7), FRAMES)
-    runner = sequences._Runner(metrics.l1, form, lines.append)
+    runner = sequences._Runner(metrics.l1, lines.append)
     first = runner.run(case, "identity", make, "1/1")
-    again = sequences._Runner(metrics.l1, form, lines.append).run(case, "identity", make, "1/1")
+    again = sequences._Runner(metrics.l1, lines.append).run(case, "identity", make, "1/1")
     assert first == again and calls == ["filter-0"]
     assert len(lines) == 1 and lines[0].startswith("sequences: 1/1 filter-0 identity: distance 0.")
 
@@ -215,6 +153,34 @@ def test_the_page_shows_tables_and_pictures(case: Case, tmp_path: Path) -> None:
     assert "| sky: two keys over the better one | 0.900 | <= 1 | met |" in text
     assert "- a note" in text and "![filter](filter.jpg)" in text
     assert images.read(tmp_path / "filter.jpg").rgb.shape[1] > 800
+
+
+def test_a_family_with_a_length_of_its_own_is_scored_where_it_comes_back() -> None:
+    usual = sequences.Format()
+    assert usual.of("sky") is usual
+    loop = usual.of("loop")
+    assert (loop.frames, loop.keys, loop.scored) == (200, (0, 199), (99, 100, 198, 199))
+
+
+def test_exact_tracks_exchange_the_sidecars_alone(case: Case, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: dict[str, Path] = {}
+
+    def ours(case: Case, keys: Sequence[int], option: str | None = None) -> Path:
+        case.prepare()
+        return Path("look.onnx")
+
+    monkeypatch.setattr(methods, "_ours", ours)
+    monkeypatch.setattr(methods, "_render", lambda case, look, method, work: rendered.update({method: work}))
+    for method in (methods.EXACT, methods.EXACT_ALONE):
+        METHODS[method](case)
+    points, seen = scene.coordinates(4, 0)
+    tracked = read_stmap(sidecar_path(case.work, 0, 4))
+    filled, alone = (read_stmap(sidecar_path(rendered[name], 0, 4)) for name in (methods.EXACT, methods.EXACT_ALONE))
+    for stmap in (filled, alone):
+        assert np.abs(stmap[seen][:, 0] - (points[seen][:, 0] + 0.5) / 160).max() < 1e-6
+        assert (stmap[seen][:, 2] == 1).all()
+    assert (~seen).any() and (alone[~seen][:, 2] == 0).all()
+    assert (filled[~seen] == tracked[~seen]).all()
 
 
 @pytest.mark.parametrize(

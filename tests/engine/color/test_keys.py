@@ -194,7 +194,7 @@ def test_jpeg_is_eight_bit_and_unknown_things_are_refused(config, tmp_path):
     path = write_plate(tmp_path / "p.exr", in_gamut(16, 16))
     assert keys.export_key(path, 1, tmp_path / "k.jpg", config, "ACEScg").bit_depth == "uint8"
     with pytest.raises(ImageError, match="exported as"):
-        keys.export_key(path, 1, tmp_path / "k.exr", config, "ACEScg")
+        keys.export_key(path, 1, tmp_path / "k.dpx", config, "ACEScg")
     with pytest.raises(ColorError, match="unknown colorspace"):
         keys.export_key(path, 1, tmp_path / "x.png", config, "nonsense")
     with pytest.raises(ColorError, match="unknown display"):

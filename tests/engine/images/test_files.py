@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import OpenImageIO as oiio
@@ -359,3 +360,49 @@ def test_a_photoshop_document_without_its_picture_is_refused(tmp_path):
     (tmp_path / "p.psd").write_bytes(head + body + struct.pack(">H", 0) + b"\xff" * 12)
     with pytest.raises(ImageError, match="Maximize compatibility"):
         images.read(tmp_path / "p.psd")
+
+
+# What files hold beside a picture, or in its place
+
+
+def test_whole_numbers_are_no_color(tmp_path: Path) -> None:
+    """Identifiers called R, G, B were clipped at the end of half in silence."""
+    path = tmp_path / "ids.exr"
+    spec = oiio.ImageSpec(4, 3, 3, "uint")
+    writer = oiio.ImageOutput.create("a.exr")
+    assert writer.open(str(path), spec)
+    assert writer.write_image(np.full((3, 4, 3), 4_000_000_000, np.uint32)) and writer.close()
+    for read in (images.read, images.read_header):
+        with pytest.raises(ImageError, match="R, G, B are 32-bit whole numbers: identifiers, and no color"):
+            read(path)
+
+
+def test_subsampled_chroma_is_refused_by_its_name(tmp_path: Path) -> None:
+    """An EXR of Y, RY and BY as OpenEXR's own writer makes it; written by hand, because OpenImageIO cannot."""
+
+    def attribute(name: str, kind: str, value: bytes) -> bytes:
+        return f"{name}\0{kind}\0".encode() + struct.pack("<i", len(value)) + value
+
+    planes = (("BY", 2), ("RY", 2), ("Y", 1))
+    channels = b"".join(f"{name}\0".encode() + struct.pack("<i4x2i", 1, step, step) for name, step in planes) + b"\0"
+    box = struct.pack("<4i", 0, 0, 7, 3)
+    header = attribute("channels", "chlist", channels) + attribute("compression", "compression", b"\0")
+    header += attribute("dataWindow", "box2i", box) + attribute("displayWindow", "box2i", box)
+    header += attribute("lineOrder", "lineOrder", b"\0") + attribute("pixelAspectRatio", "float", struct.pack("<f", 1))
+    header += attribute("screenWindowCenter", "v2f", bytes(8))
+    header += attribute("screenWindowWidth", "float", struct.pack("<f", 1)) + b"\0"
+    rows = [bytes(2 * sum(8 // step for _, step in planes if y % step == 0)) for y in range(4)]
+    data, offsets, start = b"", b"", 8 + len(header) + 8 * len(rows)
+    for y, row in enumerate(rows):
+        offsets += struct.pack("<Q", start + len(data))
+        data += struct.pack("<2i", y, len(row)) + row
+    (tmp_path / "yc.exr").write_bytes(struct.pack("<2i", 20000630, 2) + header + offsets + data)
+    with pytest.raises(ImageError, match=r"luminance and chroma \(Y, RY, BY\), which is not read.*write it as R, G, B"):
+        images.read(tmp_path / "yc.exr")
+
+
+def test_a_phone_picture_is_called_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.heic"
+    path.write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(64))
+    with pytest.raises(ImageError, match=r"not an image but an AVIF or HEIF picture.*export it as EXR, PNG or TIFF"):
+        images.read(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.images.layers import PartNames, find_picture, no_color
+from engine.images.layers import PartNames, find_picture, no_color, no_layer
 
 
 def rgb(*layers: str) -> tuple[str, ...]:
@@ -64,3 +64,53 @@ def test_a_matte_may_be_coverage_alone_but_not_depth() -> None:
     found = find_picture((PartNames(("A",)),), coverage=True)
     assert found is not None and found.color.rgb == ("A",)
     assert find_picture((PartNames(("Z",)),), coverage=True) is None
+
+
+STEREO = (PartNames(rgb("", "right", "right.diffuse"), views=("left", "right")),)
+IN_PARTS = (PartNames(rgb(""), "rgba.left", ("left",)), PartNames(rgb(""), "rgba.right", ("right",)))
+
+
+@pytest.mark.parametrize(
+    ("parts", "wanted", "index", "channels", "others"),
+    [
+        (STEREO, "left", 0, rgb(""), ("right",)),
+        (STEREO, "Right", 0, rgb("right"), ("left",)),
+        (STEREO, "right.diffuse", 0, rgb("right.diffuse"), ("left",)),
+        (STEREO, "diffuse", 0, rgb("right.diffuse"), ("left",)),
+        (IN_PARTS, "right", 1, rgb(""), ("left",)),
+        (IN_PARTS, "rgba.right", 1, rgb(""), ("left",)),
+        ((PartNames(rgb("hero", "villain")),), "villain", 0, rgb("villain"), ()),
+    ],
+)
+def test_a_layer_or_view_that_is_asked_for_is_the_picture(
+    parts: tuple[PartNames, ...], wanted: str, index: int, channels: tuple[str, ...], others: tuple[str, ...]
+) -> None:
+    found = find_picture(parts, layer=wanted)
+    assert found is not None
+    assert (found.index, found.color.rgb, found.other_views) == (index, channels, others)
+    assert not any("--layer" in line or "could be" in line for line in found.remarks)
+
+
+def test_a_layer_that_is_not_there_is_refused_with_those_that_are() -> None:
+    assert find_picture(STEREO, layer="rihgt") is None
+    assert no_layer("rihgt", STEREO) == ('it has no layer or view "rihgt" with color', "did you mean right?")
+    assert no_layer("beauty", (PartNames(rgb("hero", "villain")),))[1] == "there are hero, villain"
+    assert no_layer("right", (PartNames(rgb("")),)) == (
+        'it has no layer or view "right", only one picture',
+        "drop --layer",
+    )
+
+
+def test_what_could_also_be_meant_says_how_to_take_it() -> None:
+    stereo, equal = find_picture(STEREO), find_picture((PartNames(rgb("hero", "villain")),))
+    assert stereo is not None and stereo.remarks[0].endswith("; --layer right takes that view of a plate")
+    assert equal is not None and "--layer villain takes that one" in equal.remarks[0]
+
+
+def test_luminance_beside_chroma_is_no_gray_picture() -> None:
+    parts = (PartNames(("BY", "RY", "Y")),)
+    assert find_picture(parts) is None
+    assert no_color(parts) == (
+        "its color is stored as luminance and chroma (Y, RY, BY), which is not read",
+        "write it as R, G, B",
+    )

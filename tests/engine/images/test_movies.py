@@ -311,3 +311,45 @@ def test_a_turned_or_mirrored_movie_is_seen_as_players_show_it(tmp_path: Path, m
     turned.write_bytes(bytes(data))
     stored = movies.read_frame(plain, 0).rgb
     assert np.array_equal(movies.read_frame(turned, 0).rgb, change(stored))
+
+
+def _tracks(path: Path, *sizes: tuple[int, int], steps: tuple[int, ...] = (0, 1, 2)) -> Path:
+    with av.open(str(path), "w") as container:
+        streams = []
+        for height, width in sizes:
+            stream = container.add_stream("mpeg4", rate=24)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            streams.append(stream)
+        for step in steps:
+            for stream in streams:
+                frame = av.VideoFrame.from_ndarray(np.full((stream.height, stream.width, 3), 90, np.uint8), "rgb24")
+                frame.pts, frame.time_base = step, Fraction(1, 24)
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
+def test_of_several_pictures_in_a_movie_one_is_taken_and_said(tmp_path: Path) -> None:
+    header = movies.read_frame(_tracks(tmp_path / "two.mkv", (32, 48), (64, 96)), 0).header
+    assert header.remarks == (f"the movie has 2 pictures (48x32, 96x64): {header.width}x{header.height} is taken",)
+    assert movies.read_frame(_tracks(tmp_path / "one.mkv", (32, 48)), 0).header.remarks == ()
+
+
+def test_frames_that_last_differently_long_are_said_to(tmp_path: Path) -> None:
+    movie = _tracks(tmp_path / "varies.mkv", (32, 48), steps=(0, 1, 9))
+    assert movies.frame_count(movie) == 3
+    assert movies.read_frame(movie, 2).header.remarks == (
+        "the movie's frames last differently long: they are counted, and their times are lost",
+    )
+
+
+def test_a_gif_is_srgb_and_not_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.gif"), "w") as container:
+        stream = container.add_stream("gif", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 16, 8, "rgb8"
+        for level in (0, 255):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((8, 16, 3), level, np.uint8), "rgb24")))
+        container.mux(stream.encode(None))
+    header = movies.read_frame(tmp_path / "a.gif", 1).header
+    assert header.claims[0].source == "GIF files are sRGB: sRGB curve"

@@ -102,9 +102,9 @@ def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: 
         asked["flow"].append(0)
         return estimate(*pair)
 
-    def counted_read(path: Path, *, frame: int) -> images.Image:
+    def counted_read(path: Path, *, frame: int, **more: str) -> images.Image:
         asked["read"].append(frame)
-        return read(path, frame=frame)
+        return read(path, frame=frame, **more)
 
     def counted_hash(path: SequencePath, frame: int) -> str:
         asked["hash"].append(frame)

@@ -162,10 +162,10 @@ def test_a_failure_that_is_not_the_inputs_asks_for_a_retry(
 ) -> None:
     read = images.read
 
-    def broken(path: Path, *, frame: int | None = None) -> images.Image:
+    def broken(path: Path, *, frame: int | None = None, **more: str) -> images.Image:
         if frame == 3:
             raise RuntimeError("cosmic ray")
-        return read(path, frame=frame)
+        return read(path, frame=frame, **more)
 
     monkeypatch.setattr(images, "read", broken)
     with pytest.raises(FrameFailures) as caught:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import OpenImageIO as oiio
@@ -12,11 +14,14 @@ from engine import images
 from engine.base.frames import FrameRange, SequencePath
 from engine.color.assignment import assign
 from engine.color.config import ColorConfig
+from engine.color.paintings import painting_color
 from engine.color.showing import Showing
-from engine.images.color_claims import GAMUTS, claims_of_cicp
-from engine.rendering.render import RenderSettings, render
+from engine.images.color_claims import claims_of_cicp
+from engine.images.gamuts import GAMUTS
+from engine.rendering.render import RenderEvent, RenderSettings, render
 from engine.shot.shot import Plate
 from tests.support import lookfactory
+from tests.support.color_files import bmp_file, display_profile, iccp, made_profile, png_file, spec_file, tiff_file
 
 PIXELS = np.random.default_rng(5).uniform(0.02, 0.9, (12, 16, 3)).astype(np.float32)
 
@@ -120,3 +125,80 @@ def test_code_points_of_movies() -> None:
     video = claims_of_cicp(1, 1, "tags")[0].encoding
     assert (video.gamut_name, video.transfer) == ("rec709", "bt1886")
     assert claims_of_cicp(6, 6, "tags")[0].encoding.gamut_name == "smpte170m"
+
+
+def chroma(name: str) -> bytes:
+    return struct.pack(">8I", *(round(value * 1e5) for value in (*GAMUTS[name][6:], *GAMUTS[name][:6])))
+
+
+GRAY = made_profile(b"GRAY", {b"kTRC": b"curv\0\0\0\0" + struct.pack(">IH", 1, round(1.8 * 256))})
+RATIONAL = [part for value in GAMUTS["p3d65"] for part in (round(value * 10000), 10000)]
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("a.0001.png", lambda path: png_file(path, (b"cHRM", chroma("p3d65")))),
+        ("b.0001.png", lambda path: png_file(path, (b"gAMA", struct.pack(">I", 45455)), (b"cHRM", chroma("rec2020")))),
+        ("c.0001.png", lambda path: png_file(path, iccp(GRAY), codes=(128,))),
+        ("d.0001.tif", lambda path: spec_file(path, "uint8", (0.5,), ICCProfile=GRAY)),
+        (
+            "e.0001.tif",
+            lambda path: tiff_file(
+                path,
+                2,
+                bytes((60, 200, 90)),
+                (318, 5, 2, struct.pack("<4I", *RATIONAL[12:])),
+                (319, 5, 6, struct.pack("<12I", *RATIONAL[:12])),
+            ),
+        ),
+    ],
+)
+def test_claims_that_no_copy_of_the_header_keeps(tmp_path: Path, name: str, make: Any) -> None:
+    """The plate's own chunk, tag or gray profile was gone or wrong in the result, which was sRGB for everybody."""
+    source = make(tmp_path / name)
+    config, plate_image = ColorConfig.active(), images.read(source)
+    plate = Plate(SequencePath.parse(str(source).replace("0001", "%04d")), FrameRange((1,)))
+    result = images.read(rendered(tmp_path, plate, source.suffix))
+    light = []
+    for image, path in ((plate_image, source), (result, tmp_path / f"out.0001{source.suffix}")):
+        taken = assign(config, image.header, path)
+        assert taken.source == "file"
+        light.append(config.to_working(image.rgb, taken.colorspace))
+    np.testing.assert_allclose(light[1], light[0], atol=3e-3)
+    profile = result.header.spec.getattribute("ICCProfile")
+    assert profile is None or bytes(bytearray(profile))[16:20] == b"RGB "
+
+
+def test_a_format_that_cannot_say_it(tmp_path: Path) -> None:
+    for frame in (1, 2):
+        bmp_file(tmp_path / f"p.{frame:04d}.bmp", b"DEBM", icc=display_profile("p3d65", "srgb", "Display P3"))
+    plate = Plate(SequencePath.parse(f"{tmp_path}/p.%04d.bmp"), FrameRange((1, 2)))
+    look = lookfactory.identity(tmp_path / "i.onnx")
+
+    def said(suffix: str) -> set[str]:
+        events: list[RenderEvent] = []
+        out = SequencePath.parse(f"{tmp_path}/out.%04d{suffix}")
+        render(look, plate, out, RenderSettings(device="cpu"), progress=events.append)
+        return {event.message for event in events if event.kind == "warning" and "cannot say" in event.message}
+
+    remedy = "tell whoever reads them, or write .exr or .png"
+    assert said(".bmp") == {f".bmp frames cannot say that they are sRGB Encoded P3-D65; {remedy}"}
+    assert said(".png") == said(".tif") == said(".exr") == set()
+
+
+def test_a_result_that_is_painted_on_goes_back_through_its_view(tmp_path: Path) -> None:
+    """The next keyframe is often painted on a rendered frame; it was sRGB without the view, with a question."""
+    config = ColorConfig.active()
+    showing, plate = Showing.default(config), exr_plate(tmp_path, chromaticities=GAMUTS["ap1"])
+    path = rendered(tmp_path, plate, ".png", paint_colorspace=str(showing))
+    plate_image, result = images.read(plate.path.path(1)), images.read(path)
+    taken = assign(config, plate_image.header, plate.path.path(1))
+    color = painting_color(config, result.header, path, None, taken, plate_image.header)
+    assert (color.taken.colorspace, color.question) == (str(showing), "")
+    again = showing.shown(color.to_working(result, config), config)
+    assert np.abs(again - result.rgb).max() * 255 < 1
+    # Rendered without the view, as --out-colorspace asks, it is what it says.
+    other = rendered(tmp_path, plate, ".tif", "sRGB", paint_colorspace=str(showing))
+    color = painting_color(config, images.read_header(other), other, None, taken, plate_image.header)
+    assert color.showing is None and color.taken.colorspace == config.resolve("sRGB")

@@ -51,6 +51,7 @@ FULL = Job(
     tile=512,
     carried=True,
     guides=False,
+    layer="right",
     host="Test 1.0",
 )
 BARE = Job("/a/plate.%04d.png", "1-3", "/a/work")
@@ -75,7 +76,7 @@ def test_the_schema_is_one_and_both_jobs_follow_it() -> None:
         assert library_accepts(job.to_dict(), "job")
         assert Job.from_json(job.to_json()) == job
     known = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]["job"]["properties"]
-    flat = {field.name for field in fields(Job)} - {"frames", "colorspace"}
+    flat = {field.name for field in fields(Job)} - {"frames", "colorspace", "layer"}
     assert set(known) == flat | {"version"}
     assert set(FULL.to_dict()) == set(known) - {"budget_s"}
 

@@ -17,11 +17,14 @@ import onnxruntime
 import pytest
 
 from engine.look.card import open_look
+from engine.shot.shot import Plate, Shot
 from plugin.hosts.flame_model import flame_json, flame_model
 from plugin.hosts.nuke_script import CHANNELS_OUT, MAPS, NukePlate, cat_json, channels_in, nuke_script, quoted
+from plugin.progress.protocol import NoProgress
 from plugin.verbs import export as export_verb
 from tests.support import ROOT, lookfactory
 from tests.support.command_line import Cli
+from tests.support.pictures import write_exr
 
 FIXED = {
     "rgba.red", "rgba.green", "rgba.blue", "rgba.alpha", "depth.Z", "forward.u", "forward.v", "backward.u",
@@ -429,3 +432,16 @@ def test_flame_has_a_socket_for_each_map(tmp_path: Path, count: int) -> None:
 def test_the_verb_writes_for_flame(cli: Cli) -> None:
     assert cli("export", "hero.onnx", "--to", "flame", "flame").code == 0
     assert sorted(path.name for path in (cli.folder / "flame").iterdir()) == ["hero.json", "hero.onnx"]
+
+
+def test_the_layer_that_the_scripts_read_does_not_give_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("R", "G", "B", "right.R", "right.G", "right.B")
+    write_exr(tmp_path / "s.0001.exr", {name: np.ones((4, 4), np.float32) for name in names})
+    for layer, lines in (("right", 2), (None, 1)):
+        plate = Plate.of(tmp_path / "s.%04d.exr", layer=layer)
+        export_verb._say_plate(Shot(plate), NoProgress())
+        said = capsys.readouterr().err
+        assert said.count("\n") == lines and "the file is stereo" in said
+        assert ("the Read of the script gives rgba: shuffle right into it" in said) is (layer is not None)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
+import pytest
+
+from plugin import cli
 from plugin.client.command import config_file
 from plugin.progress.hints import FILE_NAME, VARIABLE, is_new_hint
 
@@ -37,3 +41,31 @@ def test_a_damaged_file_is_written_anew(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{", encoding="utf-8")
     assert is_new_hint("features", known) and not is_new_hint("features", known)
+
+
+def test_a_warning_that_is_a_hint_comes_once_on_a_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "APPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv(VARIABLE)
+
+    def doctor() -> int:
+        logging.getLogger("engine").warning("no GPU here", extra={"hint": "cpu"})
+        logging.getLogger("engine").warning("something else", extra={"hint": None})
+        return 0
+
+    class Verb:
+        parser = staticmethod(cli._verb("doctor").parser)
+
+        @staticmethod
+        def run(*_: object) -> int:
+            return doctor()
+
+    monkeypatch.setattr(cli, "_verb", lambda name: Verb)
+    said = []
+    for _ in range(2):
+        assert cli.main(["doctor"]) == 0
+        said.append(capsys.readouterr().err)
+    assert "no GPU here" in said[0] and "no GPU here" not in said[1]
+    assert all("something else" in each for each in said)

@@ -74,7 +74,10 @@ def test_paint_keeps_every_image_that_is_there(cli: Cli) -> None:
         (("--exposure", "inf"), ["an exposure of inf stops is out of range"]),
         (("--exposure", "1e9"), ["an exposure of 1e+09 stops is out of range"]),
         (("--exposure", "-20.5"), ["an exposure of -20.5 stops is out of range"]),
-        (("--out", "k.%04d.exr"), ["a key is exported as .png, .tif or .jpg", "k.%04d.exr", "choose another --out"]),
+        (
+            ("--out", "k.%04d.dpx"),
+            ["a key is exported as .png, .tif, .jpg or .exr", "k.%04d.dpx", "choose another --out"],
+        ),
         (("--display", "Nope"), ["unknown display 'Nope'", "choose one of"]),
         (("--view", "Nope"), ["unknown view 'Nope'", "choose one of"]),
     ],

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,17 @@ def slow(job: Job, size: int = 700) -> Job:
     for frame in range(4):
         picture(folder / f"large.{frame:04d}.png", seed=frame, height=size, width=size)
     return replace(job, plate=str(folder / "large.%04d.png"), look=str(folder / "slow.onnx"))
+
+
+def frame_done() -> tuple[threading.Event, Callable[[Mapping[str, Any]], None]]:
+    """Set once a frame is done, and what hears of it: warnings come before the first frame."""
+    done = threading.Event()
+
+    def hear(event: Mapping[str, Any]) -> None:
+        if event.get("state") == "done":
+            done.set()
+
+    return done, hear
 
 
 # What it answers
@@ -177,8 +188,8 @@ def test_failures_keep_their_line_and_exit_code(worker: WorkerClient, job: Job, 
 
 def test_cancelling_ends_the_request_and_not_the_worker(worker: WorkerClient, job: Job) -> None:
     heavy = slow(job)
-    begun = threading.Event()
-    first = worker.submit("render", lambda event: begun.set(), job=heavy)
+    begun, hear = frame_done()
+    first = worker.submit("render", hear, job=heavy)
     waiting = worker.submit("render", job=replace(heavy, out=str(heavy.out).replace("out.", "other.")))
     assert begun.wait(60)
     waiting.cancel()
@@ -264,8 +275,8 @@ def test_a_crash_is_reported_and_the_request_goes_on_with_a_new_worker(job: Job)
     told: list[str] = []
     heavy = slow(job)
     with WorkerClient(COMMAND, environment=environment(), report=told.append) as client:
-        begun = threading.Event()
-        pending = client.submit("render", lambda event: begun.set(), job=heavy)
+        begun, hear = frame_done()
+        pending = client.submit("render", hear, job=heavy)
         assert begun.wait(60) and client.pid is not None
         os.kill(client.pid, signal.SIGKILL)
         answer = pending.result(120)
