@@ -415,7 +415,7 @@ class Spoiler:
         length = np.sqrt(np.square(shift).sum(0))
         share = np.exp(-0.25 * np.abs(self._smooth(rows, columns, 16)[0]) * rng.uniform(0, 1) - np.square(length / 8))
         share = np.where(wrong, rng.uniform(0.5, 1.0), share) * (1 - hole) + hole * rng.choice([0.0, 0.0, 0.15])
-        seam, kept = None, np.zeros((rows, columns), bool)
+        wanted = self._sampled(exemplar, top, left, right)[:4]
         if pieces is not None and rng.random() < self.PIECED:
             window = (slice(top, top + rows), slice(left, left + columns))
             every = (slice(None), *window)
@@ -423,12 +423,11 @@ class Spoiler:
             shift = np.where(pieced, pieces.shift[every], shift)
             share = np.where(pieced, pieces.share[window] * rng.uniform(0.8, 1.1), share)
             kept = pieced & pieces.alike[window] & (rng.random() < pieces.own)
-            seam = pieces.seam[window]
-        wanted = self._sampled(exemplar, top, left, right)[:4]
-        if seam is not None and kept.any():
-            arrived = self._sampled(exemplar, top, left, np.where(kept, pieces.shift[every], right))[:4]
-            own, other = (x.numpy().transpose(1, 2, 0) for x in (wanted, arrived))
-            wanted = torch.from_numpy(np.where(kept[..., None], joined(other, own, seam), own)).permute(2, 0, 1)
+            if kept.any():
+                arrived = self._sampled(exemplar, top, left, np.where(kept, pieces.shift[every], right))[:4]
+                own, other = (x.numpy().transpose(1, 2, 0) for x in (wanted, arrived))
+                mixed = np.where(kept[..., None], joined(other, own, pieces.seam[window]), own)
+                wanted = torch.from_numpy(mixed).permute(2, 0, 1)
         got = self._sampled(exemplar, top, left, shift)
         coverage = got[3:4]
         noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.015), (3, rows, columns)).astype(np.float32))
@@ -459,8 +458,10 @@ class Spoiler:
 
     def _pieced(self, rows: int, columns: int) -> np.ndarray:
         """(rows, columns): where a crop shows what no keyframe does: a blob, or all beyond a line."""
-        while not (found := self._holes(rows, columns) > 0.5).any():
-            pass
+        for _ in range(8):
+            found = self._holes(rows, columns) > 0.5
+            if found.any():
+                break
         return found
 
     def _holes(self, rows: int, columns: int) -> np.ndarray:
