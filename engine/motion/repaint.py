@@ -29,6 +29,8 @@ _FADE = 0.1
 """Confidence over which it gives way to the track."""
 _FOREIGN = 0.7
 """Difference of the plates at which the confidence is a third."""
+_WRONG = 0.8
+"""Difference from which a piece is given up and looked for anew."""
 _ROUND_TRIP_PX = 1.5
 """Error of the step to the neighbor and back from which a piece does not ride on it."""
 _ROUNDED_PX = 1 / 64
@@ -115,6 +117,8 @@ def repaint_frame(
     flow, has = _ridden(previous, *steps)
     has &= wanted & inside(flow)
     places = _Places(frame, key, track, wanted, marks)
+    # A piece that was begun on a strip may turn out wrong once more of the surface is seen.
+    has &= places.difference(flow, has) < _WRONG
     flow, has = places.complete(flow, has)
     flow = _held_inside(flow)
     return Repainted(flow, has, _confidence(places.difference(flow, has), has))
@@ -169,10 +173,11 @@ class _Places:
         scale = max(1, round(self.width / side))
         self.rows, self.columns = max(1, self.height // scale), max(1, self.width // scale)
         self.shrink = np.array([self.columns / self.width, self.rows / self.height], np.float32)
-        self.here, there = self._features(frame, _SOFT), self._features(key, _SOFT)
-        self.sharply = self._features(frame, _SHARP), self._with_hue(self._features(key, _SHARP))
         self.confidence = self._small(track.confidence)
         self.wanted_small = self._small(wanted.astype(np.float32)) > 0
+        small = self._unblurred(frame), self._unblurred(key)
+        self.here, there = self._parted(small[0], _SOFT), _soft(small[1], _SOFT)
+        self.sharply = self._parted(small[0], _SHARP), self._with_hue(_soft(small[1], _SHARP))
         sure = (self.confidence > 0.5) & ~self.wanted_small
         self.tracked = self._small(track.to_key) * self.shrink
         self.sure = sure
@@ -188,10 +193,18 @@ class _Places:
     def _small(self, image: npt.NDArray[np.float32]) -> Floats:
         return np.asarray(cv2.resize(image, (self.columns, self.rows), interpolation=cv2.INTER_AREA), np.float32)
 
-    def _features(self, view: FrameFeatures, soft: float) -> Floats:
+    def _unblurred(self, view: FrameFeatures) -> Floats:
         """(h, w, 4): color and twice the contrast around."""
-        small = self._small(np.dstack([view.color, 2 * view.contrast]).astype(np.float32))
-        return np.asarray(cv2.GaussianBlur(small, (0, 0), soft), np.float32)
+        return self._small(np.dstack([view.color, 2 * view.contrast]).astype(np.float32))
+
+    def _parted(self, small: Floats, sigma: float) -> Floats:
+        """The frame's features, smoothed: what is wanted for itself, without the color of what is in front of it."""
+        wanted = self.wanted_small[..., None].astype(np.float32)
+        sides = []
+        for side in (wanted, 1 - wanted):
+            near = _soft(np.dstack([small * side, side]), sigma)
+            sides.append(near[..., :4] / np.maximum(near[..., 4:], np.float32(1e-4)))
+        return np.asarray(np.where(self.wanted_small[..., None], *sides), np.float32)
 
     @staticmethod
     def _with_hue(features: Floats) -> Floats:
@@ -285,6 +298,10 @@ class _Places:
         cells = (at[ok, 1] // CELL) * columns + at[ok, 0] // CELL
         counts = np.bincount(cells, minlength=rows * columns).reshape(rows, columns)
         return (counts / (CELL * CELL)).astype(np.float32)
+
+
+def _soft(image: Floats, sigma: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
 
 def _spread(values: Floats, known: Mask) -> Floats:
