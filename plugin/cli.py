@@ -7,7 +7,6 @@ Exit codes: 0 done; 1 failed, a retry may help; 2 wrong usage or input; 3 ``veri
 from __future__ import annotations
 
 import difflib
-import errno
 import io
 import logging
 import os
@@ -20,6 +19,8 @@ from typing import Protocol
 
 from engine import __version__
 from engine.base.errors import FrameFailures, InputError, Interrupted, PaintoverError
+from engine.base.system_errors import system_error
+from plugin.arguments.image_limit import image_limit
 from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
@@ -108,7 +109,7 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
             verb = _verb(words[0])
             options = settle(verb.parser().read(words[1:]))
             progress = open_progress(options.progress)
-            with _logging(progress, debug=debug), color_config(options.ocio):
+            with _logging(progress, debug=debug), color_config(options.ocio), image_limit(options.max_image_gib):
                 try:
                     return verb.run(options, progress, stop)
                 finally:
@@ -126,11 +127,7 @@ def _main(words: Sequence[str], *, debug: bool) -> int:
         remedy = "give fewer --workers or a smaller --tile"
         return _failed(PaintoverError("memory ran out", remedy=remedy), progress, debug=debug)
     except OSError as fault:
-        path = fault.filename if isinstance(fault.filename, str) else None
-        reason = fault.strerror or type(fault).__name__
-        wrong_name = fault.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-        failure = (InputError if wrong_name else PaintoverError)(reason, path=path)
-        return _failed(failure, progress, debug=debug)
+        return _failed(system_error(fault), progress, debug=debug)
     except Exception as fault:  # A fault of ours: still one line and an exit code.
         first = quiet_errors(str(fault)) or "no message"
         remedy = "run again with --debug and send it with the output of paintover doctor"

@@ -206,7 +206,7 @@ class _Record:
             facts = dict(stored["settings"])
             self.settings = DemoSettings(**{**facts, "size": tuple(facts["size"])})
             self.rendered = str(stored["rendered"])
-        except (OSError, ValueError, KeyError, TypeError, PaintoverError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, PaintoverError):
             pass
 
     def start(self, settings: DemoSettings) -> None:

@@ -49,6 +49,8 @@ TOKENS = "use %04d, ####, @@@@ or $F4 where the frame number goes"
 # One piece of a range; fileseq itself drops spaces within numbers, and so makes 10011003 of "1001 1003".
 _PIECE = re.compile(r"\s*-?\d+\s*(?:-\s*-?\d+\s*(?:[xy:]\s*-?[\d.]+\s*)?)?", re.ASCII)
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
 # In order of preference: a name may hold "#" or "@" as plain text beside a printf token.
 _TOKENS = (re.compile(r"%(?:0?(\d+))?d"), re.compile(r"\$F(\d*)"), re.compile(r"(#+)"), re.compile(r"(@+)"))
 
@@ -182,6 +184,8 @@ class SequencePath:
         text = str(text)
         if "\0" in text or len(text) > MAX_TEXT:
             raise InputError("a path has a zero character, or is too long for a file system", remedy=TOKENS)
+        if _ADDRESS.match(text):
+            raise InputError(f'"{_shown(text)}" is an address, not a file', remedy="fetch it first, and give the file")
         if is_movie(text):
             return cls(text, text, 0, "")
         start = max(text.rfind("/"), text.rfind("\\") if os.name == "nt" else -1) + 1
@@ -255,8 +259,8 @@ class SequencePath:
         return Path(f"{self.prefix}{pad_frame(frame, self.width)}{self.suffix}")
 
     def existing(self) -> FrameRange | None:
-        """The frames found on disk, or None where there are none; for a movie always None."""
-        if self.is_movie or not self.folder.is_dir():
+        """The frames found on disk, or None where there are none, or no such folder; for a movie always None."""
+        if self.is_movie or not os.path.isdir(self.folder):  # noqa: PTH112 (as above)
             return None
         head, frames = Path(self.prefix + "0").name[:-1], []
         for name in os.listdir(self.folder):  # noqa: PTH208 (a plate folder holds thousands of names, not paths)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["is_movie", "not_a_picture"]
+__all__ = ["is_movie", "not_a_picture", "playlist"]
 
 _LOOKED_AT = 4096
 
@@ -40,6 +40,17 @@ _FOREIGN = (
     (b"Rar!\x1a\x07", "a RAR archive", "unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
 )
+_PLAYLISTS = (
+    (b"#extm3u", "an M3U playlist"),
+    (b"ffconcat version", "a list of files (ffconcat)"),
+    (b"v=0", "a description of a stream (SDP)"),
+    (b"[playlist]", "a PLS playlist"),
+    (b"[reference]", "an ASX playlist"),
+    (b"<asx", "an ASX playlist"),
+    (b"rtsptext", "an address of a stream"),
+    (b"file '", "a list of files (ffconcat)"),
+)
+"""Texts that name movies and addresses, by how they begin, in lower case."""
 _PICTURE_STARTS = tuple(b"#?R P1 P2 P3 P4 P5 P6 PF Pf SIMPLE BM v/1 II MM \x89PNG \xff\xd8\xff SDPX XPDS 8BPS".split())
 """Of pictures that begin like text, or that nothing below must take for another thing."""
 
@@ -86,6 +97,14 @@ def not_a_picture(path: Path | str) -> tuple[str, str] | None:
     except UnicodeDecodeError:
         return None
     return ("a text file", "give the picture itself") if readable else None
+
+
+def playlist(path: Path | str) -> str | None:
+    """What kind of list of movies or addresses a file is, in words; None where it does not begin like one."""
+    head = _head(Path(path)).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if head.startswith(b"<?xml") and (b"<mpd" in head or b"<playlist" in head or b"<smil" in head):
+        return "a playlist in XML"
+    return next((what for start, what in _PLAYLISTS if head.startswith(start)), None)
 
 
 def _head(path: Path) -> bytes:

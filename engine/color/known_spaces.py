@@ -129,4 +129,12 @@ def _linear(config: ColorConfig, space: str) -> Encoding | None:
     for gamut in GAMUTS.values():
         if np.abs(gamut_to_aces(gamut) - matrix).max() < 5e-4:
             return Encoding(gamut, "linear")
-    return Encoding(to_xy(matrix), "linear")
+    if not np.isfinite(matrix).all():
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            measured = to_xy(matrix)
+        gamut_to_aces(measured)
+    except ColorError:
+        return None
+    return Encoding(measured, "linear")

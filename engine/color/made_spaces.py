@@ -24,6 +24,8 @@ _BLACK, _WHITE, _DENSITY, _GAMMA = 95, 685, 0.002, 0.6
 _ACES = "ACES2065-1"
 _XYZ_TO_CONE = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 """Bradford's, as in ICC.1 and in the ACES documents."""
+_MOST_SKEWED = 1e5
+"""Condition of a gamut's matrix, in which red, green and blue still differ; those of known gamuts are 1 to 3.4."""
 _HLG = "DISPLAY - CIE-XYZ-D65_to_REC.2100-HLG-1000nit"
 _PQ = "CURVE - ST-2084_to_LINEAR"
 
@@ -46,7 +48,7 @@ def from_encoding(config: ocio.Config, encoding: Encoding, working: str) -> ocio
     """A gamut and a curve to ``working``.
 
     Raises:
-        ColorError: the config cannot tell what its own spaces are.
+        ColorError: primaries that span no colors, or the config cannot tell what its own spaces are.
     """
     if encoding.transfer == "hlg":
         display = ocio.BuiltinTransform(_HLG, ocio.TRANSFORM_DIR_INVERSE)
@@ -81,10 +83,26 @@ def _reason(error: Exception, path: Path) -> str:
 
 
 def gamut_to_aces(gamut: Gamut) -> np.ndarray:
-    """(3, 3) float64: linear RGB of a gamut to ACES2065-1, the whites matched by Bradford's transform."""
+    """(3, 3) float64: linear RGB of a gamut to ACES2065-1, the whites matched by Bradford's transform.
+
+    Raises:
+        ColorError: primaries on one line, a white without light, or what is no number.
+    """
     aces = GAMUTS["ap0"]
-    adapted = _adaptation(_white(gamut), _white(aces))
-    return np.asarray(np.linalg.inv(_to_xyz(aces)) @ adapted @ _to_xyz(gamut))
+    try:
+        with np.errstate(all="ignore"):
+            adapted = _adaptation(_white(gamut), _white(aces))
+            matrix = np.asarray(np.linalg.inv(_to_xyz(aces)) @ adapted @ _to_xyz(gamut))
+            is_sound = bool(np.isfinite(matrix).all()) and np.linalg.cond(matrix) < _MOST_SKEWED
+    except (np.linalg.LinAlgError, ZeroDivisionError, OverflowError):
+        is_sound = False
+    if not is_sound:
+        values = " ".join(f"{value:.4g}" for value in gamut)
+        raise ColorError(
+            f"the chromaticities {values} span no colors",
+            remedy="name the file's colorspace with --colorspace or --paint-colorspace",
+        )
+    return matrix
 
 
 def to_aces(config: ocio.Config, working: str) -> ocio.Processor:

@@ -11,20 +11,29 @@ from engine.base.errors import ColorError
 
 __all__ = ["check_tables", "tables_of"]
 
+_MAX_TABLE_BYTES = 2**27
+"""OCIO takes cubes of 129 steps at most, which are 100 MB as text."""
+
 
 def check_tables(config: ocio.Config) -> None:
-    """Refuse a table that has no end. One that is missing is told where it is needed: few shots need all of a config.
+    """Refuse a table that has no end, or none that is near.
+
+    One that is missing is told where it is needed: few shots need all of a config.
 
     Raises:
-        ColorError: one is a pipe or a device.
+        ColorError: one is a pipe or a device, or larger than any that is in use.
     """
     for path in _paths(config):
         try:
-            is_endless = path.exists() and not path.is_file()
+            has_size = path.is_file()
+            is_endless = path.exists() and not has_size
         except (OSError, ValueError):
             continue
         if is_endless:
             raise ColorError("a table of the OCIO config is not a regular file", path=path, remedy="copy it again")
+        if has_size and path.stat().st_size > _MAX_TABLE_BYTES:
+            gib = path.stat().st_size / 2**30
+            raise ColorError(f"a table of the OCIO config has {gib:.1f} GiB", path=path, remedy="copy it again")
 
 
 def tables_of(config: ocio.Config) -> list[Path]:

@@ -240,7 +240,7 @@ def _of_exr(spec: oiio.ImageSpec) -> Iterator[ColorClaim]:
         encoding = Encoding(GAMUTS[known[0]], known[1]) if known else None
         yield ColorClaim(f"colorInteropID in the file says {identifier}", name=identifier, encoding=encoding)
     values = spec.getattribute("chromaticities")
-    if values is not None and len(values) == 8:
+    if isinstance(values, tuple) and len(values) == 8 and not any(isinstance(value, str) for value in values):
         yield _claim_of("chromaticities in the file", _gamut(values), "linear", is_copied=True)
     if spec.get_int_attribute("acesImageContainerFlag", 0):
         yield ColorClaim("ACES image container (SMPTE ST 2065-4)", encoding=Encoding(GAMUTS["ap0"], "linear"))
@@ -388,7 +388,10 @@ def _icc_of(spec: oiio.ImageSpec) -> ColorClaim | None:
     profile = spec.getattribute("ICCProfile")
     if profile is None:
         return None
-    data = bytes(bytearray(int(value) for value in profile))
+    try:
+        data = bytes(bytearray(int(value) for value in profile))
+    except (TypeError, ValueError):
+        return None  # Something else of that name.
     named = spec.get_string_attribute("ICCProfile:profile_description").strip("\0 ") or "without a name"
     return claim_of_icc(data, named)
 

@@ -15,6 +15,7 @@ from engine.base.compression import is_lossless
 from engine.base.errors import ImageError, InputError
 from engine.images import provenance as provenance_fields
 from engine.images.color_claims import erase_claims
+from engine.images.foreign_text import file_name, readable
 from engine.images.header import Header, Layer, Part, erase_attributes
 from engine.images.layers import ColorChannels
 
@@ -30,6 +31,7 @@ __all__ = [
     "keeps_float",
     "plan_exr",
     "plan_flat",
+    "share_attributes",
 ]
 
 
@@ -53,6 +55,9 @@ _STALE_STRUCTURE = (
     r"openexr:(chunkCount|lineOrder|levelmode|roundingmode)|oiio:(subimages|subimagename|RowsPerChunk)"
     r"|textureformat|wrapmodes|fovcot|oiio:(SHA-1|AverageColor|ConstantColor|updirection|sampleborder)"
 )
+
+_SHARED = ("PixelAspectRatio", "smpte:TimeCode", "chromaticities")
+"""Attributes that must not differ between parts of an EXR (openexr.com, "Multi-part files"), beside the format."""
 
 _INTEGER_DEPTHS = {"uint8": 8, "uint16": 16}
 _DEPTHS_OF_FORMAT = {
@@ -89,7 +94,7 @@ def check_encoding(path: str, depth: str | None, compression: str | None) -> Non
         InputError: it does not. A format that cannot be written at all is nothing to say here.
     """
     suffix = Path(path).suffix
-    writer = oiio.ImageOutput.create(suffix.lstrip(".")) if suffix else None
+    writer = oiio.ImageOutput.create(file_name(suffix).lstrip(".")) if suffix else None
     if writer is None:
         oiio.geterror()
         return
@@ -175,6 +180,24 @@ def plan_exr(
     return planned
 
 
+def share_attributes(planned: list[PlannedPart], picture: int) -> None:
+    """Gives every part what EXR wants to be the same in all: the format, pixel aspect, timecode and primaries.
+
+    They are those of the picture's part, because the others tell as little of a look's frame as they did of a plate's.
+    """
+    own = planned[picture].spec
+    for part in planned:
+        spec = part.spec
+        if spec is own:
+            continue
+        spec.full_x, spec.full_y = own.full_x, own.full_y
+        spec.full_width, spec.full_height = own.full_width, own.full_height
+        erase_attributes(spec, "|".join(_SHARED))
+        for item in own.extra_attribs:
+            if item.name in _SHARED:
+                spec.attribute(item.name, item.type, item.value)
+
+
 def checksum(parts: Iterable[Mapping[str, Layer]]) -> str:
     """CRC-32 over every part's channels, by name, as stored; one NaN counts as any other."""
     value = 0
@@ -231,7 +254,9 @@ def _foreign_spec(like: Header | None, width: int, height: int) -> oiio.ImageSpe
     spec = oiio.ImageSpec(width, height, 3, oiio.TypeFloat)
     if like is not None:
         for item in like.spec.extra_attribs:
-            spec.attribute(item.name, item.type, item.value)
+            # A damaged name, which no call takes.
+            if readable(item.name) == item.name:
+                spec.attribute(item.name, item.type, item.value)
         erase_attributes(spec, _ENCODING_OF_FORMAT)
         erase_claims(spec)
     provenance_fields.detach(spec)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,11 +24,21 @@ from engine.base.signatures import not_a_picture
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.images import provenance as provenance_fields
 from engine.images.color_claims import ColorClaim, claims_of_header, write_claim
-from engine.images.encoding import CHECKSUM, PlannedPart, checksum, choose_depth, divisor, plan_exr, plan_flat
-from engine.images.foreign_text import clean_spec, error_of
+from engine.images.encoding import (
+    CHECKSUM,
+    PlannedPart,
+    checksum,
+    choose_depth,
+    divisor,
+    plan_exr,
+    plan_flat,
+    share_attributes,
+)
+from engine.images.foreign_text import clean_spec, error_of, file_name
 from engine.images.header import Header, Layer, Part
 from engine.images.layers import PartNames, PictureLayer, chroma_apart, find_picture, no_color, no_layer
 from engine.images.limits import check_file, check_specs
+from engine.images.opening import check_png_chunks, open_picture
 from engine.images.photoshop import holds_its_picture
 from engine.images.provenance import read_provenance
 from engine.images.storage_remarks import storage_remarks
@@ -224,7 +232,8 @@ def write(
         NoPermissionError: the folder or the file may not be written.
     """
     path = Path(path)
-    writer = oiio.ImageOutput.create(path.suffix.lstrip(".") or str(path))
+    name = file_name(path)
+    writer = oiio.ImageOutput.create(path.suffix.lstrip(".") or name)
     if writer is None:
         error_of(oiio)
         raise ImageError(f"no image format for {path.suffix!r}", path=path, remedy="use .exr, .png, .tif, .jpg or .dpx")
@@ -246,6 +255,8 @@ def write(
     picture = like.index if like is not None and file_format == "openexr" else 0
     if color is not None:
         write_claim(plan[picture].spec, file_format, color)
+    if len(plan) > 1:
+        share_attributes(plan, picture)
     provenance_fields.attach(plan[picture].spec, file_format, provenance or {})
     with replacing(path) as temporary:
         if file_format == "jpeg":
@@ -271,12 +282,12 @@ def _opened(path: Path, frame: int | None, *, whole: bool = True) -> Iterator[oi
     check_file(path, frame)
     try:
         if whole and path.suffix.lower() == ".png":
-            _check_png_chunks(path, frame)
+            check_png_chunks(path, frame)
     except OSError as error:
         raise ImageError(f"cannot read: {error.strerror}", frame=frame, path=path) from error
     hints = oiio.ImageSpec()
     hints.attribute("oiio:UnassociatedAlpha", 1)
-    source = oiio.ImageInput.open(str(path), hints)
+    source = open_picture(path, hints, frame=frame)
     if source is None:
         detail = _first_line(error_of(oiio))
         other = not_a_picture(path)
@@ -313,7 +324,8 @@ def _picture(
     parts = []
     for spec in specs:
         views = spec.getattribute("multiView") or spec.get_string_attribute("view") or ()
-        views = (views,) if isinstance(views, str) else tuple(views)
+        views = (views,) if isinstance(views, str) else views
+        views = tuple(view for view in views if isinstance(view, str)) if isinstance(views, tuple) else ()
         parts.append(PartNames(tuple(spec.channelnames), spec.get_string_attribute("name") if several else "", views))
     found = find_picture(tuple(parts), coverage=coverage, layer=layer)
     if found is None:
@@ -332,26 +344,6 @@ def _claims(path: Path, specs: list[oiio.ImageSpec], index: int, file_format: st
     """Of the picture's part, else of another one: chromaticities are an attribute that all parts of an EXR share."""
     order = [specs[index], *(spec for number, spec in enumerate(specs) if number != index)]
     return next((found for spec in order if (found := claims_of_header(path, spec, file_format))), ())
-
-
-def _check_png_chunks(path: Path, frame: int | None) -> None:
-    """libpng reports neither a missing end nor, for some chunks, a wrong checksum; and it prints what it does find."""
-    data = memoryview(path.read_bytes())
-    if bytes(data[:8]) != b"\x89PNG\r\n\x1a\n":
-        return
-    position = 8
-    while position + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
-        end = position + 12 + length
-        if end > len(data):
-            break
-        kind = bytes(data[position + 4 : position + 8])
-        if zlib.crc32(data[position + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
-            raise _damaged(path, frame, f"wrong checksum in a {kind.decode('latin-1')} chunk")
-        if kind == b"IEND":
-            return
-        position = end
-    raise _damaged(path, frame, "the file ends early")
 
 
 def _specs(source: oiio.ImageInput) -> list[oiio.ImageSpec]:

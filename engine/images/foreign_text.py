@@ -1,15 +1,18 @@
-"""Text of image files that is no UTF-8: Latin-1 from older programs, or damage.
+"""Text in and around image files that is no UTF-8: Latin-1 from older programs, or damage.
 
 OpenImageIO hands such bytes over as halves of characters, which nothing takes back or prints; some calls fail on them.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import OpenImageIO as oiio
 
-__all__ = ["clean_spec", "error_of", "readable"]
+from engine.base.errors import ImageError
+
+__all__ = ["clean_spec", "error_of", "file_name", "readable"]
 
 
 def readable(text: str) -> str:
@@ -19,6 +22,21 @@ def readable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass" if _has_true_halves(text) else "surrogateescape").decode("latin-1")
     return text
+
+
+def file_name(path: Path | str) -> str:
+    """A path, or a part of one, as OpenImageIO takes it.
+
+    Raises:
+        ImageError: it is no UTF-8, which on Linux a file can be called all the same.
+    """
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        remedy = "rename it, or the folder that it is in"
+        raise ImageError("the name of an image is no UTF-8", path=path, remedy=remedy) from error
+    return name
 
 
 def clean_spec(spec: oiio.ImageSpec) -> list[str]:
@@ -42,13 +60,19 @@ def clean_spec(spec: oiio.ImageSpec) -> list[str]:
     for index in range(len(spec.extra_attribs)):
         try:
             item = spec.extra_attribs[index]
-            found.append((item.name, item.value))
+            found.append((item.name, item.type, item.value))
         except (UnicodeError, RuntimeError):
             continue  # It stays as it is: no call can name it.
-    for name, value in found:
-        if isinstance(value, str) and readable(value) != value and readable(name) == name:
-            spec.attribute(name, readable(value))
-            changed.append(name)
+    for name, kind, value in found:
+        texts = (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ()
+        fixed = tuple(readable(text) if isinstance(text, str) else text for text in texts)
+        if fixed == texts or readable(name) != name:
+            continue
+        if isinstance(value, str):
+            spec.attribute(name, fixed[0])
+        else:
+            spec.attribute(name, kind, fixed)
+        changed.append(name)
     return changed
 
 

@@ -12,12 +12,17 @@ __all__ = ["profile_of", "profile_tags", "rgb_of_gray"]
 
 _D50 = (0.9642, 1.0, 0.8249)
 _CONE = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_FIXED_LIMIT = 2**15
+"""Of a number with 16 bits before the point, sign included."""
 _MOST_TAGS = 200
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
 def profile_of(encoding: Encoding, name: str) -> bytes:
-    """A display profile with ``name`` as its description; empty for HDR curves, which such a profile cannot say."""
+    """A display profile with ``name`` as its description; empty for what such a profile cannot say.
+
+    That is HDR curves, and primaries so far out that its numbers do not reach them.
+    """
     curve = _curve(encoding.transfer)
     if not curve:
         return b""
@@ -46,6 +51,8 @@ def profile_tags(profile: bytes) -> dict[bytes, bytes]:
 def _profile(name: str, colors: np.ndarray, curve: bytes) -> bytes:
     text = name.encode("ascii", "replace") + b"\0"
     description = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + b"\0" * 78
+    if not (np.abs(colors) < _FIXED_LIMIT).all():
+        return b""
     tags = [
         (b"desc", description),
         (b"cprt", b"text\0\0\0\0No copyright\0"),

@@ -1,25 +1,24 @@
 """Limits of an image: the memory that it needs by its header, checked before a pixel is decoded.
 
 A file of a few bytes may claim any size. The limit is 4 GiB for one decoded image, which an 8K plate with forty half
-float channels stays under; the environment variable ``PAINTOVER_MAX_IMAGE_GIB`` sets another.
+float channels stays under; the environment variable ``PAINTOVER_MAX_IMAGE_GIB`` sets another, and so does the option
+``--max-image-gib``, which is that variable for a command and its children.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import OpenImageIO as oiio
 
-from engine.base.errors import ImageError, InputError
+from engine.base.errors import ImageError
+from engine.base.image_memory import VARIABLE, limit_bytes
 from engine.base.whole_file import check_regular
 
-__all__ = ["VARIABLE", "check_bytes", "check_file", "check_specs"]
+__all__ = ["check_bytes", "check_file", "check_specs"]
 
-VARIABLE = "PAINTOVER_MAX_IMAGE_GIB"
-DEFAULT_GIB = 4.0
 _PICTURE_BYTES = 16
 """A pixel as the engine takes it: R, G, B and alpha, float32."""
 _MAX_RATIO = 2**18
@@ -40,14 +39,14 @@ def check_bytes(needed: int, what: str, path: Path, frame: int | None = None) ->
         ImageError: it is over the limit.
         InputError: the variable holds no number.
     """
-    limit = _limit_bytes()
+    limit = limit_bytes()
     if needed > limit:
         gib = needed / 2**30
         raise ImageError(
             f"the image needs {gib:,.1f} GiB of memory ({what}), over the limit of {limit / 2**30:.3g}",
             frame=frame,
             path=path,
-            remedy=f"look at its header, or set {VARIABLE}={math.ceil(gib)}",
+            remedy=f"look at its header, or set {VARIABLE}={math.ceil(gib)}, or give --max-image-gib {math.ceil(gib)}",
         )
 
 
@@ -98,14 +97,3 @@ def check_file(path: Path, frame: int | None = None, *, what: str = "image") -> 
         raise ImageError(f"cannot read: {error}", frame=frame) from error
     if facts.st_size == 0:
         raise ImageError(f"the {what} is empty (0 bytes)", frame=frame, path=path, remedy="render or copy it again")
-
-
-def _limit_bytes() -> int:
-    text = os.environ.get(VARIABLE, "")
-    try:
-        gib = float(text) if text else DEFAULT_GIB
-    except ValueError:
-        gib = math.nan
-    if not 0 < gib < 2**20:
-        raise InputError(f"{VARIABLE}={text[:40]} is no size", remedy="set it to GiB of memory, such as 8")
-    return int(gib * 2**30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import OpenImageIO as oiio
 
 from engine.images.encoding import holds_16_bits
+from engine.images.foreign_text import file_name
 from engine.images.header import Header
 
 __all__ = ["lost"]
@@ -22,7 +23,7 @@ def lost(header: Header, suffix: str, bit_depth: str | None = None, *, for_paint
         bit_depth: as it was asked for; None for what the format and the plate give.
         for_painting: they are keys: what only a result should hold is not missed in them.
     """
-    writer = oiio.ImageOutput.create(f"a{suffix}")
+    writer = oiio.ImageOutput.create(file_name(f"a{suffix}"))
     if writer is None:
         oiio.geterror()
         return ()

@@ -19,8 +19,10 @@ from urllib.parse import parse_qsl, urlencode
 
 import OpenImageIO as oiio
 
+from engine.base.errors import ImageError
 from engine.base.whole_file import check_regular
 from engine.images.foreign_text import error_of
+from engine.images.opening import open_picture
 
 __all__ = ["FORMATS", "attach", "detach", "facts_of", "file_sha256", "read_provenance", "stamp_dpx"]
 
@@ -79,7 +81,10 @@ def detach(spec: oiio.ImageSpec) -> None:
 
 def read_provenance(path: Path | str) -> dict[str, str]:
     """What ``images.write`` stored in ``path``; empty where there is nothing, or no readable image."""
-    handle = oiio.ImageInput.open(str(path)) if Path(path).is_file() else None
+    try:
+        handle = open_picture(path) if Path(path).is_file() else None
+    except ImageError:
+        return {}
     if handle is None:
         error_of(oiio)
         return {}

@@ -203,6 +203,9 @@ def open_look(path: str | Path) -> LookFile:
     except LookError as error:
         error.path = path
         raise
+    except UnicodeDecodeError as error:
+        # ONNX's parser takes any bytes as text; its checker, and whoever asks for a name, trips over them.
+        raise LookError("the look holds names that are no UTF-8", path=path, remedy=REMEDY) from error
 
 
 def weights_sha256(model: onnx.ModelProto) -> str:

@@ -46,6 +46,7 @@ from engine.base.temporaries import replacing
 from engine.base.whole_file import check_regular
 from engine.images.foreign_text import clean_spec, error_of
 from engine.images.limits import check_bytes, check_specs
+from engine.images.opening import open_picture
 
 __all__ = ["Direction", "FlowFiles", "read_flow", "write_flow"]
 
@@ -259,7 +260,7 @@ def _opened(path: Path, frame: int | None) -> Iterator[oiio.ImageInput]:
         empty = check_regular(path).st_size == 0
     except OSError as error:
         raise _unreadable(path, frame, error) from error
-    source = None if empty else oiio.ImageInput.open(str(path))
+    source = None if empty else open_picture(path, frame=frame)
     if source is None:
         lines = error_of(oiio).splitlines() or ["the file is empty"]
         raise ImageError(f"not an EXR file, or damaged: {lines[0]}", frame=frame, path=path, remedy="write it again")
@@ -363,6 +364,8 @@ def _write_exr(temporary: Path, path: Path, flows: dict[str, Floats]) -> None:
     spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], len(names), "float")
     spec.channelnames = names
     spec.attribute("compression", "zip")
+    # Else OpenImageIO writes the time of the day, and no two files are the same.
+    spec.attribute("DateTime", "")
     writer = oiio.ImageOutput.create("exr")
     if writer is None:
         raise OutputError(f"cannot write EXR: {error_of(oiio)}", path=path)

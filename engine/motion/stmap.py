@@ -19,8 +19,9 @@ import OpenImageIO as oiio
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError
 from engine.base.temporaries import output_error, replacing
-from engine.images.foreign_text import error_of
+from engine.images.foreign_text import error_of, file_name
 from engine.images.limits import check_file, check_specs
+from engine.images.opening import open_picture
 from engine.images.provenance import file_sha256
 
 __all__ = [
@@ -95,7 +96,7 @@ def read_sidecars(
         if path is None:
             continue
         check_file(path, frame, what="STMap")
-        source = oiio.ImageInput.open(str(path))
+        source = open_picture(path, frame=frame)
         if source is None:
             raise ImageError("unreadable STMap sidecar", frame=frame, path=path, remedy=f"prepare again ({_reason()})")
         try:
@@ -172,7 +173,7 @@ def read_stmap(path: str | Path) -> Floats:
         ImageError: missing, damaged, or without coordinates.
     """
     path = Path(path)
-    source = oiio.ImageInput.open(str(path)) if path.is_file() else None
+    source = open_picture(path) if path.is_file() else None
     if source is None:
         what = f"not an image ({_reason()})" if path.is_file() else "there is no such STMap"
         raise ImageError(what, path=path, remedy="check the path, or prepare again")
@@ -281,7 +282,7 @@ def _write(path: Path, pixels: Floats, digest: str) -> None:
     except OSError as error:
         raise output_error(path.parent, error) from error
     with replacing(path) as temporary:
-        writer = oiio.ImageOutput.create(str(temporary))
+        writer = oiio.ImageOutput.create(file_name(temporary))
         if writer is None or not writer.open(str(temporary), spec):
             raise OSError(f"cannot write EXR: {error_of(oiio)}")
         wrote = writer.write_image(np.ascontiguousarray(pixels))

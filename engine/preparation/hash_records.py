@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.base.errors import ImageError
 from engine.base.temporaries import replacing
+from engine.base.whole_file import read_whole
 from engine.images.provenance import file_sha256
 
 __all__ = ["check_recorded", "record", "record_path"]
@@ -36,9 +37,16 @@ def record(paths: Iterable[Path]) -> None:
         line = f"{file_sha256(path)}  {path.name}\n"
         place = record_path(path)
         # An unchanged one is not written again: it would only cost.
-        if not (place.is_file() and place.read_bytes() == line.encode()):
+        if not _holds(place, line.encode()):
             with replacing(place) as temporary:
                 temporary.write_bytes(line.encode())
+
+
+def _holds(place: Path, line: bytes) -> bool:
+    try:
+        return read_whole(place, len(line)) == line
+    except (OSError, ValueError):
+        return False
 
 
 def check_recorded(path: Path, sha256: str | None, what: str, *, frame: int) -> None:
@@ -52,8 +60,8 @@ def check_recorded(path: Path, sha256: str | None, what: str, *, frame: int) -> 
         ImageError: with exit code 1, because on a shared disk the right one may only not have arrived yet.
     """
     try:
-        expected = record_path(path).read_text(encoding="utf-8", errors="replace").partition(" ")[0].strip()
-    except OSError:
+        expected = read_whole(record_path(path), 1 << 12).decode("utf-8", "replace").partition(" ")[0].strip()
+    except (OSError, ValueError):
         expected = None
     if expected == sha256:
         return

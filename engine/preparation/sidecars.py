@@ -35,6 +35,7 @@ from engine.base.machine import cpu_count
 from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
 from engine.images.foreign_text import error_of
+from engine.images.opening import open_picture
 from engine.motion.flow import estimate, one_thread
 from engine.motion.repaint import Repainted, nothing_repainted, repaint_frame
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
@@ -47,7 +48,7 @@ from engine.shot.shot import Plate
 
 __all__ = ["Vectors", "prepare_sidecars"]
 
-METHOD = "track-6"
+METHOD = "track-7"
 """Changes when the same plate would give another map."""
 _SAVE_EVERY_S = 30.0
 """How much work a kill may cost; a chain's state at UHD is 200 MB, so it is not saved with every frame."""
@@ -415,7 +416,7 @@ class _Chain:
         path = sidecar_path(self.job.work, self.key, frame)
         if not path.is_file():
             return "missing"
-        source = oiio.ImageInput.open(str(path))
+        source = open_picture(path, frame=frame)
         if source is None:
             error_of(oiio)
             return "missing"

@@ -25,6 +25,7 @@ from engine.base.arrays import Floats
 from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, OutputError, PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
+from engine.base.system_errors import system_error
 from engine.color.assignment import assign, claimed_by
 from engine.color.config import ColorConfig
 from engine.color.known_spaces import film_log_of
@@ -239,6 +240,10 @@ class Pipeline:
             log.debug("frame %d", frame, exc_info=True)
             remedy = "give fewer --workers or a smaller --tile"
             return FrameResult(frame, "failed", f"frame {frame}: memory ran out; {remedy}", 1)
+        except OSError as fault:
+            log.debug("frame %d", frame, exc_info=True)
+            failure = system_error(fault, frame=frame)
+            return FrameResult(frame, "failed", str(failure), failure.exit_code)
         except Exception as error:
             log.debug("frame %d", frame, exc_info=True)
             return FrameResult(frame, "failed", f"frame {frame}: {type(error).__name__}: {error}", 1)

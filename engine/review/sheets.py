@@ -13,6 +13,7 @@ import OpenImageIO as oiio
 from engine import images
 from engine.base.arrays import Bytes
 from engine.base.errors import ImageError, InputError
+from engine.images.foreign_text import readable
 
 __all__ = ["Cell", "Row", "before_after", "compose", "contact_sheet"]
 
@@ -143,7 +144,7 @@ def _fitted(cell: Cell, width_px: int) -> Bytes:
 
 
 def _text_width(words: str, size_px: int) -> int:
-    area = oiio.ImageBufAlgo.text_size(words, size_px * _SUPERSAMPLE)
+    area = oiio.ImageBufAlgo.text_size(readable(words), size_px * _SUPERSAMPLE)
     return -(-int(area.xend) // _SUPERSAMPLE) if area.defined else 0
 
 
@@ -159,7 +160,7 @@ def _write_text(sheet: Bytes, x: int, baseline: int, words: str, size_px: int, c
     oiio.ImageBufAlgo.zero(ink)
     start = ((x - left) * _SUPERSAMPLE, (baseline - top) * _SUPERSAMPLE)
     # Without FreeType OIIO draws nothing, and the sheet is still worth having.
-    if not oiio.ImageBufAlgo.render_text(ink, *start, words, size_px * _SUPERSAMPLE, "", (1.0,)):
+    if not oiio.ImageBufAlgo.render_text(ink, *start, readable(words), size_px * _SUPERSAMPLE, "", (1.0,)):
         ink.geterror()
         return
     coverage = np.asarray(ink.get_pixels(oiio.FLOAT), np.float32).reshape(height, width)

@@ -135,6 +135,7 @@ _ALL = (
             table.PAINT_COLORSPACE,
             table.OCIO,
             _MACHINE[1],
+            table.MAX_IMAGE_GIB,
             table.DEBUG,
         ),
         (
@@ -162,6 +163,7 @@ _ALL = (
             table.WORK,
             *_COLOR,
             table.THREADS,
+            table.MAX_IMAGE_GIB,
             farm.SHARD,
             *_CALLED,
             *_REPORTING,
@@ -190,6 +192,7 @@ _ALL = (
             _guides("train with the guide images that prepare --guides made; render then needs them too"),
             *_PAINTED_COLOR,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             *_CALLED,
             *_REPORTING,
         ),
@@ -227,6 +230,7 @@ _ALL = (
             ),
             *_PAINTED_COLOR,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -252,6 +256,7 @@ _ALL = (
             _denoise("render the frames that prepare --denoise made; a look that was trained so does it by itself"),
             *_COLOR,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             farm.SHARD,
             farm.TIMEOUT,
             *_CALLED,
@@ -281,6 +286,7 @@ _ALL = (
             table.PAINT_COLORSPACE,
             table.OCIO,
             *_MACHINE,
+            table.MAX_IMAGE_GIB,
             farm.CHUNK,
             farm.FRAME_TIME,
             farm.TIMEOUT.but(group="tasks"),
@@ -307,6 +313,7 @@ _ALL = (
             *_under("rendered with", *_RENDERED_WITH),
             _denoise("they were rendered with --denoise"),
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_CALLED,
             *_REPORTING,
         ),
@@ -319,7 +326,7 @@ _ALL = (
         "inspect",
         "Prints the card of a look (keyframes, training, colorspaces, versions), or of an image the colorspace that\n"
         "it is taken as and why, how a key was exported, and which look, settings and plate a frame was made from.",
-        (own.INSPECTED, table.JSON.but(group="what to inspect"), table.DEBUG),
+        (own.INSPECTED, table.JSON.but(group="what to inspect"), table.MAX_IMAGE_GIB, table.DEBUG),
         ("paintover inspect hero.onnx", "paintover inspect out.1001.exr --json"),
         usage="paintover inspect PATH [options]",
     ),
@@ -338,6 +345,7 @@ _ALL = (
             own.DISPLAY,
             own.VIEW,
             own.EXPOSURE,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -356,6 +364,7 @@ _ALL = (
             own.STYLE,
             table.SEED.but(group="painting", help="same seed: same painting"),
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -378,6 +387,7 @@ _ALL = (
             table.JSON.but(group="the suggestion"),
             table.WORK,
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -402,6 +412,7 @@ _ALL = (
             *_under("rendered with", *_RENDERED_WITH),
             _denoise("the frames were rendered with --denoise"),
             *_COLOR,
+            table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
@@ -439,7 +450,7 @@ _ALL = (
         "worker",
         "Keeps looks loaded and renders frames on request, for hosts: one JSON object a line on its standard\n"
         "streams, or on a socket of this machine. It ends when its host does, or when nobody asks for anything.",
-        (own.SOCKET, own.ASK, own.IDLE, own.MEMORY, table.THREADS, table.DEBUG),
+        (own.SOCKET, own.ASK, own.IDLE, own.MEMORY, table.THREADS, table.MAX_IMAGE_GIB, table.DEBUG),
         (
             "paintover worker",
             "paintover worker --socket ~/.paintover/worker.json --idle 3600",

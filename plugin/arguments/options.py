@@ -45,6 +45,7 @@ class Options(argparse.Namespace):
     unpainted: str | None = None
     device: str | None = None
     threads: int | None = None
+    max_image_gib: float | None = None
     workers: int | None = None
     """0 where it is to be found out."""
     tile: int | None = None

@@ -18,9 +18,11 @@ from engine import images
 from engine.base.device import resolve_device
 from engine.base.errors import ImageError, InputError, NoPermissionError, OutputError
 from engine.base.frames import SequencePath
+from engine.base.shell_words import shell_word
 from engine.base.temporaries import output_error
 from engine.color.config import ColorConfig
 from engine.color.keys import check_exposure
+from engine.images.foreign_text import file_name
 from engine.images.provenance import FORMATS
 from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate, refuse_overwriting
@@ -114,7 +116,7 @@ def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = (
     """
     refuse_overwriting(out, plate, tuple(keyframes))
     extension = Path(out.text).suffix.lstrip(".")
-    writer = oiio.ImageOutput.create(extension) if extension else None
+    writer = oiio.ImageOutput.create(file_name(extension)) if extension else None
     remedy = "use .exr, .png, .tif, .jpg or .dpx"
     if writer is None:
         oiio.geterror()
@@ -146,7 +148,9 @@ def check_look_output(look: Path) -> None:
         OutputError: the disk is full.
     """
     if look.suffix.lower() != ".onnx":
-        raise InputError(f'"{look}" does not end in .onnx', remedy=f"write --look {look.with_suffix('.onnx')}")
+        raise InputError(
+            f'"{look}" does not end in .onnx', remedy=f"write --look {shell_word(look.with_suffix('.onnx'))}"
+        )
     if look.is_dir():
         raise InputError("a folder stands where the look should go", path=look, remedy="choose another --look")
     prepare_folder(look.parent)

@@ -33,6 +33,7 @@ __all__ = [
     "KEYFRAME_NUMBER",
     "LAYER",
     "LOOK",
+    "MAX_IMAGE_GIB",
     "NO_REPAINT",
     "NO_STMAPS",
     "OCIO",
@@ -369,6 +370,16 @@ OCIO = Option(
 )
 
 # Machine and reporting
+
+MAX_IMAGE_GIB = Option(
+    "max_image_gib",
+    ("--max-image-gib",),
+    values.positive("--max-image-gib"),
+    "machine",
+    "memory that one decoded image may need; what claims more is refused before it is read",
+    metavar="GIB",
+    default="$PAINTOVER_MAX_IMAGE_GIB, else 4",
+)
 
 DEVICE = Option(
     "device",

@@ -165,6 +165,6 @@ def _configured(path: Path) -> list[str]:
         words = json.loads(path.read_text(encoding="utf-8"))["command"]
         if words and all(isinstance(word, str) for word in words):
             return list(words)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     raise CommandMissing(f"{path} does not say how to start paintover", "install again, or delete the file")

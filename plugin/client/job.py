@@ -106,6 +106,8 @@ class Job:
     """auto, cpu or cuda:N."""
     tile: int | None = None
     """Largest side of a tile in pixels; 0 for the whole frame, None for the default grid."""
+    max_image_gib: float | None = None
+    """GiB of memory that one decoded image may need; None for the usual limit."""
     carried: bool = False
     """Whether EXR frames also hold the layer ``paintover.carried``."""
     guides: bool = True
@@ -218,6 +220,7 @@ class Job:
             "--seed": self.seed,
             "--device": self.device,
             "--tile": self.tile,
+            "--max-image-gib": self.max_image_gib,
             "--out-colorspace": self.out_colorspace,
             "--depth": self.depth,
             "--compression": self.compression,
@@ -226,7 +229,7 @@ class Job:
         return [] if value is None else [f"{option}={value}"]
 
 
-_PLATE = ("--plate", "--frames", "--layer", "--colorspace", "--ocio")
+_PLATE = ("--plate", "--frames", "--layer", "--colorspace", "--ocio", "--max-image-gib")
 _RENDERED = ("--look", "--work", "--out", "--tile", "--out-colorspace", "--depth", "--compression")
 _SWITCHES = ("--no-stmaps", "--carried")
 _OPTIONS: dict[str, tuple[str, ...]] = {

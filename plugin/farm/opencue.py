@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange
+from engine.base.shell_words import shell_line
 from plugin.arguments.dialects import format_opencue
 from plugin.arguments.farm_options import FRAMES_DIALECT, SHARD
 from plugin.arguments.options import Options
@@ -58,7 +59,7 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
     job_files.write({path: text})
     progress.note(f"{path}: OpenCue job, validated, not executed", {"job": str(path)})
     call = "import opencue, sys; opencue.api.launchSpecAndWait(open(sys.argv[1]).read())"
-    progress.note(f'launch it where pycue is installed: python -c "{call}" "{path}"')
+    progress.note(f"launch it where pycue is installed: {shell_line(['python', '-c', call, path])}")
     return 0
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange
+from engine.base.shell_words import shell_line
 from plugin.arguments.command_line import command_line
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.dialects import format_openjd
@@ -46,6 +48,7 @@ _LONGEST_NAME = 64
 """Characters of a step's or a job's name, by the specification's oldest limit."""
 _NOTICE_S = 10
 """From the request to stop until the process is ended; it leaves within five."""
+_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})")
 _ADDRESS = "{{Session.WorkingDirectory}}/paintover-worker.json"
 """Where the resident worker of a session says how it is reached."""
 _ENVIRONMENT_S = 120
@@ -88,16 +91,27 @@ def submit(plan: FarmPlan, options: Options, progress: Progress, stop: StopReque
         "parameters.json": values,
         "asset_references.json": asset_references(plan),
     }
-    files = {bundle / name: json.dumps(value, indent=2) + "\n" for name, value in written.items()}
+    files = {bundle / name: document(value) for name, value in written.items()}
     if options.dry_run:
         job_files.show(files)
         return 0
     job_files.write(files)
     facts = {"bundle": str(bundle)}
     progress.note(f"{bundle}: job bundle, {', '.join(step['name'] for step in made['steps'])}", facts)
-    run = f'openjd run "{bundle / "template.json"}" --job-param "file://{bundle / "parameters.json"}"'
-    progress.note(f'run it on this machine: {run}; on AWS: deadline bundle submit "{bundle}"', facts)
+    run = shell_line(["openjd", "run", bundle / "template.json", "--job-param", f"file://{bundle / 'parameters.json'}"])
+    on_aws = shell_line(["deadline", "bundle", "submit", bundle])
+    progress.note(f"run it on this machine: {run}; on AWS: {on_aws}", facts)
     return 0
+
+
+def document(value: object) -> str:
+    """JSON that readers of YAML read alike: characters beyond the basic plane stand as they are.
+
+    JSON's escape for such a character is a pair of surrogates, which YAML reads as two characters that do not exist.
+    All others are escaped, because YAML takes some of them for the end of a line.
+    """
+    text = json.dumps(value, indent=2) + "\n"
+    return _PAIR.sub(lambda found: found[1] + json.loads(f'"{found[2]}"'), text)
 
 
 def template(plan: FarmPlan, calls: Sequence[str], *, session: bool = False) -> dict[str, Any]:

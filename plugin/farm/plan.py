@@ -23,6 +23,7 @@ from engine.rendering.render import read_card
 from engine.shot.shot import Shot
 from plugin.arguments.command_line import command_line
 from plugin.arguments.farm_options import SHARD
+from plugin.arguments.image_limit import active_limit
 from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
@@ -363,6 +364,7 @@ def _plate(shot: Shot, options: Options) -> dict[str, object]:
         "colorspace": shot.plate.colorspace,
         "layer": shot.plate.path.layer or None,
         "ocio": active_config(options.ocio),
+        "max_image_gib": active_limit(options.max_image_gib),
     }
 
 

@@ -55,9 +55,11 @@ def forget_place(host: str, folder: Path) -> Path | None:
 
 
 def _places(path: Path) -> list[list[str]] | None:
-    """Pairs of host and folder; None where the file does not say, or there is none."""
+    """Pairs of host and folder; None where the file does not say that or how to start, or there is none."""
     try:
-        places = json.loads(path.read_text(encoding="utf-8"))["installed"]
-        return [[str(host), str(folder)] for host, folder in places]
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(word, str) for word in facts["command"]):
+            return None
+        return [[str(host), str(folder)] for host, folder in facts["installed"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import OpenImageIO as oiio
 
+from engine.base.errors import ImageError
 from engine.base.temporaries import output_error, stale_temporaries
+from engine.images.opening import open_picture
 from engine.images.provenance import read_provenance
 from engine.motion.stmap import HASH_ATTRIBUTE
 from engine.training.job.job import CHECKPOINT
@@ -111,7 +113,10 @@ def _is_stmap(path: Path) -> bool:
     """Whether a file beside STMaps is ours."""
     if path.name in _CHAIN_STATES:
         return True
-    source = oiio.ImageInput.open(str(path)) if path.suffix.lower() == ".exr" else None
+    try:
+        source = open_picture(path) if path.suffix.lower() == ".exr" else None
+    except ImageError:
+        return False  # Nothing of ours.
     if source is None:
         oiio.geterror()
         return False

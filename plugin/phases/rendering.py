@@ -10,6 +10,7 @@ from engine.base.frames import SequencePath
 from engine.images.provenance import file_sha256
 from engine.rendering.render import RenderEvent, RenderReport, RenderSettings, read_card, render
 from engine.shot.shot import Shot
+from plugin.arguments.image_limit import active_limit
 from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import (
     Options,
@@ -103,6 +104,7 @@ def _through_worker(shot: Shot, options: Options, address: Path, watch: _Watch) 
         out_from(options, shot),
         settings_of(shot, options),
         ocio=active_config(options.ocio),
+        max_image_gib=active_limit(options.max_image_gib),
         work=sidecars_from(options, shot),
         prepared=work_from(options, shot),
         recorded=options.expect_prepared,

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Mapping
 
+from engine.base.whole_file import read_text
 from plugin.client.command import config_file
 
 __all__ = ["FILE_NAME", "VARIABLE", "is_new_hint"]
@@ -34,8 +35,8 @@ def is_new_hint(name: str, environment: Mapping[str, str] | None = None) -> bool
     try:
         path = config_file(known).with_name(FILE_NAME)
         try:
-            read = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            read = json.loads(read_text(path, 1 << 16))
+        except (OSError, ValueError, RecursionError):
             read = []
         shown = {str(each) for each in read} if isinstance(read, list) else set()
         if name in shown:

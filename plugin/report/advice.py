@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from engine.base.arrays import Bytes, Floats
+from engine.base.shell_words import shell_line
 from engine.review.coverage import LEAST_GAIN, WORKING_WIDTH_PX, Plan, sidecar_maps, suggest
 from engine.shot.shot import Plate
 from plugin.arguments.command_line import command_line
@@ -102,7 +102,7 @@ def key_command(plate: Plate, frames: Sequence[int]) -> str:
         "layer": plate.path.layer or None,
         "colorspace": plate.colorspace,
     }
-    return shlex.join(["paintover", *command_line("key", values)])
+    return shell_line(["paintover", *command_line("key", values)])
 
 
 def percent(share: float) -> str:

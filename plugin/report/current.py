@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from engine.base.temporaries import replacing
+from engine.base.whole_file import read_text
 
 __all__ = ["are_current", "made_from", "remember"]
 
@@ -35,8 +36,8 @@ def made_from(facts: Iterable[object], files: Iterable[Path]) -> str:
 def are_current(work: Path, pages: Sequence[Path], inputs: str) -> bool:
     """Whether these files are as they were made, from the same inputs."""
     try:
-        record = json.loads((work / _NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(read_text(work / _NAME))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(record, dict) and record == {"inputs": inputs, "files": made_from((), pages)}
 

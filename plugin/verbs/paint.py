@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.base.choices import PAINT_STYLES
+from engine.base.shell_words import shell_word
 from engine.color.config import ColorConfig
 from engine.paint.painter import paint_frame
 from engine.shot.keyframes import Keyframe
@@ -45,6 +46,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         path = out.path(frame)
         paint_frame(reader, frame, path, style, options.seed or 0)
         progress.update(count / len(plate.frames), f"frame {frame}", {"frame": frame, "path": str(path)})
-        progress.note(f"{path}: frame {frame} painted; train on it with --keyframe {Keyframe(frame, path).text}")
+        progress.note(
+            f"{path}: frame {frame} painted; train on it with --keyframe {shell_word(Keyframe(frame, path).text)}"
+        )
     progress.finish()
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.base.errors import InputError
 from engine.base.frames import FrameRange
+from engine.base.shell_words import shell_word
 from engine.color.config import ColorConfig
 from engine.rendering.settings import RenderSettings
 from engine.shot.shot import refuse_overwriting
@@ -64,7 +65,9 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         look = None
     page = work_from(options, file) / _PAGE if options.page is None else Path(options.page)
     if page.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f'"{page}" does not end in .html', remedy=f"write --page {page.with_suffix('.html')}")
+        raise InputError(
+            f'"{page}" does not end in .html', remedy=f"write --page {shell_word(page.with_suffix('.html'))}"
+        )
     if page.is_dir():
         raise InputError("a folder stands where the page should go", path=page, remedy="choose another --page")
     prepare_folder(page.parent)

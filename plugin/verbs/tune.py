@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import msgspec
 
 from engine.base.errors import InputError, Interrupted
 from engine.base.frames import SequencePath
+from engine.base.shell_words import shell_line, shell_word
 from engine.training.job.job import TrainingJob
 from engine.training.job.search import Search
 from plugin.arguments.command_line import command_line
@@ -84,9 +84,9 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         folder = work_from(options, shot) / "tune"
         plot, look, file = (str(folder / Path(done[name]).name) for name in ("plot", "look", "settings_file"))
         print(f"\n{visible(str(plot))}: loss against each parameter")
-        print(visible(f"next: paintover render --look {shlex.quote(look)}, the best look as it is;"))
+        print(visible(f"next: paintover render --look {shell_word(look)}, the best look as it is;"))
         print("      or train with its settings, longer:")
-        print(visible(f"      {shlex.join(_training(options, file))}"))
+        print(visible(f"      {shell_line(_training(options, file))}"))
     return 0
 
 

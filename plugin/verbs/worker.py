@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.base.errors import InputError, PaintoverError
+from engine.base.whole_file import read_text
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
@@ -19,6 +20,9 @@ from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
 
 __all__ = ["parser", "run"]
+
+_REQUEST_LIMIT = 1 << 20
+"""Bytes: what a worker takes as one line."""
 
 
 def parser() -> Parser:
@@ -52,7 +56,7 @@ def _ask(options: Options) -> int:
         raise InputError("--ask needs --socket", remedy="name the file of the worker to ask, or to start")
     path = Path(options.ask or "")
     try:
-        request = json.loads(path.read_text(encoding="utf-8"))
+        request = json.loads(read_text(path, _REQUEST_LIMIT))
         if not isinstance(request, dict):
             raise ValueError("not an object")
     except (OSError, ValueError, RecursionError) as error:

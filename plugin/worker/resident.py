@@ -37,6 +37,7 @@ def render_resident(
     settings: RenderSettings,
     *,
     ocio: str | None,
+    max_image_gib: float | None,
     work: Path | None,
     prepared: Path,
     recorded: bool,
@@ -49,6 +50,7 @@ def render_resident(
         address: where ``paintover worker --socket`` writes.
         card: of the look.
         ocio: the OCIO config; None for $OCIO.
+        max_image_gib: GiB that one decoded image may need; None for what the worker takes.
         recorded: see there. The hashes are compared before the worker is asked, which takes them once more.
 
     Raises:
@@ -87,6 +89,7 @@ def render_resident(
             look=_absolute(str(look)),
             out_colorspace=settings.out_colorspace,
             ocio=ocio if ocio is None or "://" in ocio else _absolute(ocio),
+            max_image_gib=max_image_gib,
             depth=settings.bit_depth,
             compression=settings.compression,
             device=settings.device,

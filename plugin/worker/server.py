@@ -23,6 +23,7 @@ from typing import IO, Any
 from engine import __version__
 from engine.base.errors import InputError, Interrupted, PaintoverError
 from engine.base.events import failure_facts
+from engine.base.system_errors import system_error
 from plugin.client.errors import JobError
 from plugin.client.job import LARGEST, Job, parse_line
 from plugin.progress.stop import StopRequest
@@ -218,8 +219,7 @@ class Worker:
         except MemoryError:
             return "failed", failure_facts(PaintoverError("memory ran out", remedy="give a smaller tile"))
         except OSError as fault:
-            path = fault.filename if isinstance(fault.filename, str) else None
-            return "failed", failure_facts(PaintoverError(fault.strerror or str(fault), path=path))
+            return "failed", failure_facts(system_error(fault))
         except Exception as fault:  # A fault of ours: the host hears of it, and the worker goes on.
             log.debug("request %d", request.id, exc_info=True)
             what = f"internal fault: {type(fault).__name__}, {fault}"

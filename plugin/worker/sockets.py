@@ -11,9 +11,13 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
 
 from engine.base.errors import InputError
 from engine.base.temporaries import output_error
@@ -178,19 +182,69 @@ def _linger(connection: socket.socket) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
+    """Make a file that only this user can read: whole or not there, and never over another one.
+
+    Raises:
+        InputError: it is there already, and is not what a worker that is gone left over.
+        OutputError: it cannot be written.
+    """
+    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _is_left_over(path):
-            path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            _clear_left_over(path)
+            _put(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except FileExistsError as error:
         raise InputError(
             "another worker may be using this file", path=path, remedy="end that worker, or delete the file"
         ) from error
     except OSError as error:
         raise output_error(path, error) from error
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give a whole file its name.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    if sys.platform == "win32":
+        temporary.rename(path)  # Which is refused there where the name is taken.
+        return
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A disk without such links: nobody else may make the name, and who reads half a file asks again.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(temporary.read_bytes())
+
+
+def _clear_left_over(path: Path) -> None:
+    """Take away the file of a worker that is gone, and only that: others may be doing the same, and writing theirs."""
+    if not _is_left_over(path):
+        return
+    with contextlib.suppress(FileNotFoundError):
+        if sys.platform == "win32":
+            path.unlink()
+            return
+        with path.open("rb") as held:
+            with contextlib.suppress(OSError):  # A disk without locks.
+                fcntl.flock(held, fcntl.LOCK_EX)
+            # Only who holds the file that has the name now takes it away.
+            if os.path.samestat(os.fstat(held.fileno()), path.stat()) and _is_left_over(path):
+                path.unlink()
 
 
 def _is_left_over(path: Path) -> bool:

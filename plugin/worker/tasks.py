@@ -20,6 +20,7 @@ from engine.rendering.frame_inputs import FrameInputs
 from engine.rendering.render import RenderEvent, RenderSettings, render
 from engine.shot.remarks import losses, plate_remarks
 from engine.shot.shot import Plate
+from plugin.arguments.image_limit import image_limit
 from plugin.arguments.ocio_variable import color_config
 from plugin.arguments.preflight import check_out, check_spaces
 from plugin.client.job import FARM, Job
@@ -27,6 +28,9 @@ from plugin.worker.looks import LoadedLooks
 from plugin.worker.result_state import LookFacts, MadeFrom, result_states
 
 __all__ = ["Tell", "load", "render_frames", "states"]
+
+MOST_STATES = 100_000
+"""Frames of one answer, over an hour of film: each takes two hundred bytes of it and ten times as many until then."""
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Sends an event of the request at work: its name, and what it says."""
@@ -69,7 +73,7 @@ def render_frames(
         Interrupted: ``stop`` said so.
     """
     plate, out = plate_of(job, frames), out_of(job)
-    with color_config(job.ocio):
+    with color_config(job.ocio), image_limit(job.max_image_gib):
         settings = settings_of(job, out, threads)
         check_spaces(ColorConfig.active(), [plate.colorspace, settings.out_colorspace])
         check_out(out, plate)
@@ -118,11 +122,14 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
     """Whether each frame on disk is the one that the job would render now.
 
     Raises:
-        InputError: the job names no output.
+        InputError: the job names no output, or more frames than one answer holds.
         Interrupted: ``stop`` said so.
     """
     plate, out = plate_of(job, frames), out_of(job)
-    with color_config(job.ocio):
+    if len(plate.frames) > MOST_STATES:
+        what = f"the states of {len(plate.frames):,} frames are too many for one answer"
+        raise InputError(what, remedy=f"ask for up to {MOST_STATES:,}")
+    with color_config(job.ocio), image_limit(job.max_image_gib):
         settings = settings_of(job, out, None)
         config = ColorConfig.active()
         check_spaces(config, [plate.colorspace, settings.out_colorspace])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 from engine.base.errors import InputError, PaintoverError
 from engine.base.foreign_json import parse_json
 from engine.base.frames import FrameRange, SequencePath
+from engine.base.system_errors import system_error
 from engine.base.whole_file import read_whole
 from engine.color.config import ColorConfig
 from engine.preparation.saved_arrays import load_arrays
@@ -56,6 +58,20 @@ def test_paddings_are_bounded(text: str) -> None:
     with pytest.raises(InputError) as caught:
         SequencePath.parse(text)
     assert len(str(caught.value)) < 400
+
+
+def test_a_folder_that_no_folder_can_be_called_has_no_frames() -> None:
+    for folder in ("a" * 5000, "a/" * 3000, "/" + "b" * 300):
+        assert SequencePath.parse(f"{folder}/plate.%04d.png").existing() is None
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [(errno.ENAMETOOLONG, 2), (errno.ELOOP, 2), (errno.EINVAL, 2), (errno.EIO, 1), (errno.ESTALE, 1)],
+)
+def test_what_the_system_refuses_says_whether_a_retry_helps(code: int, exit_code: int) -> None:
+    error = system_error(OSError(code, os.strerror(code), "somewhere"))
+    assert (error.exit_code, str(error)) == (exit_code, f"{os.strerror(code)} (somewhere)")
 
 
 def test_numbers_in_names_are_bounded(tmp_path: Path) -> None:

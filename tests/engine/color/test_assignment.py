@@ -242,3 +242,50 @@ def test_chromaticities_of_a_shows_own_linear_space(tmp_path):
     pixels = np.random.default_rng(0).random((2, 2, 3)).astype(np.float32)
     np.testing.assert_allclose(config.to_working(pixels, back), config.to_working(pixels, "house wide"), atol=1e-4)
     assert config.claim_for("ACEScct").encoding is None
+
+
+@pytest.mark.parametrize(
+    "gamut",
+    [
+        (0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3127, 0.329),
+        (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.0),
+        (np.nan, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329),
+        (4e10, -1e29, -3e22, 1e-29, 7e30, 2e-30, 6e-34, -1e-22),
+        (0.64, 0.33, 0.64, 0.33 + 1e-7, 0.15, 0.06, 0.3127, 0.329),
+    ],
+)
+def test_primaries_that_span_no_colors_are_left_out(config: ColorConfig, tmp_path: Path, gamut: tuple) -> None:
+    spec = oiio.ImageSpec(4, 4, 3, "half")
+    spec.attribute("chromaticities", oiio.TypeDesc("float[8]"), gamut)
+    writer = oiio.ImageOutput.create(str(tmp_path / "a.exr"))
+    assert writer.open(str(tmp_path / "a.exr"), spec) and writer.write_image(np.zeros((4, 4, 3), np.float32))
+    assert writer.close()
+    found = assign(config, images.read(tmp_path / "a.exr").header, tmp_path / "a.exr")
+    assert (found.colorspace, found.source) == (config.working, "custom")
+    assert "whose primaries are no colors" in found.why
+    # Whoever asks all the same is told.
+    with pytest.raises(ColorError, match="span no colors") as caught:
+        config.make_from_encoding(Encoding(gamut, "linear"))
+    assert "--colorspace" in caught.value.remedy
+
+
+def test_a_space_without_light_has_no_primaries_to_write(tmp_path: Path) -> None:
+    """A table that gives black for everything, in a config whose spaces are tied to those of ACES."""
+    (tmp_path / "black.ocio").write_text(
+        """ocio_profile_version: 2
+roles: {scene_linear: lin, default: lin, aces_interchange: lin}
+file_rules:
+  - !<Rule> {name: Default, colorspace: lin}
+displays:
+  Screen:
+    - !<View> {name: Film, colorspace: lin}
+colorspaces:
+  - !<ColorSpace> {name: lin}
+  - !<ColorSpace>
+    name: black
+    to_scene_reference: !<MatrixTransform> {matrix: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]}
+""",
+        encoding="utf-8",
+    )
+    claim = ColorConfig.active(tmp_path / "black.ocio").claim_for("black")
+    assert (claim.encoding, claim.icc, claim.name) == (None, b"", "")

@@ -199,3 +199,15 @@ def test_looks_are_applied_and_undone():
     inside = np.array([[[0.3, 0.2, 0.1]]], np.float32)
     shown = config.view_forward(inside, display, view, looks)
     np.testing.assert_allclose(config.view_inverse(shown, display, view, looks), inside, rtol=5e-3)
+
+
+def test_a_table_larger_than_any_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.ocio").write_text(
+        "ocio_profile_version: 2\nsearch_path: .\nroles: {default: lin, scene_linear: lin}\n"
+        "displays: {d: [!<View> {name: v, colorspace: lin}]}\ncolorspaces:\n  - !<ColorSpace> {name: lin}\n"
+        "  - !<ColorSpace> {name: lut, from_scene_reference: !<FileTransform> {src: a.cube}}\n"
+    )
+    with (tmp_path / "a.cube").open("wb") as table:
+        table.truncate(2**33)
+    with pytest.raises(ColorError, match=r"a table of the OCIO config has 8.0 GiB.*a\.cube"):
+        ColorConfig.active(tmp_path / "config.ocio")

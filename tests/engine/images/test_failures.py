@@ -171,6 +171,21 @@ def test_an_interrupt_removes_the_temporary(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names are text there")
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    """Linux takes any bytes for a name; OpenImageIO takes UTF-8."""
+    for name in (os.fsdecode(b"caf\xe9.png"), "a." + os.fsdecode(b"\xff")):
+        path = tmp_path / name
+        path.write_bytes(b"\x89PNG")
+        for act in (images.read, images.read_header, images.read_matte, images.check):
+            with pytest.raises(ImageError, match=r"UTF-8.*rename"):
+                act(path)
+        assert images.read_provenance(path) == {}
+        with pytest.raises(ImageError, match=r"UTF-8.*rename"):
+            images.write(path, noise(4, 4, 3))
+        assert path.read_bytes() == b"\x89PNG"
+
+
 def test_a_missing_folder_is_said(tmp_path):
     with pytest.raises(OutputError, match="does not exist"):
         images.write(tmp_path / "no" / "a.exr", noise(4, 4, 3))

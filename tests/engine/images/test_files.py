@@ -13,6 +13,8 @@ import pytest
 
 from engine import images
 from engine.base.errors import ImageError
+from engine.images.color_claims import ColorClaim
+from engine.images.gamuts import GAMUTS, Encoding
 from engine.images.losses import lost
 from tests.support import SHARED
 from tests.support.exr_files import HEIGHT, WIDTH, OpenEXR, exr_parts, second_reader
@@ -66,6 +68,30 @@ def test_exr_like_its_plate_keeps_pixels_windows_metadata_layers_and_parts(multi
     assert np.array_equal(identifiers[0], before[0].channels["id"].pixels)
     assert np.array_equal(after[1].channels["Z"].pixels, before[1].channels["Z"].pixels)
     assert np.array_equal(after[0].channels["paintover.carried"].pixels, carried.astype(np.float16))
+
+
+def test_parts_agree_on_what_an_exr_has_once(tmp_path):
+    """Primaries, format, pixel aspect and timecode: the picture's own, where another part says other ones."""
+    specs = [oiio.ImageSpec(8, 6, 3, "half"), oiio.ImageSpec(8, 6, 1, "half")]
+    specs[1].channelnames = ("Z",)
+    for number, spec in enumerate(specs):
+        spec.attribute("chromaticities", oiio.TypeDesc("float[8]"), GAMUTS["ap1"])
+        spec.attribute("oiio:subimagename", f"part{number}")
+    writer = oiio.ImageOutput.create(str(tmp_path / "a.exr"))
+    assert writer.open(str(tmp_path / "a.exr"), tuple(specs)), writer.geterror()
+    for number, spec in enumerate(specs):
+        assert number == 0 or writer.open(str(tmp_path / "a.exr"), spec, "AppendSubimage")
+        assert writer.write_image(np.ones((6, 8, spec.nchannels), np.float32))
+    assert writer.close()
+    image = images.read(tmp_path / "a.exr")
+    other = image.header.parts[1].spec
+    other.attribute("PixelAspectRatio", 2.0)
+    other.full_width = 100
+    claim = ColorClaim("written", encoding=Encoding(GAMUTS["rec709"], "linear"))
+    images.write(tmp_path / "b.exr", image.rgb, like=image.header, color=claim)
+    for part in images.read(tmp_path / "b.exr").header.parts:
+        assert part.spec.getattribute("chromaticities") == pytest.approx(GAMUTS["rec709"])
+        assert (part.spec.full_width, part.spec.get_float_attribute("PixelAspectRatio", 1.0)) == (8, 1.0)
 
 
 def test_soft_edges_are_divided_by_alpha_and_emission_is_left(multipart):

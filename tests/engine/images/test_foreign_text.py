@@ -68,6 +68,37 @@ def test_a_damaged_header_is_a_line(tmp_path: Path, act: object) -> None:
                 str(error).encode()  # can be printed
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".exr"])
+def test_an_attribute_that_no_call_can_name_is_no_fault(tmp_path: Path, suffix: str) -> None:
+    named = b"pixel\xe9\0float\0" + struct.pack("<If", 4, 2.5)
+    image = images.read(exr(tmp_path / "a.exr", attributes=named))
+    images.write(tmp_path / f"b{suffix}", image.rgb, like=image.header)
+    assert images.read(tmp_path / f"b{suffix}").rgb.shape == (16, 16, 3)
+
+
+def test_names_of_views_in_latin_are_taken_as_such(tmp_path: Path) -> None:
+    views = b"".join(struct.pack("<I", len(name)) + name for name in (b"caf\xe9", b"right"))
+    named = b"multiView\0stringvector\0" + struct.pack("<I", len(views)) + views
+    image = images.read(exr(tmp_path / "a.exr", attributes=named))
+    assert image.header.spec.getattribute("multiView") == ("café", "right")
+    images.write(tmp_path / "b.exr", image.rgb, like=image.header)
+    assert "café" in images.read(tmp_path / "b.exr").header.spec.getattribute("multiView")
+
+
+@pytest.mark.parametrize("name", [b"multiView", b"view", b"chromaticities", b"ICCProfile", b"timeCode", b"name"])
+@pytest.mark.parametrize(("kind", "value"), [(b"float", bytes(4)), (b"int", b"\1\0\0\0"), (b"string", b"12345678")])
+def test_a_known_name_with_a_value_of_another_kind_is_left_alone(
+    tmp_path: Path, name: bytes, kind: bytes, value: bytes
+) -> None:
+    attribute = name + b"\0" + kind + b"\0" + struct.pack("<I", len(value)) + value
+    path = exr(tmp_path / "a.exr", attributes=attribute)
+    try:
+        image = images.read(path)
+        images.write(tmp_path / "b.exr", image.rgb, like=image.header)
+    except PaintoverError as error:
+        assert error.exit_code == 2
+
+
 def test_a_movie_with_a_latin_title_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.mov"
     with av.open(str(path), "w") as container:

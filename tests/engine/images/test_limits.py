@@ -14,7 +14,7 @@ import pytest
 
 from engine import images
 from engine.base.errors import ImageError, InputError
-from engine.images.limits import VARIABLE
+from engine.base.image_memory import VARIABLE
 from engine.motion.flow_files import read_flow
 from engine.motion.stmap import read_stmap
 from engine.shot.shot import Plate
@@ -70,6 +70,23 @@ def test_a_claimed_size_is_refused_before_it_is_decoded(tmp_path: Path, kind: st
     assert "over the limit of 4" in caught.value.message
     assert "look at its header, or set PAINTOVER_MAX_IMAGE_GIB=1" in caught.value.remedy
     assert "30000x30000" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("magic", "place", "order"), [(b"SDPX", 32, ">"), (b"XPDS", 32, "<"), (b"\x80\x2a\x5f\xd7", 16, ">")]
+)
+def test_user_data_beyond_the_file_is_refused_before_it_is_read(
+    tmp_path: Path, magic: bytes, place: int, order: str
+) -> None:
+    """What the reader of DPX and Cineon takes memory for when it opens a file."""
+    head = bytearray(2048)
+    head[:4] = magic
+    struct.pack_into(f"{order}I", head, place, 2**31 + 1)
+    path = tmp_path / "a.png"
+    path.write_bytes(head)
+    for read in (images.read, images.read_header, images.check, read_flow, read_stmap):
+        with pytest.raises(ImageError, match=r"2,147,483,649 bytes of user data in a file of 2,048"):
+            read(path)
 
 
 def test_vectors_and_maps_are_bounded_alike(tmp_path: Path) -> None:

@@ -353,6 +353,17 @@ def test_structure_is_bounded_before_it_is_parsed(tmp_path: Path, body: bytes, s
     assert time.perf_counter() - started < 1
 
 
+@pytest.mark.parametrize("name", [b"v0", b"c0", b"Mul", b"plate", b"styled"])
+def test_a_name_that_is_no_utf8_is_a_line(tmp_path: Path, name: bytes) -> None:
+    """Where it stands first, so that nothing is called so elsewhere."""
+    data = lookfactory.gain(tmp_path / "a.onnx").read_bytes()
+    (tmp_path / "b.onnx").write_bytes(data.replace(name, b"\xff" * len(name), 1))
+    with pytest.raises(LookError) as caught:
+        read_card(tmp_path / "b.onnx")
+    assert caught.value.path == tmp_path / "b.onnx"
+    str(caught.value).encode()
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_only_a_regular_file_is_a_look(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")

@@ -230,3 +230,10 @@ def test_published_vectors_give_the_published_reliability() -> None:
     published = np.frombuffer(data[-height * width :], np.uint8).reshape(height, width)
     difference = np.abs(reliability(forward, backward) * 255 - published)
     assert float(difference.max()) <= 2.0
+
+
+def test_written_vectors_do_not_hold_the_time(tmp_path: Path) -> None:
+    write_flow(tmp_path / "a.exr", np.zeros((4, 6, 2), np.float32))
+    source = oiio.ImageInput.open(str(tmp_path / "a.exr"))
+    assert source.spec().get_string_attribute("DateTime") == ""
+    source.close()

@@ -36,6 +36,7 @@ _BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "frame_time": st.floats(min_value=1e-6, max_value=1e5, allow_nan=False),
     "idle": _SECONDS,
     "memory": _SECONDS,
+    "max_image_gib": _SECONDS,
     "exposure": st.floats(-20, 20, allow_nan=False),
     "device": st.sampled_from(["auto", "cpu", "cuda:0", "cuda:3"]),
     "compression": st.sampled_from(["zip", "zip:6", "zips", "piz", "dwaa:45", "none"]),

@@ -24,36 +24,42 @@ _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-
 _SHOT = (
     "--plate --frames --frame --layer --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "
     f"--unpainted --vectors --backward-vectors --no-repaint --denoise --guides --steps {_TRAINING} --fresh "
-    f"{_RENDERED_WITH} --overwrite --paint-colorspace --ocio --device --threads --debug"
+    f"{_RENDERED_WITH} --overwrite --paint-colorspace --ocio --device --threads --max-image-gib --debug"
 )
 
 FLAGS = {
     "run": f"{_SHOT} --workers --engine",
     "prepare": "--plate --frames --frame --layer --keyframe --overwrite --vectors --backward-vectors --no-repaint "
-    f"--denoise --guides --work --colorspace --ocio --threads --shard {_TASK} {_REPORTING}",
+    "--denoise --guides --work "
+    f"--colorspace --ocio --threads --max-image-gib --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --layer --keyframe --fit-paintings --unpainted --look --work --budget --steps "
     f"{_TRAINING} "
-    f"--denoise --guides --colorspace --paint-colorspace --ocio --device --threads {_TASK} {_REPORTING}",
-    "tune": "--plate --frames --frame --layer --keyframe --fit-paintings --work --reference --reference-colorspace "
-    "--seconds --settings --full-grid --features --seed --no-stmaps --colorspace --paint-colorspace --ocio --device "
-    f"--threads {_REPORTING}",
-    "render": f"--look --plate --frames --frame --layer --out --work {_RENDERED_WITH} --overwrite --workers --denoise "
-    f"--colorspace --ocio --device --threads --shard --timeout {_TASK} --expect-look --expect-stmaps --expect-prepared "
-    f"--resident {_REPORTING}",
-    "submit": f"{_SHOT} --engine --chunk --frame-time --timeout --retries --gpu",
-    "verify": f"--look --out --plate --frames --frame --layer --work {_RENDERED_WITH} --denoise --colorspace --ocio "
+    "--denoise --guides --colorspace --paint-colorspace --ocio --device --threads --max-image-gib "
     f"{_TASK} {_REPORTING}",
-    "inspect": "--json --debug",
-    "key": f"--plate --frames --frame --layer --out --overwrite --colorspace --ocio --display --view "
-    f"--exposure {_REPORTING}",
-    "paint": f"--plate --frames --frame --layer --out --overwrite --style --seed --colorspace --ocio {_REPORTING}",
-    "suggest": "--plate --frames --frame --layer --keyframe --fit-paintings --count --out --json --work --colorspace "
-    f"--ocio {_REPORTING}",
+    "tune": "--plate --frames --frame --layer --keyframe --fit-paintings --work --reference "
+    "--reference-colorspace --seconds "
+    "--settings --full-grid --features --seed --no-stmaps --colorspace --paint-colorspace --ocio --device --threads "
+    f"--max-image-gib {_REPORTING}",
+    "render": f"--look --plate --frames --frame --layer --out --work {_RENDERED_WITH} --overwrite --workers --denoise "
+    f"--colorspace --ocio --device --threads --max-image-gib --shard --timeout {_TASK} --expect-look --expect-stmaps "
+    f"--expect-prepared --resident {_REPORTING}",
+    "submit": f"{_SHOT} --engine --chunk --frame-time --timeout --retries --gpu",
+    "verify": f"--look --out --plate --frames --frame --layer --work {_RENDERED_WITH} --denoise --colorspace "
+    f"--ocio {_TASK} "
+    f"--max-image-gib {_REPORTING}",
+    "inspect": "--json --max-image-gib --debug",
+    "key": f"--plate --frames --frame --layer --out --overwrite --colorspace --ocio --display --view --exposure "
+    f"--max-image-gib {_REPORTING}",
+    "paint": "--plate --frames --frame --layer --out --overwrite --style --seed --colorspace --ocio --max-image-gib "
+    f"{_REPORTING}",
+    "suggest": "--plate --frames --frame --layer --keyframe --fit-paintings --count --out --json --work "
+    "--colorspace --ocio "
+    f"--max-image-gib {_REPORTING}",
     "report": "--plate --frames --frame --layer --out --look --keyframe --fit-paintings --work --page --json "
-    f"{_RENDERED_WITH} --denoise --colorspace --ocio {_REPORTING}",
+    f"{_RENDERED_WITH} --denoise --colorspace --ocio --max-image-gib {_REPORTING}",
     "clean": f"--work --out --remove {_REPORTING}",
     "export": f"--to {_REPORTING}",
-    "worker": "--socket --ask --idle --memory --threads --debug",
+    "worker": "--socket --ask --idle --memory --threads --max-image-gib --debug",
     "install": f"--to {_REPORTING}",
     "uninstall": f"--to {_REPORTING}",
     "doctor": "--ocio --json --debug",

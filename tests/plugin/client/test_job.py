@@ -49,6 +49,7 @@ FULL = Job(
     seed=7,
     device="cpu",
     tile=512,
+    max_image_gib=8.5,
     carried=True,
     guides=False,
     layer="right",
@@ -216,6 +217,7 @@ def jobs(draw: st.DrawFn) -> Job:
         seed=draw(st.integers(0, 99)),
         device=draw(st.sampled_from(["auto", "cpu", "cuda:1"])),
         tile=draw(st.none() | st.integers(0, 4096)),
+        max_image_gib=draw(st.none() | st.sampled_from([0.5, 8.0, 64.0])),
         carried=draw(st.booleans()),
         guides=draw(st.booleans()),
     )
@@ -248,6 +250,7 @@ def test_the_words_of_a_job_are_those_of_the_table(job: Job, verb: str) -> None:
         "seed": job.seed,
         "device": job.device,
         "tile": job.tile,
+        "max_image_gib": job.max_image_gib,
         "out_colorspace": job.out_colorspace,
         "depth": job.depth,
         "compression": job.compression,

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +18,7 @@ from engine.base.frames import FrameRange, SequencePath
 from plugin.arguments.options import Options
 from plugin.farm import deadline10, job_files, opencue, openjd, slurm
 from plugin.farm.plan import FarmPlan, FarmStep
+from tests.support.farm_shot import make_cli
 from tests.support.hostile_names import CONTROL, NAMES, UNNAMEABLE
 
 CALLS = ("/opt/paintover", "-m", "plugin")
@@ -157,14 +159,79 @@ def test_job_templates_are_read_back(name: str) -> None:
             openjd.template(plan, CALLS)
         return
     made = openjd.template(plan, CALLS)
-    text = json.dumps(made, indent=2)
+    text = openjd.document(made)
     read = json.loads(text)
-    assert read == made
-    if max(NAMES[name]) <= "\uffff":  # YAML has no pairs of surrogates.
-        assert yaml.safe_load(text) == made
+    assert read == made == yaml.safe_load(text)
     words = read["steps"][0]["script"]["actions"]["onRun"]["args"]
     for place in openjd.folders(plan):
         words = [word.replace(f"{{{{Param.{place.parameter}}}}}", place.path) for word in words]
     assert {plan.out.text, str(plan.look), plan.inputs[0]} <= {word.partition("=")[2] or word for word in words} | set(
         words
     )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\U0001f3a8",
+        "\\\U0001f3a8\\",
+        "\\\\ud83c\\\\udfa8",
+        "\\ud83c\\udfa8",
+        "\u2028\x85\ufeff",
+        "\U0001f3a8\U0010ffff",
+        'a"\n',
+    ],
+)
+def test_readers_of_json_and_of_yaml_find_the_same_text(value: str) -> None:
+    yaml = pytest.importorskip("yaml")
+    text = openjd.document({value: [value]})
+    assert json.loads(text) == yaml.safe_load(text) == {value: [value]}
+    assert "\\ud83c\\udfa8" not in text.replace("\\\\", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+@pytest.mark.parametrize("engine", ["opencue", "openjd", "slurm"])
+@pytest.mark.parametrize("name", ["$(touch pwned)", "`touch pwned`", 'a"; touch pwned; "', "Bob's"])
+def test_what_is_printed_for_a_shell_runs_nothing_but_itself(
+    engine: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each printed command is run by a shell that finds a program which writes its words down."""
+    try:
+        (tmp_path / name).mkdir()
+    except OSError:
+        pytest.skip("this disk takes no such name")
+    shot = make_cli(tmp_path / name / "shot", capsys, monkeypatch)
+    extra = {"opencue": ("--user", "artist"), "openjd": (), "slurm": ("--write-only",)}[engine]
+    words = ("--plate", "plate.%04d.png", "--work", "work", "--out", "out.%04d.png", "--frames", "0-10", "--no-stmaps")
+    said = shot("submit", "--engine", engine, *extra, "--look", "hero.onnx", *words)
+    assert said.code == 0, said.err
+    found = re.findall(r"(?:installed|machine|AWS|with): (.+?)(?=; on AWS|$)", said.out, re.MULTILINE)
+    assert len(found) == (2 if engine == "openjd" else 1), said.out
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for called in ("python", "openjd", "deadline", "bash"):
+        program = programs / called
+        program.write_text('#!/bin/sh\nprintf \'%s\\0\' "$@" > "$SAID"\n')
+        program.chmod(0o755)
+    for command in found:
+        environment = {"PATH": str(programs), "SAID": str(tmp_path / "said")}
+        subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, env=environment, cwd=programs)
+        last = (tmp_path / "said").read_text().split("\0")[-2].removeprefix("file://")
+        assert last.startswith(str(tmp_path / name)) and Path(last).exists()
+    assert "pwned" not in {path.name for path in [*programs.iterdir(), *tmp_path.iterdir()]}
+
+
+@pytest.mark.parametrize("engine", ["opencue", "openjd", "slurm", "deadline10"])
+def test_the_limit_of_images_reaches_a_farms_commands(
+    engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shot = make_cli(tmp_path / "shot", capsys, monkeypatch)
+    extra = {"opencue": ("--user", "artist")}.get(engine, ())
+    words = ("--plate", "plate.%04d.png", "--work", "work", "--out", "out.%04d.png", "--frames", "0-10", "--no-stmaps")
+    command = ("submit", "--engine", engine, *extra, "--look", "hero.onnx", *words, "--dry-run")
+    monkeypatch.delenv("PAINTOVER_MAX_IMAGE_GIB", raising=False)
+    assert "--max-image-gib" not in shot(*command).out
+    asked = shot(*command, "--max-image-gib", "7.5").out
+    assert re.search(r"--max-image-gib[\s\",]+7\.5", asked)
+    monkeypatch.setenv("PAINTOVER_MAX_IMAGE_GIB", "6")
+    assert re.search(r"--max-image-gib[\s\",]+6", shot(*command).out)

@@ -35,11 +35,12 @@ def test_a_file_that_cannot_be_written_is_no_fault(tmp_path: Path) -> None:
     assert is_new_hint("features", known) and is_new_hint("features", known)
 
 
-def test_a_damaged_file_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "9" * 5000, '{"a": 1}', ""])
+def test_a_damaged_file_is_written_anew(tmp_path: Path, text: str) -> None:
     known = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "APPDATA": str(tmp_path)}
     path = config_file(known).with_name(FILE_NAME)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("{", encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     assert is_new_hint("features", known) and not is_new_hint("features", known)
 
 

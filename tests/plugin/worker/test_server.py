@@ -158,6 +158,18 @@ def test_states_say_why_a_frame_is_not_shown(worker: WorkerClient, job: Job, tmp
     assert states()[0][0] == "stale" and "cannot read the look" in states()[0][1]
 
 
+@posix
+def test_a_name_that_no_file_can_have_is_not_worth_a_retry(worker: WorkerClient, job: Job, tmp_path: Path) -> None:
+    with pytest.raises(RequestFailed, match="too long") as caught:
+        worker.render(replace(job, out=str(tmp_path / ("a" * 300 + ".%04d.exr"))))
+    assert caught.value.exit_code == 2
+
+
+def test_too_many_states_for_one_answer_are_refused(worker: WorkerClient, job: Job) -> None:
+    with pytest.raises(RequestFailed, match="states of 100,001 frames are too many"):
+        worker.states(job, "1-100001")
+
+
 def test_failures_keep_their_line_and_exit_code(worker: WorkerClient, job: Job, tmp_path: Path) -> None:
     (tmp_path / "plate.0002.png").unlink()
     with pytest.raises(RequestFailed) as caught:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from engine.base.errors import InputError
+from plugin.cli import main
 from plugin.client.job import PROTOCOL
 from plugin.progress.stop import StopRequest
 from plugin.worker import link as links
@@ -278,3 +280,75 @@ def test_a_link_that_cannot_write_cancels_what_its_host_waits_for() -> None:
     assert reasons == ["the host does not read any more"]
     one.send(1, "done", {})
     assert one.flush(20)
+
+
+def test_an_address_file_is_whole_or_not_there_and_never_over_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, text = tmp_path / "worker.json", json.dumps({"host": "127.0.0.1", "token": "0" * 64}) + "\n"
+    seen: list[str] = []
+    put = sockets._put
+    monkeypatch.setattr(sockets, "_put", lambda source, target: (seen.append(source.read_text()), put(source, target)))
+    sockets._write_private(path, text)
+    assert path.read_text() == text and seen == [text] and [each.name for each in tmp_path.iterdir()] == ["worker.json"]
+    if os.name == "posix":
+        assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(InputError, match="another worker may be using this file"):
+        sockets._write_private(path, "other")
+    assert path.read_text() == text and [each.name for each in tmp_path.iterdir()] == ["worker.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows refuses to replace what another one reads")
+def test_one_of_many_workers_gets_the_file_of_a_dead_one(tmp_path: Path) -> None:
+    path = tmp_path / "worker.json"
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    address = {"host": "127.0.0.1", "port": port, "token": "0" * 64, "pid": 1, "protocol": PROTOCOL}
+    path.write_text(json.dumps(address))
+    with socket.create_server(("127.0.0.1", 0)) as alive:
+        texts = [json.dumps({**address, "port": alive.getsockname()[1], "pid": number}) for number in range(6)]
+        won: list[int] = []
+
+        def write(number: int) -> None:
+            try:
+                sockets._write_private(path, texts[number])
+            except InputError:
+                return
+            won.append(number)
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(len(texts))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1 and path.read_text() == texts[won[0]]
+    assert [each.name for each in tmp_path.iterdir()] == ["worker.json"]
+
+
+def test_a_disk_without_links_takes_the_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, target: Path) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    path = tmp_path / "worker.json"
+    sockets._write_private(path, "one")
+    with pytest.raises(InputError):
+        sockets._write_private(path, "two")
+    assert path.read_text() == "one" and [each.name for each in tmp_path.iterdir()] == ["worker.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
+@pytest.mark.parametrize("kind", ["endless", "pipe", "large", "deep", "circle"])
+def test_a_request_that_does_not_end_is_refused(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "request.json"
+    if kind == "endless":
+        path.symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "circle":
+        path.symlink_to(path)
+    else:
+        path.write_text("[" * (2**21 if kind == "large" else 100_000))
+    assert main(["worker", "--socket", str(tmp_path / "worker.json"), "--ask", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "cannot read the request" in said and said.count("\n") == 1
