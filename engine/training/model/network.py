@@ -2,26 +2,32 @@
 
 ::
 
-    encoded plate, carried exemplar (B, 3 + 7, H, W)
-      -> space to depth 2            (B, 12 + 28, H/2, W/2) ----------------------+--- skip k3 (plate) ---+
-      -> stem k3                     (B, h, H/2, W/2) -----------------+          |                       |
-      -> down k3 s2                  (B, w, H/4, W/4)                  |          |                       |
-      -> blocks x (k3, k1, add)      (B, w, H/4, W/4)                  |          |                       |
-      -> lateral k3, nearest x2      (B, f, H/2, W/2) -- add -+           |                               |
-      -> fuse k3                     (B, f, H/2, W/2) -- of fine and encoded -- norm, relu                |
-      -> smooth k3, head k3          (B, 12 + 12 + 4, H/2, W/2)                                           |
-      -> depth to space 2            correction, repair (B, 3, H, W), trust (B, 1, H, W)                  |
-      -> plain = skip + tone of the paint around + correction <-------------------------------------------+
-      -> plain (1 - gate) + (exposed exemplar + repair) gate
+    encoded plate (B, 3, H, W)
+      -> space to depth 2            (B, 12, H/2, W/2) --------------------------+--- skip k3 ---+
+      -> stem k3                     (B, h, H/2, W/2) ----------------+          |               |
+      -> down k3 s2                  (B, w, H/4, W/4)                 |          |               |
+      -> blocks x (k3, k1, add)      (B, w, H/4, W/4)                 |          |               |
+      -> lateral k3, nearest x2      (B, f, H/2, W/2) -- add -+          |                       |
+      -> fuse k3                     (B, f, H/2, W/2) -- of fine and encoded -- norm, relu       |
+                                     (B, f, H/2, W/2) = known                                    |
+      -> smooth k3, head k3, depth to space 2: correction (B, 3, H, W)                           |
+      -> plain = skip + correction <-------------------------------------------------------------+
+
+    carried exemplar (B, 7, H, W) -> space to depth 2, with the plate -> the same in small, known joins at fuse
+      -> head k3, depth to space 2: repair (B, 3, H, W), trust (B, 1, H, W)
+      -> (plain + tone of the paint around) (1 - gate) + (exposed exemplar + repair) gate
+
+The plain translation knows nothing of exemplars: it is trained on every crop, and carrying costs it nothing
+(docs/decisions/021-plain-translation.md).
 
 Where the finest detail of the carried plate is the frame's own, it proves that the strokes lie where they belong: the
-gate then takes share and trust as two witnesses, whose odds are multiplied. Elsewhere it is their product, of which a
-middling share takes away little; in between, as much of each as is proven. Strokes are shown as sampled, with what the
-sampling filter lost between pixels, and as sharp as both plates: where these are out of focus, strokes are softened.
-Crisp strokes need no proof and are never softened. The gate is 0 where the share is, and where nothing is carried near
-a pixel that is the plain translation. Beyond the end of the carried paint the translation takes on its tone and loses
-it again over some thirty pixels, so that no seam shows.
-A guide, where there is one, joins the encoded plate and the exemplar as G more channels; only the skip never sees it.
+gate then takes share and trust as two witnesses, whose odds are multiplied. Elsewhere it is share times trust; in
+between, as much of each as is proven. Strokes are shown as sampled, with what the sampling filter lost between pixels,
+and as sharp as both plates: where these are out of focus, strokes are softened. Crisp strokes need no proof and are
+never softened. The gate is 0 where the share is, and where nothing is carried near a pixel that is the plain
+translation. Beyond the end of the carried paint the translation takes on its tone and loses it again over some thirty
+pixels, so that no seam shows.
+A guide, where there is one, joins the encoded plate as G more channels; only the skip never sees it.
 There is no clamp on the way out and nothing depends on the whole image, so tiles equal the full frame. The skip is a
 plain linear filter whose best value is known before training starts: see :func:`fit_skip`.
 """
@@ -36,13 +42,10 @@ from torch import Tensor, nn
 
 from engine.training.model.carry import CELL, TENT, Carried, evidence, exposed, sharpened, softened, tone
 
-__all__ = ["Architecture", "ConvNorm", "Translator", "fit_skip"]
+__all__ = ["Answer", "Architecture", "ConvNorm", "StrokeBranch", "Translator", "fit_skip"]
 
 SUREST = 0.95
 """How sure either witness can be: where two that are quite sure contradict each other, their odds mean nothing."""
-FULL, NEARLY = 1.6, 0.9
-"""By what a share counts where nothing is proven, and up to where: what is repainted has 0.6, and is no half of a
-mixture."""
 GATE_START = 2.0
 """Logit of the gate before training: an exemplar is trusted until experience says otherwise."""
 
@@ -107,6 +110,53 @@ class Residual(nn.Module):
         return x + self.second(self.first(x))
 
 
+class StrokeBranch(nn.Module):
+    """What is made of a carried exemplar, from it, the plate and the plain translation's own features.
+
+    It has a size and norms of its own, so that carrying costs the plain translation nothing.
+
+    Args:
+        seen: channels of the plate and the guide, at half resolution.
+        known: of the plain translation's features there.
+    """
+
+    WIDTH = 24
+    """Channels at half resolution; twice as many at a quarter."""
+    BLOCKS = 2
+
+    def __init__(self, seen: int, known: int) -> None:
+        super().__init__()
+        wide = 2 * self.WIDTH
+        self.stem = ConvNorm(28 + seen, self.WIDTH, leak=0.2)
+        self.down = ConvNorm(self.WIDTH, wide, stride=2, leak=0.2)
+        self.body = nn.Sequential(*[Residual(wide) for _ in range(self.BLOCKS)])
+        self.lateral = nn.Conv2d(wide, self.WIDTH, 3, padding=1, bias=False)
+        # What is known comes in as late as the plain translation itself ends, so nothing looks farther for it.
+        self.fuse = ConvNorm(self.WIDTH + known, self.WIDTH)
+        self.head = nn.Conv2d(self.WIDTH, 12 + 4, 3, padding=1)
+
+    def forward(self, hint: Tensor, seen: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Repair (B, 12, H/2, W/2) and trust, a logit (B, 4, H/2, W/2), from maps at half resolution."""
+        both = torch.cat([hint, seen], 1).contiguous(memory_format=torch.channels_last)
+        fine = self.stem(both)
+        deep = F.interpolate(self.lateral(self.body(self.down(fine))), scale_factor=2.0, mode="nearest")
+        found = self.head(self.fuse(torch.cat([fine, known], 1), deep)).float()
+        repair, trust = found.split((12, 4), 1)
+        return repair, trust
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the translator makes of a frame, working encoding."""
+
+    plain: Tensor
+    """(B, 3, H, W): the translation of the plate alone."""
+    result: Tensor
+    """(B, 3, H, W): with what is carried."""
+    gate: Tensor
+    """(B, 1, H, W) in 0..1: how far each pixel is carried."""
+
+
 class Translator(nn.Module):
     """Encoded plate (B, 3, H, W) and carried exemplar -> encoded result (B, 3, H, W); see the module's picture."""
 
@@ -117,7 +167,7 @@ class Translator(nn.Module):
         self.architecture = architecture
         wide = architecture.width
         half, fuse = wide // 2, wide * 2 // 3
-        seen = 12 + 28 + 4 * architecture.guide_channels
+        seen = 12 + 4 * architecture.guide_channels
         self.stem = ConvNorm(seen, half, leak=0.2)
         self.down = ConvNorm(half, wide, stride=2, leak=0.2)
         self.body = nn.Sequential(*[Residual(wide) for _ in range(architecture.blocks)])
@@ -125,14 +175,18 @@ class Translator(nn.Module):
         self.lateral = nn.Conv2d(wide, fuse, 3, padding=1, bias=False)
         self.fuse = ConvNorm(half + seen, fuse)
         self.smooth = ConvNorm(fuse, fuse)
-        self.head = nn.Conv2d(fuse, 12 + 12 + 4, 3, padding=1)
+        self.head = nn.Conv2d(fuse, 12, 3, padding=1)
         self.skip = nn.Conv2d(12, 12, architecture.skip_kernel, padding=architecture.skip_kernel // 2)
+        self.strokes = StrokeBranch(seen, fuse)
         # Training starts from the skip and the exemplar alone, whatever the rest was drawn as.
         with torch.no_grad():
-            for start in (self.head.weight, *(b for b in (self.head.bias, self.skip.bias) if b is not None)):
-                start.zero_()
-            if self.head.bias is not None:
-                self.head.bias[24:] = GATE_START
+            for head in (self.head, self.strokes.head, self.skip):
+                if head.bias is not None:
+                    head.bias.zero_()
+            self.head.weight.zero_()
+            self.strokes.head.weight.zero_()
+            if self.strokes.head.bias is not None:
+                self.strokes.head.bias[12:] = GATE_START
         nn.init.dirac_(self.skip.weight)
 
     @property
@@ -163,22 +217,32 @@ class Translator(nn.Module):
         Returns:
             The result (B, 3, H, W), encoded, and the gate (B, 1, H, W).
         """
+        answer = self.answer(x, arrived, guide)
+        return answer.result, answer.gate
+
+    def answer(self, x: Tensor, arrived: Carried, guide: Tensor | None = None) -> Answer:
+        """As :meth:`translate`, and the plain translation beside it.
+
+        In training no gradient comes back from the result to the plain translation, which is judged on its own.
+        """
         share = arrived.share
         hint = torch.cat([(arrived.painting * 2 - 1) * share, (x - arrived.plate) * (share * 2), share], 1)
         z = F.pixel_unshuffle(x * 2 - 1, 2)  # (B, 12, H/2, W/2)
-        parts = [z, F.pixel_unshuffle(hint, 2)]
+        parts = [z]
         if self.guide_channels:
             guide = x.new_zeros(x.shape[0], self.guide_channels, *x.shape[2:]) if guide is None else guide
             parts.append(F.pixel_unshuffle(guide * 2 - 1, 2))
-        both = torch.cat(parts, 1).contiguous(memory_format=torch.channels_last)  # (B, 40 + 4 G, H/2, W/2)
-        fine = self.stem(both)  # (B, h, H/2, W/2)
+        seen = torch.cat(parts, 1).contiguous(memory_format=torch.channels_last)  # (B, 12 + 4 G, H/2, W/2)
+        fine = self.stem(seen)  # (B, h, H/2, W/2)
         deep = self.body(self.down(fine))  # (B, w, H/4, W/4)
         deep = F.interpolate(self.lateral(deep), scale_factor=2.0, mode="nearest")  # (B, f, H/2, W/2)
-        fused = self.fuse(torch.cat([fine, both.to(fine.dtype)], 1), deep)  # (B, f, H/2, W/2)
-        head = self.head(self.smooth(fused)).float()  # (B, 28, H/2, W/2)
-        correction, repair, trust = head.split((12, 12, 4), 1)
-        plain = F.pixel_shuffle(self._skipped(z) + correction / 2, 2)  # (B, 3, H, W)
+        fused = self.fuse(torch.cat([fine, seen.to(fine.dtype)], 1), deep)  # (B, f, H/2, W/2)
+        correction = self.head(self.smooth(fused)).float()  # (B, 12, H/2, W/2)
+        plain = translated = F.pixel_shuffle(self._skipped(z) + correction / 2, 2)  # (B, 3, H, W)
         before = F.pixel_shuffle(self._skipped(F.pixel_unshuffle(arrived.plate * 2 - 1, 2)), 2)
+        if self.training:
+            plain, before, fused = plain.detach(), before.detach(), fused.detach()
+        repair, trust = self.strokes(F.pixel_unshuffle(hint, 2), seen, fused)
         plain = plain + tone(before, arrived.painting, share)
         # Only what is shown changes: the network sees the strokes as they arrived, and no farther for it.
         strokes = sharpened(arrived)
@@ -189,10 +253,10 @@ class Translator(nn.Module):
         if not self.architecture.crisp:
             proven, sharp = evidence(x, arrived.plate)
             strokes = softened(strokes, share, sharp)
-            bare = torch.maximum(share, (share * FULL).clamp(0, NEARLY)) * trust
+            bare = share * trust
             gate = bare + proven * (gate - bare)
         painted = exposed(x, replace(arrived, painting=strokes)) + F.pixel_shuffle(repair / 2, 2)
-        return plain + gate * (painted - plain), gate
+        return Answer(translated, plain + gate * (painted - plain), gate)
 
     def _skipped(self, z: Tensor) -> Tensor:
         """A plate in -1..1 and at half resolution (B, 12, H/2, W/2) by the linear filter alone, back in 0..1."""
