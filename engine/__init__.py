@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from engine.rendering.render import RenderEvent, RenderReport, render, verify
     from engine.rendering.settings import RenderSettings
     from engine.rendering.verify import VerifyReport
+    from engine.shot.matte_sequence import MatteSequence
     from engine.shot.shot import Keyframe, Plate, Shot
 
 __version__ = "0.1.0"
@@ -56,6 +57,7 @@ __all__ = [
     "Keyframe",
     "Look",
     "LookError",
+    "MatteSequence",
     "NoPermissionError",
     "OutputError",
     "PaintoverError",
@@ -105,6 +107,7 @@ _MODULES = {
     "engine.rendering.render": ("RenderEvent", "RenderReport", "render", "verify"),
     "engine.rendering.settings": ("RenderSettings",),
     "engine.rendering.verify": ("VerifyReport",),
+    "engine.shot.matte_sequence": ("MatteSequence",),
     "engine.shot.shot": ("Keyframe", "Plate", "Shot"),
 }
 """Where each public name is, as the imports above say it to type checkers."""

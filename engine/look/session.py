@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.device import NO_DRIVER, Device, cuda_free_bytes, load_cuda_libraries, resolve_device
 from engine.base.errors import DeviceError, ImageError, InputError, Interrupted, LookError
 from engine.base.machine import cpu_count, free_bytes
@@ -236,7 +236,13 @@ class Look:
         )
 
     def infer(
-        self, rgb: Floats, *, stmap: Floats | None = None, guide: Floats | None = None, tile: int | None = None
+        self,
+        rgb: Floats,
+        *,
+        stmap: Floats | None = None,
+        guide: Floats | None = None,
+        tile: int | None = None,
+        where: Mask | None = None,
     ) -> Styled:
         """What :meth:`stylize` does, with values as they are: not finite or out of range, they go through the network.
 
@@ -244,6 +250,7 @@ class Look:
 
         Args:
             rgb, stmap, guide: as for :meth:`stylize`, float32.
+            where: (H, W), what is wanted: tiles without any of it are not computed, and give ``rgb`` back, carried 0.
 
         Raises:
             ImageError: a wrong shape, or a guide too many or too few.
@@ -267,6 +274,9 @@ class Look:
         styled, carried = np.empty((height, width, 3), np.float32), np.empty((height, width), np.float32)
 
         def run(piece: Tile) -> float:
+            if where is not None and not where[piece.write.slices].any():
+                styled[piece.write.slices], carried[piece.write.slices] = rgb[piece.write.slices], 0
+                return 0.0
             with self._gate.hold(int(piece.read.pixels * self.bytes_per_pixel)):
                 rgb_out, carried_out, seconds = self._run(rgb, stmap, guide, piece.read, size)
                 # In place, and a tenth of the time of a transposed copy.

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 
 __all__ = ["ImageGradients", "image_gradients", "refined"]
 
@@ -63,6 +63,7 @@ _EVEN = 0.004
 """Difference that counts less than half as much, where models that say about the same are averaged."""
 _STRIP = 128
 """Rows that are judged at once: memory stays small at any size."""
+_NOWHERE_PX = 1e6
 _SMALLEST = 16
 """Side of a picture in which nothing can be told."""
 
@@ -91,7 +92,13 @@ def image_gradients(color: Floats) -> ImageGradients:
 
 
 def refined(
-    flow: Floats, confidence: Floats, here: ImageGradients, there: ImageGradients, *, coarse: bool = False
+    flow: Floats,
+    confidence: Floats,
+    here: ImageGradients,
+    there: ImageGradients,
+    *,
+    coarse: bool = False,
+    known: Mask | None = None,
 ) -> Floats:
     """A flow (H, W, 2) from ``here`` to ``there``, pixels, registered.
 
@@ -100,6 +107,7 @@ def refined(
         confidence: (H, W) in 0..1, how far each pixel of it can be trusted.
         here, there: the two frames, of one size.
         coarse: a third of the work, for what needs to be right to half a pixel.
+        known: (H, W), where ``here`` is to be registered; None for everywhere.
     """
     height, width = confidence.shape
     if min(height, width) < _SMALLEST:
@@ -110,15 +118,24 @@ def refined(
     down = np.minimum(np.arange(rows) * pitch + pitch // 2, height - 1)
     right = np.minimum(np.arange(columns) * pitch + pitch // 2, width - 1)
     y, x = (np.ascontiguousarray(each.ravel(), np.int64) for each in np.meshgrid(down, right, indexing="ij"))
-    models = _fitted(flow, np.ascontiguousarray(confidence, np.float32), here.color, y, x)
-    light = np.zeros((len(y), 2), np.float32)
-    light[:, 0] = 1
+    at = np.ones(len(y), bool) if known is None else known[y, x]
+    y, x = y[at], x[at]
+    fits = _fitted(flow, np.ascontiguousarray(confidence, np.float32), here.color, y, x)
+    lights = np.zeros((len(y), 2), np.float32)
+    lights[:, 0] = 1
     for number, (reach, step, sigma, iterations) in enumerate(_ROUNDS):
         _register(
             here.luma, here.dx, here.dy, there.luma, here.color, flow, y, x,
-            models, light, reach, step, sigma, iterations, number == 0,
+            fits, lights, reach, step, sigma, iterations, number == 0,
         )  # fmt: skip
-    return _chosen(here.color, there.color, models, light, rows, columns, pitch, offsets)
+    if known is None:
+        return _chosen(here.color, there.color, fits, lights, rows, columns, pitch, offsets)
+    # A model that leads out of the picture is never chosen where there is another.
+    models, light = np.zeros((len(at), 6), np.float32), np.ones((len(at), 2), np.float32)
+    models[:, 0] = _NOWHERE_PX
+    models[at], light[at] = fits, lights
+    found = _chosen(here.color, there.color, models, light, rows, columns, pitch, offsets)
+    return np.where(np.abs(found) < _NOWHERE_PX / 2, found, flow)
 
 
 def _chosen(

@@ -9,17 +9,18 @@ comes back is carried again.
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from engine.base.arrays import Bytes, Floats
+from engine.base.arrays import Bytes, Floats, Mask
 from engine.color import shaper
+from engine.motion.filling import filled
 from engine.motion.flow import compose, estimate, inside, luma8, pull
 from engine.motion.registration import ImageGradients, image_gradients, refined
 
-__all__ = ["FrameFeatures", "Track", "advance", "begin", "flatness", "frame_features"]
+__all__ = ["FrameFeatures", "Track", "advance", "begin", "features_of", "flatness", "frame_features"]
 
 _DETAIL = 1.5
 """Sigma, pixels, of the window in which a match is judged."""
@@ -31,6 +32,8 @@ _NOISIEST = 0.02
 """What is at most taken for grain: more is texture, in a picture without a flat part."""
 _MISMATCH = 1.2
 """At which a match is worth a third."""
+_UNSEEN = 0.6
+"""The mismatch of what a layer does not show: better than a bad match, worse than a good one."""
 _LIGHT_PX = 81
 """Side, pixels, of the window in which a change of light is measured before colors are compared."""
 
@@ -51,6 +54,8 @@ class FrameFeatures:
     """The contrast that grain alone makes, as far as the flattest parts of the picture tell."""
     gradients: ImageGradients
     """For registration."""
+    known: Floats | None = None
+    """(H, W): 1 where pixels are the picture's, 0 where it is a layer and they are made up; None for 1 everywhere."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,20 @@ class Track:
 
 def frame_features(linear: Floats) -> FrameFeatures:
     """Prepare a plate's frame (H, W, 3), scene-linear working colorspace."""
-    color = np.clip(shaper.encode(linear), 0.0, 1.0)
-    detail = color - _blur(color, _SURROUND)
-    contrast = np.sqrt(_blur(_mean(np.square(detail)), 2 * _DETAIL))
+    return features_of(np.clip(shaper.encode(linear), 0.0, 1.0))
+
+
+def features_of(color: Floats, known: Mask | None = None) -> FrameFeatures:
+    """The same for a frame that is in the working encoding, (H, W, 3) in 0..1.
+
+    Args:
+        known: (H, W), which pixels count; the rest is made up. None for all.
+    """
+    seen = None if known is None else known.astype(np.float32)
+    detail = color - _blur_of(color, _SURROUND, seen)
+    contrast = np.sqrt(_blur_of(_mean(np.square(detail)), 2 * _DETAIL, seen))
     noise = min(float(np.percentile(contrast, _FLATTEST)), _NOISIEST)
-    return FrameFeatures(luma8(color), color, detail, contrast, noise, image_gradients(color))
+    return FrameFeatures(luma8(color), color, detail, contrast, noise, image_gradients(color), seen)
 
 
 def begin(key: FrameFeatures) -> Track:
@@ -102,6 +116,7 @@ def advance(
     other = None if pool is None else pool.submit(_matched, chained_from, key, frame, coarse=True)
     to_key = _matched(compose(step_back, previous.to_key), frame, key)
     from_key = _matched(chained_from, key, frame, coarse=True) if other is None else other.result()
+    to_key, from_key = _continued(to_key, frame, key), _continued(from_key, key, frame)
     return Track(to_key, from_key, _confidence(to_key, from_key, _mismatch(to_key, frame, key), frame, key))
 
 
@@ -109,7 +124,16 @@ def _matched(chained: Floats, here: FrameFeatures, there: FrameFeatures, *, coar
     """The chained flow or the direct match that starts from it, whichever is better, registered."""
     flow, mismatch = _better(chained, estimate(here.gray, there.gray, chained), here, there)
     trusted = np.exp(-np.square(mismatch / _MISMATCH)).astype(np.float32)
-    return refined(flow, trusted, here.gradients, there.gradients, coarse=coarse)
+    known = None if here.known is None else np.asarray(here.known > 0)
+    return refined(flow, trusted, here.gradients, _other(there), coarse=coarse, known=known)
+
+
+def _other(there: FrameFeatures) -> ImageGradients:
+    """The picture to register with; what is not its layer's is like nothing, not even like what is not the frame's."""
+    if there.known is None:
+        return there.gradients
+    color = np.where(there.known[..., None] > 0, there.gradients.color, -there.gradients.color)
+    return replace(there.gradients, color=color)
 
 
 def _better(first: Floats, second: Floats, here: FrameFeatures, there: FrameFeatures) -> tuple[Floats, Floats]:
@@ -125,7 +149,25 @@ def _mismatch(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats
     """(H, W): difference of detail after following ``flow``, relative to the contrast that there is."""
     difference = _mean(cv2.absdiff(here.detail, pull(there.detail, flow)))
     scale = _scale(np.maximum(here.contrast, pull(there.contrast, flow)))
-    return np.asarray(_blur(difference / scale, _DETAIL), np.float32)
+    unlike = np.asarray(difference / scale, np.float32)
+    known = _known(flow, here, there)
+    if known is not None:
+        unlike = known * unlike + (1 - known) * np.float32(_UNSEEN)
+    return _blur_of(unlike, _DETAIL, here.known)
+
+
+def _continued(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
+    """A layer's flow where both pictures know it; what either does not see moves as the layer around it."""
+    known = _known(flow, here, there)
+    return flow if known is None else filled(flow, np.asarray(known > 0.5))
+
+
+def _known(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats | None:
+    """(H, W): 1 where ``flow`` joins what both pictures know; None for everywhere."""
+    if here.known is None and there.known is None:
+        return None
+    known = np.ones(flow.shape[:2], np.float32) if here.known is None else here.known
+    return known if there.known is None else np.asarray(known * pull(there.known, flow), np.float32)
 
 
 def _scale(contrast: Floats) -> Floats:
@@ -142,11 +184,16 @@ def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: Frame
     tolerance = 3.0 + 5.0 * _flat(contrast, noise)
     apart = to_key + pull(from_key, to_key)
     round_trip = np.hypot(apart[..., 0], apart[..., 1])
-    here, there = _blur(frame.color, 4.0), _blur(np.asarray(pull(key.color, to_key), np.float32), 4.0)
+    known = _known(to_key, frame, key)
+    here = _blur_of(frame.color, 4.0, known)
+    there = _blur_of(np.asarray(pull(key.color, to_key), np.float32), 4.0, known)
     tone = _mean(np.abs(here - there * _light(here, there)[..., None]))
     against = np.square(mismatch / _MISMATCH) + np.square(round_trip / tolerance) + np.square(tone / 0.2)
-    sure = np.exp(-against) * inside(to_key)
-    return np.clip(_blur(sure.astype(np.float32), 1.0), 0, 1)
+    sure = np.asarray(np.exp(-against), np.float32)
+    if frame.known is not None:
+        # A layer's soft edge shows another one as well: it is as sure as what is beside it.
+        sure = filled(sure[..., None], frame.known > 0)[..., 0]
+    return np.clip(_blur(np.asarray(sure * inside(to_key), np.float32), 1.0), 0, 1)
 
 
 def flatness(frame: FrameFeatures) -> Floats:
@@ -172,3 +219,12 @@ def _mean(color: Floats) -> Floats:
 
 def _blur(image: Floats, sigma: float) -> Floats:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
+
+
+def _blur_of(image: Floats, sigma: float, known: Floats | None) -> Floats:
+    """The blur of what is known, (H, W); zero where that is far."""
+    if known is None:
+        return _blur(image, sigma)
+    shaped = known if image.ndim == 2 else known[..., None]
+    weight = np.maximum(_blur(known, sigma), 1e-3)
+    return np.asarray(_blur(image * shaped, sigma) / (weight if image.ndim == 2 else weight[..., None]), np.float32)

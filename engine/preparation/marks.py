@@ -6,6 +6,7 @@ seen a second time. So places are left out whose painting departs from that of m
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from engine import images
 from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError
 
-__all__ = ["find_marks", "read_painting"]
+__all__ = ["find_marks", "marks_of", "read_painting", "suffix_of"]
 
 _ACROSS = 64
 """Cells along the width in which plate and painting are compared."""
@@ -29,6 +30,19 @@ _DEPARTS, _SPREADS = 0.1, 4.0
 """Mean difference of the channels from the others' median that makes a mark, and how often their own spread more."""
 _LARGEST = 0.04
 """Share of the picture above which a thing is no mark: there is enough of it to be a surface of its own."""
+
+
+def marks_of(path: Path, color: Floats, contrast: Floats) -> Mask | None:
+    """The marks of a painting, see :func:`find_marks`; None where there is none that can be read."""
+    painting = read_painting(path, *contrast.shape)
+    return None if painting is None else find_marks(color, contrast, painting)
+
+
+def suffix_of(marks: Mask | None) -> str:
+    """What the hash of a sidecar ends with, where there are marks to be left out."""
+    if marks is None or not marks.any():
+        return ""
+    return "+" + hashlib.sha256(marks.tobytes()).hexdigest()[:16]
 
 
 def read_painting(path: Path, height: int, width: int) -> Floats | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.base.errors import InputError
+from engine.base.frames import SequencePath
 from engine.motion.stmap import sidecar_path
 from engine.preparation.denoise_files import prepare_denoised
 from engine.preparation.guide_files import prepare_guides
@@ -14,6 +15,7 @@ from engine.preparation.hash_records import record
 from engine.preparation.parallel import MadeFiles, Progress, Stop
 from engine.preparation.prepared_files import denoised_frames, guide_images
 from engine.preparation.sidecars import Vectors, prepare_sidecars
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.shot import Keyframe, Plate
 
 __all__ = ["PrepareEvent", "PrepareReport", "prepare"]
@@ -52,6 +54,7 @@ def prepare(
     frames: Sequence[int] | None = None,
     vectors: Vectors | None = None,
     repaint: bool = True,
+    matte: MatteSequence | SequencePath | str | Path | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Callable[[PrepareEvent], None] | None = None,
@@ -81,6 +84,8 @@ def prepare(
             and are made for all.
         vectors: motion between neighbors, of a class whose ``repr`` tells other motion apart; None to estimate it.
         repaint: whether what no track reaches gets coordinates of places of the keyframe that look alike.
+        matte: mattes, one for every frame: 1 for an object that STMaps follow apart from what lies behind it; None to
+            follow all as one. A pattern or a movie is there to track by and no more.
         threads: frames side by side; None for the machine's cores. Never changes a byte.
         overwrite: make every file again, except those that somebody put there.
         progress: called with each event, from this thread.
@@ -89,7 +94,7 @@ def prepare(
     Raises:
         InputError: a keyframe or frame that is not the plate's, no keyframe where one is needed, an unknown mode or
             kind, or vectors with a range that leaves frames out.
-        ImageError: a frame of the plate is missing, damaged, or of another size.
+        ImageError: a frame of the plate or its matte is missing, damaged, or of another size.
         OutputError: a file cannot be written.
         Interrupted: ``stop`` said so.
     """
@@ -115,8 +120,8 @@ def prepare(
     if stmaps:
         maps = prepare_sidecars(
             plate, keys, folder,
-            vectors=vectors, repaint=repaint, paintings=paintings, threads=threads, overwrite=overwrite,
-            progress=telling("stmaps"), stop=stop,
+            vectors=vectors, repaint=repaint, paintings=paintings, matte=_matte(matte),
+            threads=threads, overwrite=overwrite, progress=telling("stmaps"), stop=stop,
         )  # fmt: skip
         record(sidecar_path(folder, key, frame) for key in keys for frame in plate.frames)
     if denoise is not None:
@@ -132,3 +137,9 @@ def prepare(
         )  # fmt: skip
         record(map(guide_images(folder, guides, keys).path, wanted))
     return PrepareReport(maps, clean, drawn)
+
+
+def _matte(given: MatteSequence | SequencePath | str | Path | None) -> MatteSequence | None:
+    if given is None or isinstance(given, MatteSequence):
+        return given
+    return MatteSequence(SequencePath.of(given), "track")

@@ -36,13 +36,26 @@ from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
 from engine.images.foreign_text import error_of
 from engine.images.opening import open_picture
-from engine.motion.flow import estimate, one_thread
+from engine.motion.flow import one_thread
+from engine.motion.layers import (
+    LayeredFrame,
+    Steps,
+    advance_layers,
+    begin_layers,
+    given_steps,
+    joined,
+    layered_frame,
+    neighbor_steps,
+    within,
+)
 from engine.motion.repaint import Repainted, nothing_repainted, repaint_frame
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
-from engine.motion.track import FrameFeatures, Track, advance, begin, frame_features
-from engine.preparation.marks import find_marks, read_painting
+from engine.motion.track import Track
+from engine.preparation.marks import marks_of, suffix_of
 from engine.preparation.parallel import MadeFiles, Progress, Stop, stopped
 from engine.preparation.saved_arrays import load_arrays
+from engine.shot.matte_reader import MatteReader
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.plate import PlateReader
 from engine.shot.shot import Plate
 
@@ -50,6 +63,8 @@ __all__ = ["Vectors", "prepare_sidecars"]
 
 METHOD = "track-7"
 """Changes when the same plate would give another map."""
+_LAYERS = "layers-1"
+"""Likewise, of tracks by mattes."""
 _SAVE_EVERY_S = 30.0
 """How much work a kill may cost; a chain's state at UHD is 200 MB, so it is not saved with every frame."""
 _SAVE_BEFORE_STOP_S = 2.0
@@ -78,6 +93,7 @@ def prepare_sidecars(
     vectors: Vectors | None = None,
     repaint: bool = True,
     paintings: Mapping[int, Path] | None = None,
+    matte: MatteSequence | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -95,6 +111,8 @@ def prepare_sidecars(
         vectors: flow between neighbors; None to estimate it.
         repaint: whether what no track reaches gets coordinates of places that look alike.
         paintings: of keyframes, as far as there are any: marks in them are not shown a second time.
+        matte: of an object that is followed apart from what lies behind it, where it is there to track by; None to
+            follow all as one.
         threads: computing side by side; None for the machine's cores. Never changes a byte.
         overwrite: make every sidecar again, except those that somebody put there.
         progress: receives sidecars done, all of them, and a text.
@@ -102,7 +120,7 @@ def prepare_sidecars(
 
     Raises:
         InputError: a keyframe that is not in the range; vectors, with a range that leaves frames out.
-        ImageError: a frame is missing, damaged, or of another size than its keyframe.
+        ImageError: a frame or its matte is missing, damaged, or of another size than its keyframe.
         OutputError: a sidecar cannot be written.
         Interrupted: ``stop`` said so; what is done stays.
     """
@@ -115,12 +133,14 @@ def prepare_sidecars(
         raise InputError(f"motion vectors join neighboring frames, but {plate.frames} leaves some out", remedy=remedy)
     config = ColorConfig.active()
     reader = PlateReader.of(plate, config)
-    marks: dict[int, Mask] = {}
-    job = _SidecarJob(
-        plate, reader, config.working, Path(work), vectors, repaint, marks, overwrite, stop or (lambda: False)
-    )
+    layers = None
+    if matte is not None and matte.tracked is not None:
+        layers = _Mattes(MatteReader(matte.tracked, plate.path), blended=matte.stylized is not None)
+    stop = stop or (lambda: False)
+    job = _SidecarJob(plate, reader, config, Path(work), vectors, repaint, {}, layers, overwrite, stop)
     for key in sorted({*keys} & {*(paintings or {})} if repaint else ()):
-        job.look_for_marks(key, (paintings or {})[key])
+        view = job.read(key).whole
+        job.marks[key] = marks_of((paintings or {})[key], view.color, view.contrast)
     count = max(1, threads or cpu_count())
     sweeps = _sweeps(job, keys, max(_LEAST_TOGETHER, count // 2))
     total = sum(len(chain.frames) for sweep in sweeps for chain in sweep.chains)
@@ -165,30 +185,41 @@ def prepare_sidecars(
 
 
 @dataclass(frozen=True)
+class _Mattes:
+    """The mattes that tell an object from what lies behind it."""
+
+    reader: MatteReader
+    blended: bool
+    """Whether the object is laid over the plate by them as well."""
+
+    @property
+    def method(self) -> str:
+        return f"{_LAYERS} blended" if self.blended else _LAYERS
+
+
+@dataclass(frozen=True)
 class _SidecarJob:
     """What all chains share."""
 
     plate: Plate
     reader: PlateReader
-    working: str
-    """The working colorspace."""
+    config: ColorConfig
     work: Path
     vectors: Vectors | None
     repaint: bool
-    marks: dict[int, Mask]
+    marks: dict[int, Mask | None]
     """Of the keyframes whose painting is known."""
+    mattes: _Mattes | None
     overwrite: bool
     stop: Stop
 
-    def features(self, frame: int) -> FrameFeatures:
-        return frame_features(self.reader.linear(frame))
-
-    def look_for_marks(self, key: int, path: Path) -> None:
-        """Know the marks of a keyframe's painting, if that is there."""
-        view = self.features(key)
-        painting = read_painting(path, *view.gray.shape)
-        if painting is not None:
-            self.marks[key] = find_marks(view.color, view.contrast, painting)
+    def read(self, frame: int) -> LayeredFrame:
+        found = self.reader.read(frame)
+        linear = self.config.to_working(found.rgb, found.space)
+        if self.mattes is None:
+            return layered_frame(linear, None)
+        matte = self.mattes.reader.fitted(frame, found.image.header, found.window)
+        return layered_frame(linear, matte, blended=self.mattes.blended)
 
     def leave_if_asked(self, failed: threading.Event) -> None:
         if self.stop() or failed.is_set():
@@ -243,13 +274,11 @@ class _Sweep:
                 previous = None
                 continue
             self.job.leave_if_asked(failed)
-            current = self.job.features(frame)
+            current = self.job.read(frame)
             if passing and previous is not None:
                 self._check_size(frame, current, previous, passing[0].key)
-                back, forth = self._steps(before, frame, previous, current, flows)
-                advanced = [
-                    tracks.submit(chain.advance, frame, current, back, forth, flows, results) for chain in passing
-                ]
+                steps = self._steps(before, frame, previous, current, flows)
+                advanced = [tracks.submit(chain.advance, frame, current, steps, flows, results) for chain in passing]
                 wait(advanced)
                 for future in advanced:
                     future.result()
@@ -257,36 +286,35 @@ class _Sweep:
                 chain.begin(current, results)
             before, previous = frame, current
 
-    def _check_size(self, frame: int, current: FrameFeatures, previous: FrameFeatures, key: int) -> None:
-        height, width = current.gray.shape
-        if previous.gray.shape != (height, width):
+    def _check_size(self, frame: int, current: LayeredFrame, previous: LayeredFrame, key: int) -> None:
+        (height, width), before = current.whole.gray.shape, previous.whole.gray.shape
+        if before != (height, width):
             raise ImageError(
-                f"this frame is {width}x{height}, keyframe {key} is {previous.gray.shape[1]}x{previous.gray.shape[0]}",
+                f"this frame is {width}x{height}, keyframe {key} is {before[1]}x{before[0]}",
                 frame=frame,
                 path=self.job.plate.path.path(frame),
                 remedy="one shot has one size; leave the frame out of --frames",
             )
 
     def _steps(
-        self, before: int, frame: int, previous: FrameFeatures, current: FrameFeatures, flows: ThreadPoolExecutor
-    ) -> tuple[Floats, Floats]:
-        """Flow from the new frame to the previous one, and the other way."""
+        self, before: int, frame: int, previous: LayeredFrame, current: LayeredFrame, flows: ThreadPoolExecutor
+    ) -> Steps:
+        """Flow from the new frame to the previous one, and the other way, of each layer."""
         vectors = self.job.vectors
         if vectors is None:
-            forth = flows.submit(estimate, previous.gray, current.gray)
-            return estimate(current.gray, previous.gray), forth.result()
+            return neighbor_steps(previous, current, flows)
         pair = (vectors.backward(frame), vectors.forward(before))
         if self.towards < 0:
             pair = (vectors.forward(frame), vectors.backward(before))
         for flow in pair:
-            if flow.shape[:2] != current.gray.shape:
+            if flow.shape[:2] != current.whole.gray.shape:
                 raise ImageError(
                     f"the motion vectors are {flow.shape[1]}x{flow.shape[0]} and the plate "
-                    f"{current.gray.shape[1]}x{current.gray.shape[0]}",
+                    f"{current.whole.gray.shape[1]}x{current.whole.gray.shape[0]}",
                     frame=frame,
                     remedy="write them in the plate's size",
                 )
-        return pair
+        return given_steps(previous, current, *pair)
 
 
 class _Chain:
@@ -301,14 +329,13 @@ class _Chain:
         self.frames = self.path if towards > 0 else self.path[1:]
         self.state = sidecar_path(job.work, key, 0).parent / ("after.npz" if towards > 0 else "before.npz")
         self._marks = job.marks.get(key)
-        self._suffix = ""
-        if self._marks is not None and self._marks.any():
-            self._suffix = "+" + hashlib.sha256(self._marks.tobytes()).hexdigest()[:16]
+        self._suffix = suffix_of(self._marks)
         self._digests: dict[int, str] = {}
         self._missing: frozenset[int] = frozenset()
         self._start, self._last = 0, -1
-        self._key_features: FrameFeatures | None = None
-        self._track: Track | None = None
+        self._key: LayeredFrame | None = None
+        self._tracks: tuple[Track, ...] | None = None
+        """Of each layer."""
         self._repainted: Repainted | None = None
         self._reached: int | None = None
         """The frame that the track stands at, once that is not saved yet."""
@@ -343,60 +370,65 @@ class _Chain:
         first, last = self.path[self._start], self.path[self._last]
         return (frame - first) * self.towards > 0 and (last - frame) * self.towards >= 0
 
-    def begin(self, current: FrameFeatures, results: queue.SimpleQueue[tuple[str, Path]]) -> None:
+    def begin(self, current: LayeredFrame, results: queue.SimpleQueue[tuple[str, Path]]) -> None:
         """Take the chain up, at the keyframe or where it was left."""
         self._saved_at = time.monotonic()
-        if self._track is None:
-            self._key_features, self._track = current, begin(current)
-            self._repainted = nothing_repainted(*current.gray.shape)
+        if self._tracks is None:
+            self._key, self._tracks = current, begin_layers(current)
+            self._repainted = nothing_repainted(*current.whole.gray.shape)
             if self.key in self._missing:
-                self._write(self.key)
+                self._write(self.key, joined(self._tracks, current, current))
                 results.put(("made", sidecar_path(self.job.work, self.key, self.key)))
             if self._last == self._start:
-                self._key_features = self._track = self._repainted = None
+                self._key = self._tracks = self._repainted = None
             return
-        self._key_features = self.job.features(self.key)
-        if self._track.to_key.shape[:2] != current.gray.shape:
+        self._key = self.job.read(self.key)
+        if self._tracks[0].to_key.shape[:2] != current.whole.gray.shape:
             remedy = "delete it, and prepare again"
             raise ImageError("where the chain stands is of another size than the plate", path=self.state, remedy=remedy)
 
     def advance(
         self,
         frame: int,
-        current: FrameFeatures,
-        back: Floats,
-        forth: Floats,
+        current: LayeredFrame,
+        steps: Steps,
         flows: ThreadPoolExecutor,
         results: queue.SimpleQueue[tuple[str, Path]],
     ) -> None:
         """Go on to the next frame, and write its sidecar if it is missing; lets go of everything behind the last."""
-        if self._track is None or self._repainted is None or self._key_features is None:
+        if self._tracks is None or self._repainted is None or self._key is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
         self._reached = None
-        self._track = advance(self._track, back, forth, current, self._key_features, flows)
+        self._tracks = advance_layers(self._tracks, steps, current, self._key, flows)
+        track = joined(self._tracks, current, self._key)
         if self.job.repaint:
-            self._repainted = repaint_frame(
-                self._repainted, (back, forth), self._track, current, self._key_features, self._marks
+            back, forth = (current.choose(tuple(step[way] for step in steps)) for way in (0, 1))
+            repainted = repaint_frame(
+                self._repainted, (back, forth), track, current.whole, self._key.whole, self._marks
             )
+            self._repainted = within(repainted, current, self._key)
         if frame in self._missing:
-            self._write(frame)
+            self._write(frame, track)
             results.put(("made", sidecar_path(self.job.work, self.key, frame)))
         self._reached = frame
         last = frame == self.path[self._last]
         if last or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
             self.save()
         if last:
-            self._key_features = self._track = self._repainted = None
+            self._key = self._tracks = self._repainted = None
 
     def save(self) -> None:
         """Write where the chain stands, unless that is on disk already."""
-        if self._reached is None or self._track is None or self._repainted is None:
+        if self._reached is None or self._tracks is None or self._repainted is None:
             return
-        track, flow, found = self._track, self._repainted.flow, self._repainted.found
+        to_key, from_key = (
+            np.stack(each) for each in zip(*((t.to_key, t.from_key) for t in self._tracks), strict=True)
+        )
+        flow, found = self._repainted.flow, self._repainted.found
         digest = np.array(self._digests[self._reached])
         # A damaged one is told by its checksums, and costs time only: nothing waits for the disk.
         with replacing(self.state, flush=False) as temporary, temporary.open("wb") as file:
-            np.savez(file, digest=digest, to_key=track.to_key, from_key=track.from_key, repainted=flow, found=found)
+            np.savez(file, digest=digest, to_key=to_key, from_key=from_key, repainted=flow, found=found)
         self._reached, self._saved_at = None, time.monotonic()
 
     def _digested(self, failed: threading.Event) -> dict[int, str]:
@@ -404,10 +436,14 @@ class _Chain:
         found: dict[int, str] = {}
         source = "dis" if self.job.vectors is None else f"vectors {self.job.vectors!r}"
         source += "" if self.job.repaint else ", nothing repainted"
-        running = hashlib.sha256(f"{METHOD} {source} {self.job.plate.colorspace} {self.job.working}".encode())
+        mattes = self.job.mattes
+        method = METHOD if mattes is None else f"{METHOD} {mattes.method}"
+        running = hashlib.sha256(f"{method} {source} {self.job.plate.colorspace} {self.job.config.working}".encode())
         for frame in self.path:
             self.job.leave_if_asked(failed)
             running.update(self.job.reader.sha256(frame).encode())
+            if mattes is not None:
+                running.update(mattes.reader.sha256(frame).encode())
             found[frame] = running.copy().hexdigest() + self._suffix
         return found
 
@@ -436,10 +472,10 @@ class _Chain:
             return "missing"
         return "kept"
 
-    def _write(self, frame: int) -> None:
-        if self._track is None or self._repainted is None:
+    def _write(self, frame: int, track: Track) -> None:
+        if self._repainted is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
-        flow, confidence, elsewhere = self._repainted.joined(self._track)
+        flow, confidence, elsewhere = self._repainted.joined(track)
         path = sidecar_path(self.job.work, self.key, frame)
         write_sidecar(path, flow, confidence, confidence.shape, self._digests[frame], elsewhere)
 
@@ -452,9 +488,11 @@ class _Chain:
         except (ValueError, KeyError):
             return 0
         for index, frame in enumerate(self.path[:first]):
-            of_one_size = to_key.shape == from_key.shape == repainted.shape == (*found.shape, 2)
-            if self._digests[frame] == digest and of_one_size:
+            layers = 1 if self.job.mattes is None else 2
+            of_one_size = to_key.shape == from_key.shape == (layers, *repainted.shape)
+            if self._digests[frame] == digest and of_one_size and repainted.shape == (*found.shape, 2):
                 nothing = np.zeros(found.shape, np.float32)
-                self._track, self._repainted = Track(to_key, from_key, nothing), Repainted(repainted, found, nothing)
+                self._tracks = tuple(Track(to, back, nothing) for to, back in zip(to_key, from_key, strict=True))
+                self._repainted = Repainted(repainted, found, nothing)
                 return index
         return 0

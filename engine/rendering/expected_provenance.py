@@ -52,7 +52,8 @@ class ExpectedProvenance:
         """
         common = {"look": look.sha256}
         denoise = None if settings is None else settings.denoise
-        inputs = None if plate is None else FrameInputs.of(look.card, plate.path, work, prepared, denoise)
+        matte = None if settings is None else settings.matte
+        inputs = None if plate is None else FrameInputs.of(look.card, plate.path, work, prepared, denoise, matte=matte)
         if settings is not None:
             colorspace = None if plate is None else plate.colorspace
             settings = settings.without_own_denoise(look.card.denoise)

@@ -1,4 +1,4 @@
-"""Inputs of a frame besides its plate: STMap sidecars, a guide image, a denoised frame; found and checked.
+"""Inputs of a frame besides its plate: STMap sidecars, a guide image, a denoised frame, a matte; found and checked.
 
 All of them are files of that one frame, so frames render in any order, anywhere.
 """
@@ -15,6 +15,7 @@ from engine.look.card import Card
 from engine.motion.stmap import find_sidecars, joined_sha256, sidecar_path
 from engine.preparation.hash_records import check_recorded
 from engine.preparation.prepared_files import PreparedFiles, denoised_frames, guide_images
+from engine.shot.matte_reader import MatteReader
 
 __all__ = ["FrameInputs"]
 
@@ -33,6 +34,8 @@ class FrameInputs:
     """The denoised frames that stand for the plate, if any."""
     recorded: bool = False
     """Whether files must be those that were prepared; see :mod:`engine.preparation.hash_records`."""
+    matte: MatteReader | None = None
+    """The mattes that say where frames are stylized, if any."""
 
     @classmethod
     def of(
@@ -44,6 +47,7 @@ class FrameInputs:
         denoise: str | None,
         *,
         recorded: bool = False,
+        matte: str | None = None,
     ) -> FrameInputs:
         """What a look takes of a plate.
 
@@ -52,6 +56,7 @@ class FrameInputs:
             prepared: folder with guide images and denoised frames; None for ``work``.
             denoise: one of ``DENOISE_MODES``; None for what the look was trained with.
             recorded: refuse files that are not those that were prepared.
+            matte: pattern of mattes, as the settings have it.
 
         Raises:
             InputError: files are needed, and there is no folder to find them in.
@@ -67,7 +72,8 @@ class FrameInputs:
             guide = guide_images(folder, card.guide_kind, keys)
         if folder is not None and mode:
             denoised = denoised_frames(folder, plate, mode)
-        return cls(keys, work, guide, denoised, recorded)
+        mattes = None if matte is None else MatteReader(SequencePath.parse(matte), plate)
+        return cls(keys, work, guide, denoised, recorded, mattes)
 
     def require_any(self, frames: FrameRange) -> None:
         """A missing preparation is one error; a missing file among others fails its frame alone.
@@ -85,13 +91,15 @@ class FrameInputs:
         return find_sidecars(self.work, self.keys, frame)
 
     def facts(self, frame: int, plate_sha256: str | None) -> dict[str, str]:
-        """What a rendered frame says of these inputs; where the plate is unknown, only of its STMaps.
+        """What a rendered frame says of these inputs; where the plate is unknown, only of its STMaps and its matte.
 
         Raises:
-            ImageError: a guide image or a denoised frame is missing, of another kind, or of another plate; or a file is
-                not the one that was prepared, where that is asked for.
+            ImageError: a guide image or a denoised frame is missing, of another kind, or of another plate; a file is
+                not the one that was prepared, where that is asked for; or the matte is missing.
         """
         facts = {"stmap": self._stmap(frame)}
+        if self.matte is not None:
+            facts["matte"] = self.matte.sha256(frame)
         if plate_sha256 is not None:
             for name, files in (("guide", self.guide), ("denoised", self.denoised)):
                 if files is not None:

@@ -38,6 +38,7 @@ from engine.look.session import Look
 from engine.look.tiling import plan
 from engine.motion.stmap import read_sidecars
 from engine.rendering.frame_inputs import FrameInputs
+from engine.rendering.outside import Outside
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
 from engine.shot.plate import PlateReader, plate_sha256
@@ -55,6 +56,8 @@ _MEMORY_SHARE = 0.8
 """Of the free memory, for everything that renders."""
 _FRAME_BYTES = 64
 """Per pixel of a frame in flight: five float copies of RGB at most, alpha, carried, and the encoder's."""
+_MATTE_BYTES = 32
+"""Likewise, where there is a matte: it, and two copies of the plate."""
 _STRIP_ROWS = 128
 _FILM_SUFFIXES = {".dpx", ".cin"}
 _TIFF_SUFFIXES = {".tif", ".tiff"}
@@ -172,6 +175,7 @@ class Pipeline:
             job.prepared,
             job.settings.denoise,
             recorded=job.recorded,
+            matte=job.settings.matte,
         )
         self._memory = memory_bytes if memory_bytes is not None else _memory(job.settings)
         self._in_flight = 1
@@ -279,6 +283,9 @@ class Pipeline:
         height, width = rgb.shape[:2]
         self._fit_memory(height, width)
         inputs = self._inputs
+        outside = None
+        if inputs.matte is not None:
+            outside = Outside(inputs.matte.fitted(frame, header, window), rgb.copy())
         if inputs.denoised is None:
             self._to_look(rgb, space)
         else:
@@ -288,7 +295,10 @@ class Pipeline:
         stmap = read_sidecars(sidecars, height, width, frame=frame)
         read_s = time.perf_counter() - started
 
-        styled = self.look.infer(rgb, stmap=stmap, guide=guide, tile=job.settings.tile)
+        where = None if outside is None else outside.stylized
+        styled = self.look.infer(rgb, stmap=stmap, guide=guide, tile=job.settings.tile, where=where)
+        if where is not None and not where.any():
+            warnings.append(f"frame {frame}: the matte is empty: the whole plate stays")
         if bad_pixels:
             warnings.append(f"frame {frame}: {bad_pixels} pixels of the plate are NaN or Inf; filled from neighbours")
         # All at once first: looking at each pixel takes twenty times as long, and hardly a frame needs it.
@@ -298,6 +308,13 @@ class Pipeline:
             warnings.append(
                 f"frame {frame}: the look gave no number for {int(lost.sum())} pixels; the plate shows there"
             )
+        if outside is not None:
+            # What is denoised is for the look to see; outside stays the plate with its grain.
+            linear = rgb if inputs.denoised is None else outside.own.copy()
+            if inputs.denoised is not None:
+                self._to_look(linear, space)
+            outside.blend(styled.rgb, styled.carried, linear)
+            del linear
         del rgb, stmap, guide
 
         started = time.perf_counter()
@@ -306,6 +323,8 @@ class Pipeline:
             self._from_look(styled.rgb, wanted)
         else:
             self._show(styled.rgb, showing)
+        if outside is not None and showing is None and wanted == space:
+            outside.restore(styled.rgb)
         extra = (
             {"paintover.carried": place(styled.carried, window, header.data)} if job.settings.carried_layer else None
         )
@@ -414,7 +433,8 @@ class Pipeline:
                 return
             self._pixels = height * width
             maps = 12 * self.look.k if self.job.work is not None else 0
-            frame = height * width * (_FRAME_BYTES + maps + 4 * self.look.card.guide_channels)
+            matte = 0 if self._inputs.matte is None else _MATTE_BYTES
+            frame = height * width * (_FRAME_BYTES + maps + matte + 4 * self.look.card.guide_channels)
             on_cpu = self.look.device == "cpu"
             one = max(0, self._memory - frame)
             if on_cpu:

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine import images
@@ -150,7 +150,8 @@ def render(
     path = look.path if isinstance(look, Look) else Path(look)
     out = SequencePath.of(out)
     job = _job(path, plate, out, settings, _folder(work), _folder(prepared), recorded, overwrite, loaded)
-    refuse_overwriting(job.out, job.plate)
+    matte = job.settings.matte
+    refuse_overwriting(job.out, job.plate, matte=None if matte is None else SequencePath.parse(matte))
     _prepare_folder(job.out.folder)
     images.clean_temporaries(job.out.folder)
     tally = _Tally(RenderReport(job.look_sha256, job.settings_hash), job, progress)
@@ -282,6 +283,8 @@ def _job(
         ) from error
     FrameInputs.of(file.card, plate.path, work, prepared, settings.denoise).require_any(plate.frames)
     settings = settings.without_own_denoise(file.card.denoise)
+    if settings.matte is not None:
+        settings = replace(settings, matte=_absolute(SequencePath.parse(settings.matte)).text)
     return RenderJob(
         look=look.absolute(),
         look_sha256=file.sha256,

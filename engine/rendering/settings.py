@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS
 from engine.base.errors import InputError
+from engine.base.frames import SequencePath
 from engine.look.tiling import check_tile
 
 __all__ = ["RenderSettings"]
@@ -23,8 +24,8 @@ class RenderSettings:
     """How to render; the defaults serve.
 
     Raises:
-        InputError: a tile under ``MIN_TILE`` other than 0, an unknown depth or way to denoise, or no
-            thread.
+        InputError: a tile under ``MIN_TILE`` other than 0, an unknown depth or way to denoise, mattes without a frame
+            number, or no thread.
     """
 
     tile: int | None = None
@@ -39,6 +40,8 @@ class RenderSettings:
     """OIIO's name, with a level where it takes one: ``dwaa:45``; None for the format's own."""
     denoise: str | None = None
     """How the plate is denoised, one of ``engine.base.choices.DENOISE_MODES``; None for as the look was trained."""
+    matte: str | None = None
+    """Pattern of mattes, ``matte.%04d.exr``, or a movie: where to stylize, elsewhere the plate stays; None for all."""
     carried_layer: bool = False
     """Whether an EXR also holds ``paintover.carried``, how much of each pixel rides on an exemplar."""
     tensorrt: bool = False
@@ -56,6 +59,8 @@ class RenderSettings:
             raise InputError(f"no way to denoise is called {self.denoise!r}", remedy=f"use {known}")
         if self.bit_depth is not None and self.bit_depth not in _DEPTHS:
             raise InputError(f"frames hold no numbers of depth {self.bit_depth!r}", remedy=f"use {', '.join(_DEPTHS)}")
+        if self.matte is not None:
+            SequencePath.parse(self.matte)
         if self.threads is not None and self.threads < 1:
             raise InputError(f"{self.threads} threads cannot render", remedy="use 1 or more")
         if self.memory_gib is not None and self.memory_gib <= 0:
@@ -86,4 +91,7 @@ class RenderSettings:
         # Left out where it is not set, so that frames of earlier versions stay right.
         if self.denoise is not None:
             facts["denoise"] = self.denoise
+        # Each frame says which matte by its content; a path is no part of it, so that shots may move.
+        if self.matte is not None:
+            facts["matte"] = True
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -29,7 +29,7 @@ from engine.shot.plate_color import PlateColor
 from engine.shot.shot import Plate
 from engine.shot.windows import window_of
 
-__all__ = ["PlateFrame", "PlateReader", "plate_image", "plate_sha256"]
+__all__ = ["PlateFrame", "PlateReader", "frame_sha256", "plate_image", "plate_sha256"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,13 +196,23 @@ def plate_sha256(path: SequencePath, frame: int) -> str:
     """
     file = path.path(frame)
     try:
-        if path.is_movie:
-            return f"{_movie_hashes.sha256(file)}#{frame}"
-        return f"{file_sha256(file)}#{path.layer}" if path.layer else file_sha256(file)
+        return frame_sha256(path, frame)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         what = "the plate's frame is missing" if missing else f"cannot read the plate: {error.strerror or error}"
         raise ImageError(what, frame=frame, path=file, remedy="check --plate and --frames") from error
+
+
+def frame_sha256(path: SequencePath, frame: int) -> str:
+    """SHA-256 of a frame's file in a sequence of any kind; for a movie, of the movie and the frame's number in it.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+    """
+    file = path.path(frame)
+    if path.is_movie:
+        return f"{_movie_hashes.sha256(file)}#{frame}"
+    return f"{file_sha256(file)}#{path.layer}" if path.layer else file_sha256(file)
 
 
 @dataclass

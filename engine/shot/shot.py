@@ -14,6 +14,9 @@
     frames = "1001-1100"
     colorspace = "ACEScg"
 
+    [matte]
+    path = "matte/matte.%04d.png"
+
     [[keyframes]]
     frame = 1001
     painting = "paint/p1001.png"
@@ -42,6 +45,7 @@ from engine.base.foreign_toml import read_toml
 from engine.base.frames import FrameRange, SequencePath
 from engine.images import movies
 from engine.shot.keyframes import Keyframe
+from engine.shot.matte_sequence import MatteSequence
 
 __all__ = ["Keyframe", "Plate", "Shot"]
 
@@ -94,7 +98,7 @@ class Shot:
     Raises:
         InputError: a keyframe outside the range or given twice, both a budget and steps, a number that is not finite
             or too small, a word that is none of its choices, an unknown compression, or an output that would overwrite
-            the plate or a painting.
+            the plate, a painting or a matte.
     """
 
     plate: Plate
@@ -133,6 +137,8 @@ class Shot:
     """Of the frames, one of ``FLOAT_DEPTHS``; None for the format's own."""
     compression: str | None = None
     """Of EXR frames, as :func:`engine.base.compression.read_compression` has it; None for ZIP."""
+    matte: MatteSequence | None = None
+    """A matte for every frame, and what it is used for."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keyframes", tuple(sorted(self.keyframes, key=lambda k: k.frame)))
@@ -163,7 +169,7 @@ class Shot:
         if self.compression is not None:
             object.__setattr__(self, "compression", read_compression(self.compression))
         if self.out is not None:
-            refuse_overwriting(self.out, self.plate, self.keyframes)
+            refuse_overwriting(self.out, self.plate, self.keyframes, None if self.matte is None else self.matte.path)
 
     @classmethod
     def load(cls, path: str | Path) -> Shot:
@@ -197,7 +203,7 @@ class Shot:
         document: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in ("plate", "keyframes") or value is None or value == field.default:
+            if field.name in ("plate", "matte", "keyframes") or value is None or value == field.default:
                 continue
             document[field.name] = _relative(value, root) if isinstance(value, Path | SequencePath) else value
         document["plate"] = _without_none(
@@ -206,6 +212,8 @@ class Shot:
             colorspace=self.plate.colorspace,
             layer=self.plate.path.layer or None,
         )
+        if self.matte is not None:
+            document["matte"] = {"path": _relative(self.matte.path, root), "use": self.matte.use}
         document["keyframes"] = [
             _without_none(
                 frame=keyframe.frame,
@@ -224,7 +232,9 @@ class Shot:
             raise OutputError(f"cannot write the shot: {error.strerror or error}", path=path) from error
 
 
-def refuse_overwriting(out: SequencePath, plate: Plate, keyframes: tuple[Keyframe, ...] = ()) -> None:
+def refuse_overwriting(
+    out: SequencePath, plate: Plate, keyframes: tuple[Keyframe, ...] = (), matte: SequencePath | None = None
+) -> None:
     """Refuse an output that would overwrite what it is made from.
 
     Raises:
@@ -237,6 +247,9 @@ def refuse_overwriting(out: SequencePath, plate: Plate, keyframes: tuple[Keyfram
         raise InputError(
             "output onto the plate", frame=frame, path=plate.path.path(frame), remedy="choose another --out"
         )
+    frame = None if matte is None else out.collides(matte, plate.frames)
+    if matte is not None and frame is not None:
+        raise InputError("output onto the mattes", frame=frame, path=matte.path(frame), remedy="choose another --out")
     for keyframe in keyframes:
         for source in (keyframe.painting, keyframe.matte):
             if source is None or out.folder.resolve() != source.parent.resolve():
@@ -246,9 +259,11 @@ def refuse_overwriting(out: SequencePath, plate: Plate, keyframes: tuple[Keyfram
 
 
 _PLATE_KEYS = {"path": str, "frames": (str, int), "colorspace": str, "layer": str}
+_MATTE_KEYS = {"path": str, "use": str}
 _KEYFRAME_KEYS = {"frame": int, "painting": str, "matte": str, "colorspace": str}
 _SHOT_KEYS = {
     "plate": dict,
+    "matte": (dict, str),
     "keyframes": list,
     "out": str,
     "work": str,
@@ -288,7 +303,8 @@ def _from_data(data: Mapping[str, Any], root: Path) -> Shot:
                 entry.get("colorspace"),
             )
         )
-    rest = {name: value for name, value in data.items() if name not in ("plate", "keyframes", "out", "work", "look")}
+    apart = ("plate", "matte", "keyframes", "out", "work", "look")
+    rest = {name: value for name, value in data.items() if name not in apart}
     if isinstance(rest.get("guides"), bool):
         # The name of ``stmaps`` from before there were guide images.
         rest.setdefault("stmaps", rest["guides"])
@@ -300,11 +316,21 @@ def _from_data(data: Mapping[str, Any], root: Path) -> Shot:
             plate.get("colorspace"),
         ),
         keyframes=tuple(keyframes),
+        matte=None if "matte" not in data else _matte(data["matte"], root),
         out=None if "out" not in data else _rooted(data["out"], root),
         work=None if "work" not in data else root / data["work"],
         look=None if "look" not in data else root / data["look"],
         **rest,
     )
+
+
+def _matte(entry: Mapping[str, Any] | str, root: Path) -> MatteSequence:
+    """Of a table with a path and a use, or of a path by itself."""
+    if isinstance(entry, str):
+        return MatteSequence(_rooted(entry, root))
+    _check_keys(entry, _MATTE_KEYS, "[matte]", needed=("path",))
+    path = _rooted(entry["path"], root)
+    return MatteSequence(path, entry["use"]) if "use" in entry else MatteSequence(path)
 
 
 def _check_keys(data: Mapping[str, Any], known: Mapping[str, Any], where: str, needed: tuple[str, ...]) -> None:

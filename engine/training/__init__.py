@@ -1,1 +1,1 @@
-"""Training of a look. The only package that imports torch."""
+"""Training of a look. Beside engine.optimize, the only package that imports torch."""

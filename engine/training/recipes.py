@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.training.data.patches import Batch, Pair, PatchSampler
 from engine.training.job.job import Settings
 from engine.training.machine import Machine
+from engine.training.model.carry import Carried
 from engine.training.model.features import DeepFeatures
 from engine.training.model.losses import Discriminator, feature_matching, grid_pattern, masked_l1
 from engine.training.model.network import Architecture, Translator, fit_skip
@@ -66,8 +67,8 @@ class PaintoverRecipe:
             machine.device,
             memory_format=LAYOUT,  # type: ignore[call-overload]
         )
-        halo = -(-net.reach // net.multiple) * net.multiple
-        self.sampler = PatchSampler(pairs, crop=settings.crop, halo=halo, batch=settings.batch, rng=rng)
+        context = min(settings.context, -(-net.reach // net.multiple) * net.multiple)
+        self.sampler = PatchSampler(pairs, crop=settings.crop, halo=context, batch=settings.batch, rng=rng)
         fused = machine.device.type == "cuda"
         self.generator_adam = torch.optim.Adam(self.net.parameters(), settings.learning_rate, fused=fused)
         self.discriminator_adam = torch.optim.Adam(
@@ -88,10 +89,14 @@ class PaintoverRecipe:
         self._set_rate(progress)
         batch = self.sampler.next()
         with self.machine.autocast():
-            result = self.net(batch.plate, batch.carried, batch.guide)  # (B, 3, h, w)
-        shown, wanted = self._judged(batch, result)
+            answer = self.net.answer(batch.plate, Carried.of(batch.carried), batch.guide)
+        shown, wanted = self._judged(batch, answer.plain)
+        # Of carried strokes nearly all is the painting: they would only tell the discriminator that paint passes.
         discriminator_loss = self._train_discriminator(shown.detach(), wanted)
-        losses = self._generator_losses(batch, result, shown, wanted)
+        losses = self._generator_losses(batch, answer.plain, shown, wanted)
+        carried = batch.of_carried
+        more = self._generator_losses(carried, answer.result, *self._judged(carried, answer.result))
+        losses = {name: loss + more[name] for name, loss in losses.items()}
         total = torch.stack(list(losses.values())).sum()
         self.generator_adam.zero_grad(set_to_none=True)
         total.backward()

@@ -51,8 +51,8 @@ __all__ = [
 
 KNOBS = (
     "budget", "carried", "colorspace_in", "colorspace_out", "device", "engine", "farm_options", "follow", "frames",
-    "keyframes", "look", "matte", "missing", "mode", "ocio", "out", "paintings", "paintover_version", "plate",
-    "preview", "seed", "status", "steps", "tile", "work",
+    "keyframes", "look", "matte", "matte_use", "mattes", "missing", "mode", "ocio", "out", "paintings",
+    "paintover_version", "plate", "preview", "seed", "status", "steps", "tile", "work",
 )  # fmt: skip
 """Every knob of the node that is read or written here."""
 RESULT = "Result"
@@ -305,6 +305,8 @@ class NukeHost(Host):
             device=self.text("device") or "auto",
             tile=tile if tile >= 0 else None,
             carried=bool(_value(self.node, "carried")),
+            matte=self._path("mattes", "give the whole path") if self._file("mattes") else None,
+            matte_use=self.text("matte_use") or "both",
             guides=bool(_value(self.node, "follow")),
             host=self.name,
         )

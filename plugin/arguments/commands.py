@@ -68,6 +68,7 @@ _PLATE = (table.PLATE, table.FRAMES, table.LAYER)
 _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
+_MATTES = (table.MATTE, table.MATTE_USE)
 _MOTION = (table.VECTORS, table.BACKWARD_VECTORS, table.NO_REPAINT)
 _OUT_PAINTED = table.OVERWRITE.but(
     group="the result", help="replace images that are there, whatever was painted on them"
@@ -110,6 +111,7 @@ _WHOLE_SHOT_THEN = (
     table.LAYER,
     table.FIT_PAINTINGS,
     table.UNPAINTED,
+    *_MATTES,
     *_MOTION,
     _denoise("train on and render a plate with its grain averaged away, which is made first"),
     _guides("train and render with guide images, which are made first"),
@@ -157,6 +159,7 @@ _ALL = (
             *_PLATE,
             table.KEYFRAME_NUMBER,
             table.OVERWRITE.but(group="the keyframes", help="make STMaps again that are already right"),
+            *_MATTES,
             *_MOTION,
             _denoise("also write the plate with its grain averaged away, into work/denoised"),
             _guides("also write guide images, into work/guide"),
@@ -250,6 +253,7 @@ _ALL = (
             *_PLATE,
             table.OUT,
             table.WORK,
+            *_MATTES,
             *_RENDERED_WITH,
             table.OVERWRITE,
             table.WORKERS,
@@ -310,7 +314,7 @@ _ALL = (
             table.OUT.but(help="the frames to check: out.%04d.exr"),
             *_PLATE,
             table.WORK,
-            *_under("rendered with", *_RENDERED_WITH),
+            *_under("rendered with", *_MATTES, *_RENDERED_WITH),
             _denoise("they were rendered with --denoise"),
             *_COLOR,
             table.MAX_IMAGE_GIB,
@@ -356,20 +360,26 @@ _ALL = (
     Command(
         "paint",
         "Paints frames of the plate with layered brush strokes: a keyframe to try Paintover with before an artist has\n"
-        "painted one, or an underpainting to start from. Writes 8 bits, seen as key shows frames.",
+        "painted one, or an underpainting to start from; or from style images, by optimization of the frame's pixels.\n"
+        "Writes 8 bits, seen as key shows frames.",
         (
             *_PLATE,
             table.OUT.but(help="painted images: painted.%04d.png or .jpg"),
             _OUT_PAINTED,
             own.STYLE,
             table.SEED.but(group="painting", help="same seed: same painting"),
+            *own.OF_STYLE_IMAGES,
             *_COLOR,
+            table.DEVICE.but(help="for style images: auto (a GPU if it works, else the CPU), cpu, or cuda:N"),
+            table.THREADS.but(help="CPU threads"),
             table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
             "paintover paint --plate plate.%04d.jpg --frame 0 --out painted.%04d.png",
             f"paintover paint --plate plate.%04d.exr --frame 1001 --style {PAINT_STYLES[0]} --out painted.%04d.png",
+            "paintover paint --plate plate.%04d.exr --frame 1001 --style canvas.jpg --features vgg19.safetensors \\",
+            "    --out painted.%04d.png",
         ),
     ),
     Command(
@@ -409,7 +419,7 @@ _ALL = (
             table.WORK,
             own.PAGE,
             table.JSON.but(group="the report", help="print JSON as well"),
-            *_under("rendered with", *_RENDERED_WITH),
+            *_under("rendered with", *_MATTES, *_RENDERED_WITH),
             _denoise("the frames were rendered with --denoise"),
             *_COLOR,
             table.MAX_IMAGE_GIB,

@@ -43,6 +43,8 @@ class Options(argparse.Namespace):
     fresh: bool = False
     fit_paintings: bool = False
     unpainted: str | None = None
+    matte: str | None = None
+    matte_use: str | None = None
     device: str | None = None
     threads: int | None = None
     max_image_gib: float | None = None
@@ -81,7 +83,12 @@ class Options(argparse.Namespace):
     """GiB."""
     to: list[str] | None = None
     place: str | None = None
-    style: str | None = None
+    style: list[str] | None = None
+    style_scale: float | None = None
+    style_strength: float | None = None
+    colors: str | None = None
+    matte: str | None = None
+    iterations: int | None = None
     json: bool = False
     out_colorspace: str | None = None
     shard: Shard | None = None

@@ -24,6 +24,8 @@ from engine.color.config import ColorConfig
 from engine.color.keys import check_exposure
 from engine.images.foreign_text import file_name
 from engine.images.provenance import FORMATS
+from engine.shot.matte_reader import MatteReader
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.plate import plate_image
 from engine.shot.shot import Keyframe, Plate, refuse_overwriting
 
@@ -31,6 +33,7 @@ __all__ = [
     "check_device",
     "check_keyframes",
     "check_look_output",
+    "check_mattes",
     "check_out",
     "check_painting_sizes",
     "check_paintings_kept",
@@ -63,6 +66,24 @@ def check_plate(plate: Plate) -> None:
     raise ImageError(
         f"the plate lacks frame {missing[0]}{more}", frame=missing[0], path=plate.path.path(missing[0]), remedy=remedy
     )
+
+
+def check_mattes(matte: MatteSequence | None, plate: Plate) -> None:
+    """There is a matte for every frame, and the first is coverage of the plate's size.
+
+    Raises:
+        ImageError: one is missing, damaged, of another size, or no coverage; the first one is named.
+    """
+    if matte is None:
+        return
+    # Of a movie there is one file, which the first frame tells of.
+    missing = [frame for frame in plate.frames if not matte.path.path(frame).is_file()]
+    if missing:
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        remedy = "give a matte for every frame, or leave out --matte"
+        why = f"the matte of this frame is missing{more}"
+        raise ImageError(why, frame=missing[0], path=matte.path.path(missing[0]), remedy=remedy)
+    MatteReader(matte.path, plate.path).read(plate.frames.first)
 
 
 def check_keyframes(keyframes: Sequence[Keyframe]) -> None:
@@ -105,8 +126,10 @@ def check_painting_sizes(plate: Plate, keyframes: Sequence[Keyframe], *, fit: bo
             raise ImageError(message, path=path, remedy=remedy)
 
 
-def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = ()) -> None:
-    """Frames can be written, and never over the plate or a painting.
+def check_out(
+    out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = (), matte: MatteSequence | None = None
+) -> None:
+    """Frames can be written, and never over the plate, a painting or a matte.
 
     Raises:
         InputError: onto the plate, a painting or a matte; not an image format that can be written; or one that
@@ -114,7 +137,7 @@ def check_out(out: SequencePath, plate: Plate, keyframes: Sequence[Keyframe] = (
         NoPermissionError: the folder cannot be made or written.
         OutputError: the disk is full.
     """
-    refuse_overwriting(out, plate, tuple(keyframes))
+    refuse_overwriting(out, plate, tuple(keyframes), None if matte is None else matte.path)
     extension = Path(out.text).suffix.lstrip(".")
     writer = oiio.ImageOutput.create(file_name(extension)) if extension else None
     remedy = "use .exr, .png, .tif, .jpg or .dpx"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from engine.base.choices import MATTE_USES
 from engine.base.errors import ImageError, InputError
 from engine.base.frames import FrameRange, SequencePath
 from engine.images import movies
 from engine.images.encoding import check_encoding
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.shot import Keyframe, Plate, Shot
 from engine.training.job.limits import MINIMUM_BUDGET_S
 from plugin.arguments.options import Options
@@ -21,6 +23,7 @@ __all__ = [
     "frames_from",
     "guides_from",
     "look_from",
+    "matte_from",
     "out_from",
     "painted_from",
     "painted_so_far",
@@ -28,6 +31,7 @@ __all__ = [
     "repaint_from",
     "shot_from",
     "sidecars_from",
+    "stylized_by",
     "work_from",
 ]
 
@@ -70,6 +74,7 @@ def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> 
         out_colorspace=options.out_colorspace or base.out_colorspace,
         depth=options.depth or base.depth,
         compression=options.compression or base.compression,
+        matte=matte_from(options, file),
     )
 
 
@@ -176,6 +181,28 @@ def denoise_from(options: Options, shot: Shot | None) -> str | None:
 def guides_from(options: Options, shot: Shot | None) -> str | None:
     """Which guide images are taken; None for none."""
     return options.guides or (shot.guides if shot else None)
+
+
+def matte_from(options: Options, shot: Shot | None) -> MatteSequence | None:
+    """The mattes and what they are used for; None for none.
+
+    Raises:
+        InputError: no frame number in the pattern, or a use of mattes that are not given.
+    """
+    known = shot.matte if shot else None
+    if options.matte is not None:
+        use = options.matte_use or (known.use if known else MATTE_USES[0])
+        return MatteSequence(SequencePath.parse(options.matte), use)
+    if options.matte_use is None:
+        return known
+    if known is None:
+        raise InputError("--matte-use needs --matte", remedy="name the mattes, such as --matte matte.%04d.png")
+    return replace(known, use=options.matte_use)
+
+
+def stylized_by(matte: MatteSequence | None) -> str | None:
+    """The pattern of mattes as :class:`engine.rendering.settings.RenderSettings` takes it; None for everywhere."""
+    return None if matte is None or matte.stylized is None else matte.stylized.text
 
 
 def carried_from(options: Options, out: SequencePath) -> bool:

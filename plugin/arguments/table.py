@@ -6,7 +6,7 @@ Those of one verb alone are in :mod:`plugin.arguments.verb_options`, those of fa
 
 from __future__ import annotations
 
-from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS, UNPAINTED_MODES
+from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS, MATTE_USES, UNPAINTED_MODES
 from engine.training.job.limits import RECIPES
 from plugin.arguments import values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
@@ -33,6 +33,8 @@ __all__ = [
     "KEYFRAME_NUMBER",
     "LAYER",
     "LOOK",
+    "MATTE",
+    "MATTE_USE",
     "MAX_IMAGE_GIB",
     "NO_REPAINT",
     "NO_STMAPS",
@@ -90,6 +92,27 @@ LAYER = Option(
     "layer or view of EXR plates to take, such as beauty, right or right.beauty",
     metavar="NAME",
     default="the one that is called the picture",
+)
+
+# The mattes
+
+MATTE = Option(
+    "matte",
+    ("--matte",),
+    values.PATH,
+    "the mattes",
+    "a matte for every frame, numbered as the plate: matte.%04d.exr, .png, or a movie; 1 is the object",
+    metavar="P",
+    default="none",
+)
+MATTE_USE = Option(
+    "matte_use",
+    ("--matte-use",),
+    one_of(*MATTE_USES),
+    "the mattes",
+    "stylize: outside the plate stays; track: the object and what lies behind it are followed apart; or both",
+    metavar="USE",
+    default=MATTE_USES[0],
 )
 
 # The paintings

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from engine.base.choices import PAINT_STYLES
+from engine.optimize.job import COLOR_MODES, ITERATIONS_OF_SCALE
 from engine.training.job.limits import MINIMUM_BUDGET_S
-from plugin.arguments import values
+from plugin.arguments import table, values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "INSPECTED",
     "INSTALL_TO",
     "MEMORY",
+    "OF_STYLE_IMAGES",
     "PAGE",
     "REFERENCE",
     "REFERENCE_COLORSPACE",
@@ -37,14 +39,71 @@ TUNE_SECONDS = 30
 
 # paint
 
+_STYLE_IMAGE = "painting from a style image"
+
 STYLE = Option(
     "style",
     ("--style",),
-    one_of(*PAINT_STYLES),
+    Kind(takes="many"),
     "painting",
-    ", ".join(PAINT_STYLES),
-    metavar="NAME",
+    f"{', '.join(PAINT_STYLES)}; or a style image, whose colors and strokes are taken: repeat for several",
+    metavar="NAME|PATH[,weight=W]",
     default=PAINT_STYLES[0],
+)
+STYLE_SCALE = Option(
+    "style_scale",
+    ("--style-scale",),
+    values.positive("--style-scale"),
+    _STYLE_IMAGE,
+    "size of the style images, as a multiple of the frame's: larger for broader strokes",
+    metavar="X",
+    default="1",
+)
+STYLE_STRENGTH = Option(
+    "style_strength",
+    ("--style-strength",),
+    values.positive("--style-strength"),
+    _STYLE_IMAGE,
+    "how much the style counts against the plate's forms",
+    metavar="X",
+    default="1",
+)
+COLORS = Option(
+    "colors",
+    ("--colors",),
+    one_of(*COLOR_MODES),
+    _STYLE_IMAGE,
+    "the style image's colors; or the plate's, with the style in its lightness alone, or by their mean and spread: "
+    + ", ".join(COLOR_MODES),
+    metavar="MODE",
+    default=COLOR_MODES[0],
+)
+MATTE = Option(
+    "matte",
+    ("--matte",),
+    values.PATH,
+    _STYLE_IMAGE,
+    "where the style goes, an image of the plate's size or a pattern; the plate stays elsewhere",
+    metavar="P",
+)
+ITERATIONS = Option(
+    "iterations",
+    ("--iterations",),
+    values.counted("--iterations", 1, f"{ITERATIONS_OF_SCALE} is a good start"),
+    _STYLE_IMAGE,
+    "steps of the optimization at each scale",
+    metavar="N",
+    default=str(ITERATIONS_OF_SCALE),
+)
+OF_STYLE_IMAGES = (
+    table.FEATURES.but(group=_STYLE_IMAGE, help="deep features: VGG weights, or vgg19 or vgg16 to fetch them"),
+    ITERATIONS,
+    STYLE_SCALE,
+    STYLE_STRENGTH,
+    COLORS,
+    MATTE,
+    table.RESUME.but(group=_STYLE_IMAGE, help="go on after a stop; frames that are painted stay"),
+    table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),
 )
 
 # key

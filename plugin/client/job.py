@@ -110,6 +110,10 @@ class Job:
     """GiB of memory that one decoded image may need; None for the usual limit."""
     carried: bool = False
     """Whether EXR frames also hold the layer ``paintover.carried``."""
+    matte: str | None = None
+    """Pattern of a matte for every frame, 1 for the object; None for none."""
+    matte_use: str = "both"
+    """stylize: outside the plate stays; track: the object and what lies behind it are followed apart; or both."""
     guides: bool = True
     """Whether STMap sidecars in the work folder are used."""
     layer: str | None = None
@@ -121,6 +125,7 @@ class Job:
         if self.budget_s is not None and self.steps is not None:
             raise JobError("the job gives both budget_s and steps", "give one of them")
         named = [("plate", self.plate), ("work", self.work), ("out", self.out), ("look", self.look)]
+        named += [("matte", self.matte)]
         for keyframe in self.keyframes:
             named += [(f"painting of keyframe {keyframe.frame}", keyframe.painting)]
             named += [(f"matte of keyframe {keyframe.frame}", keyframe.matte)]
@@ -224,20 +229,23 @@ class Job:
             "--out-colorspace": self.out_colorspace,
             "--depth": self.depth,
             "--compression": self.compression,
+            "--matte": self.matte,
+            "--matte-use": None if self.matte is None else self.matte_use,
         }[option]
         # One word, because a negative frame range must not look like an option.
         return [] if value is None else [f"{option}={value}"]
 
 
 _PLATE = ("--plate", "--frames", "--layer", "--colorspace", "--ocio", "--max-image-gib")
+_MATTES = ("--matte", "--matte-use")
 _RENDERED = ("--look", "--work", "--out", "--tile", "--out-colorspace", "--depth", "--compression")
 _SWITCHES = ("--no-stmaps", "--carried")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "key": (*_PLATE, "--out"),
-    "prepare": (*_PLATE, "--keyframe", "--work"),
+    "prepare": (*_PLATE, "--keyframe", "--work", *_MATTES),
     "train": (*_PLATE, "--keyframe", "--work", "--look", "--length", "--seed", "--device"),
-    "render": (*_PLATE, *_RENDERED, *_SWITCHES, "--device"),
-    "verify": (*_PLATE, *_RENDERED, *_SWITCHES),
+    "render": (*_PLATE, *_RENDERED, *_MATTES, *_SWITCHES, "--device"),
+    "verify": (*_PLATE, *_RENDERED, *_MATTES, *_SWITCHES),
 }
 
 

@@ -29,6 +29,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.preflight import (
     check_keyframes,
     check_look_output,
+    check_mattes,
     check_out,
     check_painting_sizes,
     check_plate,
@@ -216,11 +217,13 @@ def plan_from(options: Options, *, max_chunks: int | None = None, workers: int |
     check_plate(shot.plate)
     check_keyframes(shot.keyframes)
     check_painting_sizes(shot.plate, shot.keyframes, fit=options.fit_paintings)
+    check_mattes(shot.matte, shot.plate)
     prepare_folder(work)
-    check_out(out, shot.plate, shot.keyframes)
+    check_out(out, shot.plate, shot.keyframes, shot.matte)
     carried_from(options, out)
     encoding_from(options, shot, out)
     inputs = [_absolute(shot.plate.path.text)]
+    inputs += [] if shot.matte is None else [_absolute(shot.matte.path.text)]
     steps: list[FarmStep] = []
     gpu = bool(options.gpu) or shot.device.startswith("cuda")
     if shot.guides and not painted:
@@ -309,6 +312,7 @@ def _prepare(shot: Shot, options: Options, work: Path) -> FarmStep:
         **_plate(shot, options),
         keyframe_numbers=[keyframe.frame for keyframe in shot.keyframes],
         work=_absolute(work),
+        **_matte(shot),
         vectors=options.vectors and _absolute(options.vectors),
         backward_vectors=options.backward_vectors and _absolute(options.backward_vectors),
         no_repaint=not shot.repaint,
@@ -347,6 +351,7 @@ def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: Se
         "look": _absolute(look),
         "out": _absolute(out.text),
         "work": _absolute(work),
+        **_matte(shot),
         "tile": shot.tile,
         "out_colorspace": shot.out_colorspace,
         "depth": shot.depth,
@@ -366,6 +371,12 @@ def _plate(shot: Shot, options: Options) -> dict[str, object]:
         "ocio": active_config(options.ocio),
         "max_image_gib": active_limit(options.max_image_gib),
     }
+
+
+def _matte(shot: Shot) -> dict[str, object]:
+    if shot.matte is None:
+        return {}
+    return {"matte": _absolute(shot.matte.path.text), "matte_use": shot.matte.use}
 
 
 def _machine(shot: Shot, options: Options) -> dict[str, object]:

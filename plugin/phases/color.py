@@ -12,6 +12,7 @@ from engine.color.assignment import Assignment, assign
 from engine.color.config import ColorConfig
 from engine.color.paintings import painting_color
 from engine.images.header import Header
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.remarks import first_on_disk, losses, plate_header, plate_remarks
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
@@ -19,7 +20,13 @@ from plugin.progress.protocol import Progress
 __all__ = ["say_color", "say_losses", "say_reference"]
 
 
-def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: Sequence[Keyframe] = ()) -> None:
+def say_color(
+    progress: Progress,
+    config: ColorConfig,
+    plate: Plate,
+    keyframes: Sequence[Keyframe] = (),
+    matte: MatteSequence | None = None,
+) -> None:
     """Say as what plate, paintings and mattes are taken, and why; what is in doubt is a warning.
 
     Raises:
@@ -53,7 +60,7 @@ def say_color(progress: Progress, config: ColorConfig, plate: Plate, keyframes: 
         else:
             facts = {"keyframe": keyframe.frame, "colorspace": color.taken.colorspace, "why": color.taken.why}
             progress.note(color.taken.said(what), facts)
-    if any(keyframe.matte is not None for keyframe in keyframes):
+    if matte is not None or any(keyframe.matte is not None for keyframe in keyframes):
         progress.note("mattes taken as data: coverage has no colorspace")
 
 

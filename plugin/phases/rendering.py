@@ -15,7 +15,15 @@ from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import (
     Options,
 )
-from plugin.arguments.request import carried_from, encoding_from, look_from, out_from, sidecars_from, work_from
+from plugin.arguments.request import (
+    carried_from,
+    encoding_from,
+    look_from,
+    out_from,
+    sidecars_from,
+    stylized_by,
+    work_from,
+)
 from plugin.progress.protocol import Phase, Progress, counted_frames, duration
 from plugin.progress.stop import StopRequest
 from plugin.worker.resident import render_resident
@@ -47,6 +55,7 @@ def settings_of(shot: Shot, options: Options) -> RenderSettings:
         carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
         denoise=shot.denoise,
+        matte=stylized_by(shot.matte),
         threads=options.threads,
     )
 

@@ -14,6 +14,7 @@ from engine.base.frames import FrameRange, SequencePath
 from engine.images.provenance import file_sha256
 from engine.motion.flow_files import FlowFiles
 from engine.preparation.prepare import prepare
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.shot import Keyframe, Plate
 from plugin.arguments.options import Options
 from plugin.phases.prepared_files import begun, tell
@@ -53,6 +54,7 @@ def prepare_frames(
     *,
     threads: int | None,
     repaint: bool = True,
+    matte: MatteSequence | None = None,
     overwrite: bool = False,
     phase: str = "prepare",
 ) -> None:
@@ -65,7 +67,7 @@ def prepare_frames(
     with stop.cooperative():
         report = prepare(
             plate, keys, work,
-            vectors=vectors, repaint=repaint, threads=threads, overwrite=overwrite,
+            vectors=vectors, repaint=repaint, matte=matte, threads=threads, overwrite=overwrite,
             progress=begun(phase, progress), stop=stop,
         )  # fmt: skip
     tell(work / "stmap", "STMaps", report.stmaps, progress)

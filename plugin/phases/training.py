@@ -18,6 +18,7 @@ from plugin.arguments.preflight import (
     check_device,
     check_keyframes,
     check_look_output,
+    check_mattes,
     check_painting_sizes,
     check_plate,
     check_spaces,
@@ -51,6 +52,7 @@ def check_training(shot: Shot, options: Options) -> ColorConfig:
     check_keyframes(shot.keyframes)
     check_plate(shot.plate)
     check_painting_sizes(shot.plate, shot.keyframes, fit=options.fit_paintings)
+    check_mattes(shot.matte, shot.plate)
     check_look_output(look_from(options, shot))
     prepare_folder(work_from(options, shot))
     check_device(shot.device)

@@ -20,6 +20,7 @@ from engine.color.showing import Showing
 from engine.motion.flow import one_thread
 from engine.rendering.render import read_card
 from engine.rendering.settings import RenderSettings
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.shot import Keyframe, Plate
 from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
@@ -44,6 +45,11 @@ _LEAST_UNCARRIED = 0.015
 """Share of a frame from which on it is shown what no painting carries of it."""
 _SCALES = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 """Upper ends of the chart of temporal errors, display codes."""
+_MATTE_WORDS = {
+    "stylize": "outside the plate stays",
+    "track": "the object and what lies behind it are followed apart",
+    "both": "outside the plate stays, and the object and what lies behind it are followed apart",
+}
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -61,6 +67,8 @@ class _Report:
     pictures: FrameReader
     estimated: Bytes | None
     """How far the frame to paint is carried, where that is estimated."""
+    matte: MatteSequence | None
+    """Of the shot, and what it is used for."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ def write_report(
     progress: Progress,
     *,
     settings: RenderSettings | None = None,
+    matte: MatteSequence | None = None,
     states: Mapping[int, str] | None = None,
     prepared: Path | None = None,
     stop: StopRequest | None = None,
@@ -99,6 +108,7 @@ def write_report(
         work: folder with STMap sidecars; None for frames that were rendered without.
         config: converts what is not sRGB already.
         settings: what the frames were rendered with.
+        matte: the shot's mattes, and what they were used for.
         states: of frames that are verified already, by frame number; the others are verified here.
         prepared: folder with guide images and denoised frames, for a look that needs them; None for ``work``.
         stop: asked at every frame.
@@ -142,7 +152,9 @@ def write_report(
         advised = advise(measured, coverage, prepared or work, work, followed)
         summary = summarize(page, measured, advised.advice, problems)
         pictures = reader(_PICTURE_PX)
-        html = _html(_Report(summary, plate, out, look, coverage, reel, measured.views, pictures, advised.carried))
+        html = _html(
+            _Report(summary, plate, out, look, coverage, reel, measured.views, pictures, advised.carried, matte)
+        )
     with replacing(page) as temporary:
         temporary.write_text(html, encoding="utf-8")
     progress.update(1.0)
@@ -207,7 +219,9 @@ def _facts(report: _Report) -> list[tuple[str, str]]:
         str(key) if part is None else f"{key} ({percent(float(part.mean()))} of the frame)"
         for key, part in report.coverage.items()
     ]
-    return [*facts, ("Keyframes", ", ".join(painted) or "none known")]
+    facts.append(("Keyframes", ", ".join(painted) or "none known"))
+    matte = report.matte
+    return facts if matte is None else [*facts, ("Mattes", f"{matte.path}: {_MATTE_WORDS[matte.use]}")]
 
 
 def _player(report: _Report) -> dict[str, object]:

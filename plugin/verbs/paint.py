@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from engine.base.choices import PAINT_STYLES
 from engine.base.shell_words import shell_word
 from engine.color.config import ColorConfig
@@ -14,6 +16,7 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.arguments.request import out_from, plate_from
 from plugin.phases.color import say_color, say_losses
+from plugin.phases.style_images import optimize_frames, style_images, style_job
 from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
 
@@ -33,21 +36,32 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_spaces(config, [options.colorspace])
     check_plate(plate)
     check_out(out, plate)
-    if not options.overwrite:
+    images = style_images(options)
+    job = style_job(options, plate, out, images) if images else None
+    if not options.overwrite and not (job and job.resume):
         check_paintings_kept([out.path(frame) for frame in plate.frames])
-    style = options.style or PAINT_STYLES[0]
-    reader = PlateReader(plate.path, options.colorspace, config)
+    style = ", ".join(image.path.name for image in images) or (options.style or [PAINT_STYLES[0]])[0]
     progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, style {style}")])
     progress.begin("paint")
     say_color(progress, config, plate)
     say_losses(progress, plate, out, for_painting=True)
+    if job is not None:
+        optimize_frames(job, progress, stop, debug=options.debug)
+        for frame in plate.frames:
+            _say_painted(progress, frame, out.path(frame))
+        progress.finish()
+        return 0
+    reader = PlateReader(plate.path, options.colorspace, config)
     for count, frame in enumerate(plate.frames, 1):
         stop.check()
         path = out.path(frame)
         paint_frame(reader, frame, path, style, options.seed or 0)
         progress.update(count / len(plate.frames), f"frame {frame}", {"frame": frame, "path": str(path)})
-        progress.note(
-            f"{path}: frame {frame} painted; train on it with --keyframe {shell_word(Keyframe(frame, path).text)}"
-        )
+        _say_painted(progress, frame, path)
     progress.finish()
     return 0
+
+
+def _say_painted(progress: Progress, frame: int, path: Path) -> None:
+    word = shell_word(Keyframe(frame, path).text)
+    progress.note(f"{path}: frame {frame} painted; train on it with --keyframe {word}")

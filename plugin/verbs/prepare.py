@@ -13,8 +13,8 @@ from engine.shot.shot import Shot
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
-from plugin.arguments.preflight import check_plate, check_spaces, prepare_folder
-from plugin.arguments.request import plate_from, repaint_from, work_from
+from plugin.arguments.preflight import check_mattes, check_plate, check_spaces, prepare_folder
+from plugin.arguments.request import matte_from, plate_from, repaint_from, work_from
 from plugin.phases.color import say_color
 from plugin.phases.prepared_files import Extras, extra_phases, prepare_extras
 from plugin.phases.sidecars import chains, prepare_frames, prepare_phase, vectors_from
@@ -47,15 +47,17 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     config = ColorConfig.active(options.ocio)
     check_spaces(config, [plate.colorspace])
     check_plate(plate)
+    matte = matte_from(options, file)
+    check_mattes(matte, plate)
     prepare_folder(work)
     if options.shard is None:
         progress.plan([*([prepare_phase(plate, keys)] if keys else []), *extra_phases(plate, extras)])
-        say_color(progress, config, plate)
+        say_color(progress, config, plate, matte=matte)
         threads, overwrite = options.threads, options.overwrite
         if keys:
             prepare_frames(
                 plate, [named.get(key, key) for key in keys], work, vectors, progress, stop,
-                threads=threads, repaint=repaint, overwrite=overwrite,
+                threads=threads, repaint=repaint, matte=matte, overwrite=overwrite,
             )  # fmt: skip
         prepare_extras(plate, keys, work, extras, progress, stop, threads=threads, overwrite=overwrite)
         progress.finish()
@@ -69,7 +71,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         ]
         + extra_phases(plate, extras)
     )
-    say_color(progress, config, plate)
+    say_color(progress, config, plate, matte=matte)
     for name, (key, part) in zip(names, parts, strict=True):
         prepare_frames(
             replace(plate, frames=part),
@@ -80,6 +82,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             stop,
             threads=options.threads,
             repaint=repaint,
+            matte=matte,
             overwrite=options.overwrite,
             phase=name,
         )

@@ -19,9 +19,11 @@ from plugin.arguments.request import (
     denoise_from,
     encoding_from,
     look_from,
+    matte_from,
     out_from,
     painted_so_far,
     sidecars_from,
+    stylized_by,
     work_from,
 )
 from plugin.phases.color import say_color
@@ -48,7 +50,8 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Measure, and write the page; frames that are not right are warnings."""
     file, plate, keyframes = painted_so_far(options)
     out = out_from(options, file)
-    refuse_overwriting(out, plate)
+    matte = matte_from(options, file)
+    refuse_overwriting(out, plate, matte=None if matte is None else matte.path)
     config = ColorConfig.active(options.ocio)
     depth, compression = encoding_from(options, file, out)
     settings = RenderSettings(
@@ -58,6 +61,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         compression=compression,
         tensorrt=options.tensorrt,
         denoise=denoise_from(options, file),
+        matte=stylized_by(matte),
     )
     check_spaces(config, [plate.colorspace, settings.out_colorspace])
     look: Path | None = look_from(options, file)
@@ -75,12 +79,13 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     phase = report_phase(plate.frames)
     shown.plan([phase])
     shown.begin(phase.name)
-    say_color(shown, config, plate, keyframes)
+    say_color(shown, config, plate, keyframes, matte)
     work = sidecars_from(options, file)
     prepared = work_from(options, file)
     summary = write_report(
-        page, plate, out, look, keyframes, work, config, shown, settings=settings, prepared=prepared, stop=stop
-    )
+        page, plate, out, look, keyframes, work, config, shown,
+        settings=settings, matte=matte, prepared=prepared, stop=stop,
+    )  # fmt: skip
     for warning in summary.warnings:
         progress.warn(warning)
     if options.json:

@@ -52,7 +52,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     shot = shot_from(options, paintings=True)
     out = out_from(options, shot)
     config = check_training(shot, options)
-    check_out(out, shot.plate, shot.keyframes)
+    check_out(out, shot.plate, shot.keyframes, shot.matte)
     settings = settings_of(shot, options)
     job = job_from(shot, options)
     trained = not options.fresh and not options.resume and is_current(job, fingerprint(job))
@@ -65,12 +65,14 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     extras = Extras.of(options, shot)
     phases = [*extra_phases(shot.plate, extras), *phases]
     progress.plan(phases if work is None else [prepare_phase(shot.plate, keys), *phases])
-    say_color(progress, config, shot.plate, shot.keyframes)
+    say_color(progress, config, shot.plate, shot.keyframes, shot.matte)
     say_losses(progress, shot.plate, out, settings.bit_depth)
     look = look_from(options, shot)
     if work is not None:
-        threads, repaint = options.threads, shot.repaint
-        prepare_frames(shot.plate, shot.keyframes, work, vectors, progress, stop, threads=threads, repaint=repaint)
+        prepare_frames(
+            shot.plate, shot.keyframes, work, vectors, progress, stop,
+            threads=options.threads, repaint=shot.repaint, matte=shot.matte,
+        )  # fmt: skip
     prepare_extras(shot.plate, keys, folder, extras, progress, stop, threads=options.threads)
     if trained:
         progress.note(f"{look}: already trained from these inputs; --fresh trains again")
@@ -135,6 +137,7 @@ def _show(shot: Shot, options: Options, inputs: str, progress: Progress, stop: S
         config,
         progress,
         settings=settings,
+        matte=shot.matte,
         states=states,
         prepared=folder,
         stop=stop,

@@ -14,9 +14,11 @@ from plugin.arguments.request import (
     encoding_from,
     frames_from,
     look_from,
+    matte_from,
     out_from,
     plate_from,
     sidecars_from,
+    stylized_by,
     work_from,
 )
 from plugin.phases.verification import verify_frames, verify_phase
@@ -50,6 +52,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
         denoise=denoise_from(options, file),
+        matte=stylized_by(matte_from(options, file)),
     )
     progress.plan([verify_phase(frames)])
     look, work = look_from(options, file), sidecars_from(options, file)

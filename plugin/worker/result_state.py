@@ -23,7 +23,7 @@ from engine.shot.shot import Plate
 __all__ = ["LookFacts", "MadeFrom", "ResultState", "result_states"]
 
 _THREADS = 4
-_CALLED = {"stmap": "STMaps", "guide": "guide image", "denoised": "denoised plate"}
+_CALLED = {"stmap": "STMaps", "guide": "guide image", "denoised": "denoised plate", "matte": "matte"}
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,9 @@ def states(job: Job, frames: str | None, looks: LoadedLooks, stop: Callable[[], 
         facts: LookFacts | LookError
         try:
             look = _look(job, looks)
-            inputs = FrameInputs.of(look.card, plate.path, work_of(job), Path(job.work), settings.denoise)
+            inputs = FrameInputs.of(
+                look.card, plate.path, work_of(job), Path(job.work), settings.denoise, matte=settings.matte
+            )
             facts = LookFacts(look.sha256, inputs)
             settings = settings.without_own_denoise(look.card.denoise)
         except LookError as error:
@@ -194,6 +196,7 @@ def settings_of(job: Job, out: SequencePath, threads: int | None) -> RenderSetti
         bit_depth=job.depth,
         compression=compression,
         carried_layer=job.carried,
+        matte=None if job.matte_use == "track" else job.matte,
         threads=threads,
     )
 

@@ -84,6 +84,8 @@ class Desk:
             out_colorspace=settings.out_colorspace,
             budget_s=float(settings.budget_s),
             device=settings.device,
+            matte=_mattes(settings, work),
+            matte_use=settings.matte_use,
             # STMaps are found by the keyframe's number, and another clip's keyframe may have the same one.
             guides=settings.look is None or Path(settings.look).parent == work,
         )
@@ -91,6 +93,14 @@ class Desk:
             job, self.name, lambda: source.frame(clip.offset + playhead(self.timeline) - clip.start), self.say
         )
         return host, source, (first, last)
+
+
+def _mattes(settings: Settings, work: Path) -> str | None:
+    """The pattern of a clip's mattes; None where it has none."""
+    if settings.mattes is None:
+        return None
+    pattern = work / settings.mattes
+    return str(pattern) if Path(settings.mattes).is_absolute() or pattern.parent.is_dir() else None
 
 
 def export_keyframe(desk: Desk, open_session: Callable[[ResolveHost], Session]) -> None:

@@ -41,6 +41,11 @@ class Settings:
     """OCIO name of the results; null for the plate's."""
     device: str = "auto"
     """auto, cpu or cuda:N."""
+    mattes: str | None = None
+    """Pattern of a matte for every source frame, white for the object. One that is no whole path lies in each clip's
+    work folder, and clips without that folder have none."""
+    matte_use: str = "both"
+    """stylize (outside the plate stays), track (the object and what lies behind it are followed apart), or both."""
 
 
 def settings_file(project: str) -> Path:
@@ -96,5 +101,7 @@ def _check(settings: Settings, path: Path) -> None:
             raise JobError(f"{name} is {value!r} in {path}", "correct the file")
     if settings.bring not in ("take", "track"):
         raise JobError(f"bring is {settings.bring!r} in {path}", "write take or track")
+    if settings.matte_use not in ("both", "stylize", "track"):
+        raise JobError(f"matte_use is {settings.matte_use!r} in {path}", "write both, stylize or track")
     if settings.handles < 0 or settings.budget_s <= 0:
         raise JobError(f"handles or budget_s is negative in {path}", "correct the file")

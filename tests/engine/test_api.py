@@ -28,6 +28,7 @@ PUBLIC = [
     "Keyframe",
     "Look",
     "LookError",
+    "MatteSequence",
     "NoPermissionError",
     "OutputError",
     "PaintoverError",

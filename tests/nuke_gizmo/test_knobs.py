@@ -37,6 +37,7 @@ def test_knobs_that_are_filled_in_count(nuke: Nuke, tmp_path: Path) -> None:
         "/a/p.%04d.exr", (1, 9), work="/w", out="/o/o.%04d.exr", look="/l/hero.onnx", frames="1-9x2", steps=20, seed=7,
         keyframes="1001, 1040", paintings="/paint/v2/%04d.tif", matte=str(tmp_path / "m.%04d.png"), tile=512,
         colorspace_in="sRGB - Texture", colorspace_out="ACES2065-1", ocio="/c/studio.ocio", carried=True, follow=False,
+        mattes="/m/object.%04d.exr", matte_use="track",
     )  # fmt: skip
     job = job_of(nuke, node)
     assert (job.frames, job.look_path, job.steps, job.budget_s, job.seed) == ("1-9x2", "/l/hero.onnx", 20, None, 7)
@@ -46,6 +47,7 @@ def test_knobs_that_are_filled_in_count(nuke: Nuke, tmp_path: Path) -> None:
     ]
     assert (job.colorspace, job.out_colorspace, job.ocio) == ("sRGB - Texture", "ACES2065-1", "/c/studio.ocio")
     assert (job.tile, job.carried, job.guides) == (512, True, False)
+    assert (job.matte, job.matte_use) == ("/m/object.%04d.exr", "track")
 
 
 def test_the_project_s_color_config_is_found(nuke: Nuke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

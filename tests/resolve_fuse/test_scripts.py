@@ -138,6 +138,24 @@ def made(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, worker: Wo
 # Clips
 
 
+def test_a_clips_mattes_lie_in_its_work_folder(newest: Room) -> None:
+    newest.choose(mattes="mattes/%04d.exr", matte_use="stylize")
+    newest.resolve.freeze()
+    desk = buttons.Desk.of(newest.resolve, newest.said.append)
+    clip = current_clip(desk.timeline)
+    job = desk.prepared(clip, 0)[0].job()
+    assert (job.matte, job.matte_use) == (None, "stylize")
+    folder = desk.work(clip) / "mattes"
+    folder.mkdir(parents=True)
+    assert desk.prepared(clip, 0)[0].job().matte == str(folder / "%04d.exr")
+    newest.choose(mattes="/studio/mattes/%04d.exr")
+    desk = buttons.Desk.of(newest.resolve, newest.said.append)
+    assert desk.prepared(clip, 0)[0].job().matte == "/studio/mattes/%04d.exr"
+    newest.choose(matte_use="trak")
+    with pytest.raises(JobError, match=r"matte_use is 'trak' in .*; write both, stylize or track"):
+        buttons.Desk.of(newest.resolve, newest.said.append)
+
+
 @pytest.mark.parametrize(
     ("timecode", "rate", "frame"),
     [

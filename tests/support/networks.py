@@ -61,8 +61,9 @@ def lively(architecture: Architecture | None = None) -> Translator:
         # In scale with a picture: what runs over the largest half float would be cut off on the way out.
         x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
         scale = 0.3 / (made(x) - x).std()
-        made.head.weight.mul_(scale)
-        made.head.bias.mul_(scale)
+        for head in (made.head, made.strokes.head):
+            head.weight.mul_(scale)
+            head.bias.mul_(scale)
     return made.eval()
 
 

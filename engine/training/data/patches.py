@@ -1,13 +1,15 @@
-"""Training patches: crops of the keyframes with real context around every pixel that is judged.
+"""Training patches: crops of the keyframes with real context around the pixels that are judged.
 
 A crop that does not touch the frame's border has artificial borders, where the network sees zero padding that
 inference would never show it. Pixels within ``halo`` of such a border are context only: their weight is zero. At the
-frame's own border the padding is the same in training and inference, so those pixels count.
+frame's own border the padding is the same in training and inference, so those pixels count. A halo of the network's
+whole reach would keep all of that padding out of sight; a shorter one judges more of the pixels that are computed
+(docs/decisions/021-plain-translation.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -59,17 +61,27 @@ class Batch:
     plate: Tensor
     """(B, 3, h, w)."""
     painting: Tensor
-    """(B, 3, h, w)."""
+    """(B, 3, h, w): what the plain translation is asked for."""
     weight: Tensor
     """(B, 1, h, w) in 0..1; zero where the crop's border would be seen."""
     carried: Tensor
     """(B, 9, h, w): the exemplar as it might arrive, :attr:`engine.training.model.carry.Carried.stacked`."""
+    displaced: Tensor
+    """(B, 3, h, w): what the result with the carried exemplar is asked for, the painting displaced as much as is
+    tolerated."""
+    displaced_weight: Tensor
+    """(B, 1, h, w) in 0..1, of ``displaced``."""
     corners: tuple[tuple[int, int], ...]
     """Per crop, top and left of the part without artificial borders; at the frame's border it reaches the border."""
     size: tuple[int, int]
     """Rows and columns of those parts."""
     guide: Tensor | None = None
     """(B, G, h, w) in 0..1; None without guide images."""
+
+    @property
+    def of_carried(self) -> Batch:
+        """The same crops, asked for what the result with the carried exemplar is asked for."""
+        return replace(self, painting=self.displaced, weight=self.displaced_weight)
 
     def judged(self, x: Tensor) -> Tensor:
         """The parts of (B, C, h, w) without artificial borders, (B, C, *size)."""
@@ -129,6 +141,8 @@ class PatchSampler:
         plates: list[Tensor] = []
         paintings: list[Tensor] = []
         weights, carried, corners = [], [], []
+        displaced: list[Tensor] = []
+        displaced_weights: list[Tensor] = []
         guides: list[Tensor] = []
         for _ in range(self.batch):
             top, left = self._origin(index, height, width, rows, columns)
@@ -137,14 +151,16 @@ class PatchSampler:
             self._hide_borders(weight, top, left, height, width)
             light = self._spoiler.light(rows, columns)
             spoiled, wanted = self._spoiler.crop(self._exemplars[index], top, left, rows, columns, self._pieces[index])
-            painting = pair.painting[window]
+            painting = moved = pair.painting[window]
+            moved_weight = weight
             if wanted is not None:
                 wanted = wanted.to(weight.device)
-                painting = wanted[:3] / wanted[3:].clamp_min(1e-3)
-                weight *= wanted[3:] > SOLID
-            for crops, image in ((plates, pair.plate[window]), (paintings, painting)):
+                moved = wanted[:3] / wanted[3:].clamp_min(1e-3)
+                moved_weight = weight * (wanted[3:] > SOLID)
+            for crops, image in ((plates, pair.plate[window]), (paintings, painting), (displaced, moved)):
                 crops.append(image if light is None else brightened(image, light.to(image.device)))
             weights.append(weight)
+            displaced_weights.append(moved_weight)
             if pair.guide is not None:
                 guides.append(pair.guide[window])
             carried.append(spoiled.to(weight.device))
@@ -155,6 +171,8 @@ class PatchSampler:
             torch.stack(paintings).contiguous(memory_format=layout),
             torch.stack(weights),
             torch.stack(carried),
+            torch.stack(displaced),
+            torch.stack(displaced_weights),
             tuple(corners),
             (inner[0], inner[1]),
             torch.stack(guides) if guides else None,

@@ -238,6 +238,8 @@ class Settings:
     blocks: int = 6
     crop: int = 192
     """Side of a training crop, pixels, context included."""
+    context: int = 16
+    """Pixels along a crop's artificial borders that are seen and not judged; fewer where a network looks less far."""
     batch: int = 3
     learning_rate: float = 1e-3
     discriminator_rate: float = 4e-4

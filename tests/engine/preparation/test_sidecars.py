@@ -18,6 +18,7 @@ import pytest
 from engine import images
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.frames import FrameRange, SequencePath
+from engine.motion import layers
 from engine.motion.stmap import read_sidecars, sidecar_path, stmap_to_flow
 from engine.preparation import sidecars
 from engine.preparation.sidecars import prepare_sidecars
@@ -96,7 +97,7 @@ def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: 
     for key in keys:
         prepare_sidecars(plate, [key], tmp_path / "apart", threads=1)
     asked: dict[str, list[int]] = {"read": [], "hash": [], "flow": []}
-    read, plate_sha256, estimate = images.read, plates.plate_sha256, sidecars.estimate
+    read, plate_sha256, estimate = images.read, plates.plate_sha256, layers.estimate
 
     def counted_flow(*pair: np.ndarray) -> np.ndarray:
         asked["flow"].append(0)
@@ -112,7 +113,7 @@ def test_keyframes_share_what_is_read_of_the_plate(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(images, "read", counted_read)
     monkeypatch.setattr(plates, "plate_sha256", counted_hash)
-    monkeypatch.setattr(sidecars, "estimate", counted_flow)
+    monkeypatch.setattr(layers, "estimate", counted_flow)
     # On eight cores four keyframes sweep together.
     prepare_sidecars(plate, keys, tmp_path / "w", threads=8)
     assert hashes(tmp_path / "w") == hashes(tmp_path / "apart")
@@ -142,7 +143,7 @@ def test_where_a_chain_stands_is_saved_at_its_end_and_before_a_stop(
     plate = shot(tmp_path, 7)
     saved: list[str] = []
     advanced: list[int] = []
-    savez, advance = np.savez, sidecars.advance
+    savez, advance = np.savez, layers.advance
 
     def counted_save(file: IO[bytes], **arrays: np.ndarray) -> None:
         saved.append(str(arrays["digest"]))
@@ -153,7 +154,7 @@ def test_where_a_chain_stands_is_saved_at_its_end_and_before_a_stop(
         return advance(*words)
 
     monkeypatch.setattr(np, "savez", counted_save)
-    monkeypatch.setattr(sidecars, "advance", counted_advance)
+    monkeypatch.setattr(layers, "advance", counted_advance)
     prepare_sidecars(plate, [0], tmp_path / "whole", threads=1)
     assert (len(advanced), len(saved)) == (6, 1)
     # Stopped between frames 3 and 4, it goes on from 3.

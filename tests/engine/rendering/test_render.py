@@ -369,6 +369,7 @@ def test_8k_renders_in_four_gibibytes(tmp_path: Path) -> None:
     images.check(tmp_path / "out.0001.exr")
 
 
+@pytest.mark.alone
 def test_reading_and_writing_hide_behind_inference(tmp_path: Path, look: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With reading and writing slowed to what inference takes, the whole takes far less than the sum."""
     plate, busy, most = make_plate(tmp_path / "plate", "1-10"), [0], [0]

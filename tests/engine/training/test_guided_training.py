@@ -59,7 +59,8 @@ def test_a_guided_look_equals_its_network_in_tiles_too(tmp_path: Path) -> None:
 
 def test_a_network_without_a_guide_has_the_weights_that_it_had() -> None:
     plain, guided = (lively(Architecture(TINY.width, TINY.blocks, guide_channels=n)) for n in (0, 3))
-    assert plain.stem.conv.weight.shape[1] == 40 and guided.stem.conv.weight.shape[1] == 52
+    assert plain.stem.conv.weight.shape[1] == 12 and guided.stem.conv.weight.shape[1] == 24
+    assert plain.strokes.stem.conv.weight.shape[1] == 40 and guided.strokes.stem.conv.weight.shape[1] == 52
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(guided(x), guided(x, None, torch.zeros(1, 3, 64, 64)))

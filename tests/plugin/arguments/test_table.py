@@ -21,16 +21,17 @@ _REPORTING = "--progress --debug"
 _TASK = "--frames-dialect --path-mapping"
 _TRAINING = "--seed --recipe --settings --crisp --features --resume"
 _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --carried"
+_MATTES = "--matte --matte-use"
 _SHOT = (
     "--plate --frames --frame --layer --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "
-    f"--unpainted --vectors --backward-vectors --no-repaint --denoise --guides --steps {_TRAINING} --fresh "
+    f"--unpainted {_MATTES} --vectors --backward-vectors --no-repaint --denoise --guides --steps {_TRAINING} --fresh "
     f"{_RENDERED_WITH} --overwrite --paint-colorspace --ocio --device --threads --max-image-gib --debug"
 )
 
 FLAGS = {
     "run": f"{_SHOT} --workers --engine",
-    "prepare": "--plate --frames --frame --layer --keyframe --overwrite --vectors --backward-vectors --no-repaint "
-    "--denoise --guides --work "
+    "prepare": "--plate --frames --frame --layer --keyframe --overwrite --matte --matte-use "
+    "--vectors --backward-vectors --no-repaint --denoise --guides --work "
     f"--colorspace --ocio --threads --max-image-gib --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --layer --keyframe --fit-paintings --unpainted --look --work --budget --steps "
     f"{_TRAINING} "
@@ -40,23 +41,24 @@ FLAGS = {
     "--reference-colorspace --seconds "
     "--settings --full-grid --features --seed --no-stmaps --colorspace --paint-colorspace --ocio --device --threads "
     f"--max-image-gib {_REPORTING}",
-    "render": f"--look --plate --frames --frame --layer --out --work {_RENDERED_WITH} --overwrite --workers --denoise "
-    f"--colorspace --ocio --device --threads --max-image-gib --shard --timeout {_TASK} --expect-look --expect-stmaps "
-    f"--expect-prepared --resident {_REPORTING}",
+    "render": f"--look --plate --frames --frame --layer --out --work {_MATTES} {_RENDERED_WITH} --overwrite --workers "
+    f"--denoise --colorspace --ocio --device --threads --max-image-gib --shard --timeout {_TASK} --expect-look "
+    f"--expect-stmaps --expect-prepared --resident {_REPORTING}",
     "submit": f"{_SHOT} --engine --chunk --frame-time --timeout --retries --gpu",
-    "verify": f"--look --out --plate --frames --frame --layer --work {_RENDERED_WITH} --denoise --colorspace "
-    f"--ocio {_TASK} "
+    "verify": f"--look --out --plate --frames --frame --layer --work {_MATTES} {_RENDERED_WITH} --denoise "
+    f"--colorspace --ocio {_TASK} "
     f"--max-image-gib {_REPORTING}",
     "inspect": "--json --max-image-gib --debug",
     "key": f"--plate --frames --frame --layer --out --overwrite --colorspace --ocio --display --view --exposure "
     f"--max-image-gib {_REPORTING}",
-    "paint": "--plate --frames --frame --layer --out --overwrite --style --seed --colorspace --ocio --max-image-gib "
+    "paint": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations --style-scale "
+    "--style-strength --colors --matte --resume --work --colorspace --ocio --device --threads --max-image-gib "
     f"{_REPORTING}",
     "suggest": "--plate --frames --frame --layer --keyframe --fit-paintings --count --out --json --work "
     "--colorspace --ocio "
     f"--max-image-gib {_REPORTING}",
     "report": "--plate --frames --frame --layer --out --look --keyframe --fit-paintings --work --page --json "
-    f"{_RENDERED_WITH} --denoise --colorspace --ocio --max-image-gib {_REPORTING}",
+    f"{_MATTES} {_RENDERED_WITH} --denoise --colorspace --ocio --max-image-gib {_REPORTING}",
     "clean": f"--work --out --remove {_REPORTING}",
     "export": f"--to {_REPORTING}",
     "worker": "--socket --ask --idle --memory --threads --max-image-gib --debug",

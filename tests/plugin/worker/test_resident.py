@@ -27,6 +27,7 @@ from plugin.client.worker_request import ask
 from plugin.phases import rendering
 from tests.support import ROOT
 from tests.support.farm_shot import Shot, make_shot
+from tests.support.matte_files import box, write_mattes
 from tests.support.signals import posix
 
 pytestmark = pytest.mark.host
@@ -64,7 +65,8 @@ def refuse(*_: Any, **__: Any) -> None:
 def test_one_worker_renders_every_chunk_to_the_same_bytes(
     shot: Shot, address: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoding = ("--depth", "float", "--compression", "zip:6")
+    mattes = write_mattes(shot.folder, {frame: box(24, 32, 8, 20) for frame in shot.frames})
+    encoding = ("--depth", "float", "--compression", "zip:6", "--matte", mattes.text)
     assert main(shot.words("render", "--progress", "none", *encoding)) == 0
     expected = {frame: shot.out.path(frame).read_bytes() for frame in shot.frames}
     for path in shot.out.folder.iterdir():

@@ -119,6 +119,26 @@ def test_unpainted_cells_are_not_visited() -> None:
         assert (batch.weight.flatten(1).sum(1) > 0).all()
 
 
+def test_the_plain_translation_is_asked_for_the_painting_itself_in_every_crop() -> None:
+    pair = make_pair(150, 230)
+    drawing = sampler([pair])
+    carried = moved = 0
+    for _ in range(10):
+        batch, places = drawing.draw()
+        rows, columns = batch.plate.shape[-2:]
+        for item, (_, top, left) in enumerate(places):
+            assert torch.equal(batch.painting[item], pair.painting[:, top : top + rows, left : left + columns])
+            if batch.carried[item, 6].any():
+                carried += 1
+                moved += int((batch.displaced[item] - batch.painting[item]).abs().max() > 1e-3)
+            else:
+                assert torch.equal(batch.displaced[item], batch.painting[item])
+        assert torch.equal(batch.of_carried.painting, batch.displaced)
+        assert (batch.of_carried.weight <= batch.weight).all()
+    # About half of the crops carry an exemplar, and nearly all of those are displaced.
+    assert 12 <= carried <= 32 and moved >= 0.8 * carried
+
+
 def test_keyframes_of_different_sizes_take_turns() -> None:
     pairs = [make_pair(72, 96, frame=0), make_pair(40, 200, frame=1), make_pair(1, 1, frame=2)]
     drawing = sampler(pairs)

@@ -36,7 +36,7 @@ def plates(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def test_tiles_of_a_frame_whose_exemplar_enters_the_network_equal_the_whole_frame(tmp_path: Path, crisp: bool) -> None:
     net = lively(Architecture(TINY.width, TINY.blocks, crisp=crisp))
     with torch.no_grad():
-        net.head.bias[24:] = 2
+        net.strokes.head.bias[12:] = 2
     pixels, key = plates(131, 145)
     # Out of focus in a strip, which ends between tiles and within them.
     pixels[40:90, 50:100] = 0.3
@@ -139,7 +139,7 @@ def test_a_proof_survives_the_export_to_torchscript(tmp_path: Path) -> None:
 
     net = lively(Architecture(TINY.width, TINY.blocks))
     with torch.no_grad():
-        net.head.bias[24:] = 2
+        net.strokes.head.bias[12:] = 2
     pixels, key = plates(64, 160)
     pixels[:, 60:100] = 0.3  # out of focus
     look = write(tmp_path / "ours.onnx", net, [StoredExemplar(fine(64, 160, 3), np.ones((64, 160), np.float32), key)])
@@ -170,7 +170,7 @@ def test_detail_between_pixels_is_kept(tmp_path: Path, crisp: bool) -> None:
 def test_a_crisp_look_whose_witnesses_contradict_passes_its_check(tmp_path: Path) -> None:
     net = lively(Architecture(TINY.width, TINY.blocks, crisp=True))
     with torch.no_grad():
-        net.head.bias[24:] = -30  # sure of nothing, where the share is 1
+        net.strokes.head.bias[12:] = -30  # sure of nothing, where the share is 1
     made = write(tmp_path / "sure.onnx", net, [stored(painting_of(plate(60, 72)))])
     found = made.stylize(plate(60, 72), stmap=stmap((identity_map(60, 72), 1.0)))
     assert found.carried.max() < 0.01
@@ -179,7 +179,7 @@ def test_a_crisp_look_whose_witnesses_contradict_passes_its_check(tmp_path: Path
 def test_a_carried_painting_follows_the_light(tmp_path: Path) -> None:
     net = Translator(Architecture(TINY.width, TINY.blocks)).eval()
     with torch.no_grad():
-        net.head.bias[24:] = 30  # the exemplar alone
+        net.strokes.head.bias[12:] = 30  # the exemplar alone
     scene = plate(96, 120)
     painting = painting_of(scene)
     look = write(tmp_path / "light.onnx", net, [StoredExemplar(painting, np.ones((96, 120), np.float32), scene)])

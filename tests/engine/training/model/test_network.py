@@ -11,7 +11,8 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 from torch import nn
 
 from engine.training.job.job import Settings
-from engine.training.model.network import Architecture, Translator, fit_skip
+from engine.training.model.carry import Carried
+from engine.training.model.network import Answer, Architecture, Translator, fit_skip
 from engine.training.model.texler import GeneratorJ, TexlerDiscriminator
 from tests.support.networks import shake
 
@@ -97,6 +98,39 @@ def test_an_unfitted_translator_starts_as_the_identity() -> None:
     x = torch.rand(1, 3, 16, 24) * 7 - 2
     with torch.no_grad():
         assert (net(x) - x).abs().max() <= 1e-6
+
+
+def answers_of(net: Translator, seeds: tuple[int, int]) -> list[Answer]:
+    """What a network makes of one plate with two exemplars carried to it."""
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    made = []
+    for seed in seeds:
+        carried = torch.rand(2, 9, 64, 64, generator=torch.Generator().manual_seed(seed))
+        made.append(net.answer(x, Carried.of(carried)))
+    return made
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_the_plain_translation_knows_nothing_of_what_is_carried(trains: bool) -> None:
+    """Not by its norms either, whose means in training are over all crops of a step."""
+    net = shake(Translator(Architecture(16, 1))).train(trains)
+    first, second = answers_of(net, (2, 3))
+    assert torch.equal(first.plain, second.plain)
+    assert (first.result - second.result).abs().mean() > 0.05 and first.gate.mean() > 0.05
+    # It is the network without an exemplar.
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(first.plain, net(x))
+
+
+def test_the_plain_translation_and_the_strokes_are_trained_apart() -> None:
+    net = shake(Translator(Architecture(16, 1))).train()
+    (answer,) = answers_of(net, (2, 2))[:1]
+    strokes = {f"strokes.{name}" for name, _ in net.strokes.named_parameters()}
+    everything = {name for name, _ in net.named_parameters()}
+    for output, reached in ((answer.plain, everything - strokes), (answer.result, strokes)):
+        net.zero_grad()
+        output.square().sum().backward(retain_graph=True)
+        assert {n for n, p in net.named_parameters() if p.grad is not None and p.grad.abs().max() > 0} == reached
 
 
 MATRIX = torch.tensor([[0.9, 0.2, -0.1], [0.05, 0.7, 0.1], [0.0, 0.3, 0.6]])
