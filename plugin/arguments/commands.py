@@ -68,8 +68,7 @@ _PLATE = (table.PLATE, table.FRAMES, table.LAYER)
 _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
-_MATTES = (table.MATTE, table.MATTE_USE)
-_MOTION = (table.VECTORS, table.BACKWARD_VECTORS, table.NO_REPAINT)
+_MOTION = (table.MATTE, table.MATTE_USE, table.VECTORS, table.BACKWARD_VECTORS, table.NO_REPAINT)
 _OUT_PAINTED = table.OVERWRITE.but(
     group="the result", help="replace images that are there, whatever was painted on them"
 )
@@ -111,7 +110,6 @@ _WHOLE_SHOT_THEN = (
     table.LAYER,
     table.FIT_PAINTINGS,
     table.UNPAINTED,
-    *_MATTES,
     *_MOTION,
     _denoise("train on and render a plate with its grain averaged away, which is made first"),
     _guides("train and render with guide images, which are made first"),
@@ -159,7 +157,6 @@ _ALL = (
             *_PLATE,
             table.KEYFRAME_NUMBER,
             table.OVERWRITE.but(group="the keyframes", help="make STMaps again that are already right"),
-            *_MATTES,
             *_MOTION,
             _denoise("also write the plate with its grain averaged away, into work/denoised"),
             _guides("also write guide images, into work/guide"),
