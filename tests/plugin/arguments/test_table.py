@@ -10,7 +10,8 @@ from engine.base.choices import PAINT_STYLES
 from engine.base.errors import InputError
 from engine.paint.painter import PRESETS
 from plugin import cli
-from plugin.arguments.commands import COMMANDS, Command, submit_through
+from plugin.arguments.command import Command
+from plugin.arguments.commands import COMMANDS, submit_through
 from plugin.arguments.engine_options import ENGINES, OPTIONS_OF_ENGINE
 from plugin.arguments.option import Option
 from plugin.arguments.options import Options
