@@ -38,7 +38,8 @@ _PLATE = (table.PLATE, table.FRAMES, table.LAYER)
 _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
-_MOTION = (table.MATTE, table.MATTE_USE, table.VECTORS, table.BACKWARD_VECTORS, table.NO_REPAINT)
+_MATTES = (table.MATTE, table.MATTE_USE)
+_MOTION = (*_MATTES, table.VECTORS, table.BACKWARD_VECTORS, table.NO_REPAINT)
 _OUT_PAINTED = table.OVERWRITE.but(
     group="the result", help="replace images that are there, whatever was painted on them"
 )
