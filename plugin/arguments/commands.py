@@ -39,7 +39,7 @@ _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
 _MATTES = (table.MATTE, table.MATTE_USE)
-_VECTORS = (table.VECTORS, table.BACKWARD_VECTORS)
+_MOTION = (*_MATTES, table.VECTORS, table.BACKWARD_VECTORS, table.NO_REPAINT)
 _OUT_PAINTED = table.OVERWRITE.but(
     group="the result", help="replace images that are there, whatever was painted on them"
 )
@@ -81,8 +81,7 @@ _WHOLE_SHOT_THEN = (
     table.LAYER,
     table.FIT_PAINTINGS,
     table.UNPAINTED,
-    *_MATTES,
-    *_VECTORS,
+    *_MOTION,
     _denoise("train on and render a plate with its grain averaged away, which is made first"),
     _guides("train and render with guide images, which are made first"),
     table.STEPS,
@@ -155,8 +154,7 @@ _ALL = (
             *_PLATE,
             table.KEYFRAME_NUMBER,
             table.OVERWRITE.but(group="the keyframes", help="make STMaps again that are already right"),
-            *_MATTES,
-            *_VECTORS,
+            *_MOTION,
             _denoise("also write the plate with its grain averaged away, into work/denoised"),
             _guides("also write guide images, into work/guide"),
             table.WORK,

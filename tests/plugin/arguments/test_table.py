@@ -25,7 +25,7 @@ _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-
 _MATTES = "--matte --matte-use"
 _SHOT = (
     "--plate --frames --frame --layer --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "
-    f"--unpainted {_MATTES} --vectors --backward-vectors --denoise --guides --steps {_TRAINING} --fresh "
+    f"--unpainted {_MATTES} --vectors --backward-vectors --no-repaint --denoise --guides --steps {_TRAINING} --fresh "
     f"{_RENDERED_WITH} --overwrite --paint-colorspace --ocio --device --threads --max-image-gib --debug"
 )
 
@@ -35,7 +35,7 @@ FLAGS = {
     "--look --out --budget --steps --seed --settings --crisp --features --colorspace --paint-colorspace --ocio "
     f"--device --threads --max-image-gib {_REPORTING}",
     "prepare": "--plate --frames --frame --layer --keyframe --overwrite --matte --matte-use "
-    "--vectors --backward-vectors --denoise --guides --work "
+    "--vectors --backward-vectors --no-repaint --denoise --guides --work "
     f"--colorspace --ocio --threads --max-image-gib --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --layer --keyframe --fit-paintings --unpainted --look --work --budget --steps "
     f"{_TRAINING} --from "
