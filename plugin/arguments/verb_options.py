@@ -104,6 +104,8 @@ OF_STYLE_IMAGES = (
     MATTE,
     table.RESUME.but(group=_STYLE_IMAGE, help="go on after a stop; frames that are painted stay"),
     table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),
+    table.DEVICE.but(group=_STYLE_IMAGE),
+    table.THREADS.but(group=_STYLE_IMAGE, help="CPU threads"),
 )
 
 # key
