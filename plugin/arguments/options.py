@@ -86,7 +86,6 @@ class Options(argparse.Namespace):
     style_scale: float | None = None
     style_strength: float | None = None
     colors: str | None = None
-    matte: str | None = None
     iterations: int | None = None
     json: bool = False
     out_colorspace: str | None = None
