@@ -21,7 +21,7 @@ import numpy.typing as npt
 from engine.base.arrays import Bytes, Floats, Mask
 from engine.motion.filling import filled
 from engine.motion.flow import estimate
-from engine.motion.lookalike import Lookalike
+from engine.motion.repaint import Repainted
 from engine.motion.track import FrameFeatures, Track, advance, begin, features_of, frame_features
 
 __all__ = [
@@ -227,12 +227,12 @@ def joined(tracks: tuple[Track, ...], frame: LayeredFrame, key: LayeredFrame) ->
     return Track(to_key, key.choose(tuple(each.from_key for each in tracks)), confidence)
 
 
-def within(lookalike: Lookalike, frame: LayeredFrame, key: LayeredFrame) -> Lookalike:
-    """A lookalike without what another layer lent."""
+def within(repainted: Repainted, frame: LayeredFrame, key: LayeredFrame) -> Repainted:
+    """What was repainted, without what another layer lent."""
     if frame.matte is None or key.matte is None:
-        return lookalike
-    mine, behind = (source.holds(lookalike.flow) for source in key.sources)
-    return replace(lookalike, found=lookalike.found & np.where(frame.inside, mine, behind))
+        return repainted
+    mine, behind = (source.holds(repainted.flow) for source in key.sources)
+    return replace(repainted, found=repainted.found & np.where(frame.inside, mine, behind))
 
 
 def _layer(whole: FrameFeatures, known: Mask) -> FrameFeatures:

@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+_LOST, _FOUND = 0.3, 0.5
+"""Confidence of a tracked keyframe up to which another one may repaint the pixel, and from which none may."""
+_AS_GOOD = 0.6
+"""Share of the best repainting's confidence with which an earlier keyframe's is taken."""
 HASH_ATTRIBUTE = "paintover/stmap"
 """In the header of a map of ours: of what it was made from."""
 
@@ -87,6 +91,7 @@ def read_sidecars(
     if not any(paths):
         return None
     result = np.zeros((height, width, 3 * len(paths)), np.float32)
+    elsewhere = np.zeros((height, width, len(paths)), bool)
     for key, path in enumerate(paths):
         if path is None:
             continue
@@ -124,12 +129,34 @@ def read_sidecars(
         u, v, confidence = channels
         planes[..., 0], planes[..., 1] = picture[..., u], picture[..., v]
         planes[..., 2] = _inside(planes) if confidence is None else picture[..., confidence]
-        if tracked and spec.get_string_attribute(HASH_ATTRIBUTE) and "B" in names:
-            planes[picture[..., names.index("B")] > 0.5, 2] = 0.0
+        if spec.get_string_attribute(HASH_ATTRIBUTE) and "B" in names:
+            elsewhere[..., key] = picture[..., names.index("B")] > 0.5
         # A vector that points nowhere carries nothing.
         planes[~np.isfinite(planes).all(axis=2)] = 0.0
         np.clip(planes[..., 2], 0.0, 1.0, out=planes[..., 2])
+    if tracked:
+        result[..., 2::3][elsewhere] = 0.0
+    elif len(paths) > 1 and elsewhere.any():
+        _repaint_once(result[..., 2::3], elsewhere)
     return result
+
+
+def _repaint_once(confidence: Floats, elsewhere: npt.NDArray[np.bool_]) -> None:
+    """Let one keyframe repaint each pixel that none shows, the same on both sides of where two of them meet.
+
+    That is the first one whose plate is nearly as much alike as the best one's. Where any keyframe is tracked, that one
+    counts, as far as it is sure.
+
+    Args:
+        confidence: (H, W, K), changed in place.
+        elsewhere: (H, W, K), where it is of what was repainted.
+    """
+    shown = np.where(elsewhere, 0, confidence).max(axis=2)
+    fade = np.clip((_FOUND - shown) / (_FOUND - _LOST), 0, 1).astype(np.float32)
+    lent = np.where(elsewhere, confidence, 0)
+    chosen = np.argmax((lent >= _AS_GOOD * lent.max(axis=2, keepdims=True)) & (lent > 0), axis=2)
+    kept = np.arange(lent.shape[2]) == chosen[..., None]
+    confidence[elsewhere] = (lent * kept * fade[..., None])[elsewhere]
 
 
 def read_stmap(path: str | Path) -> Floats:

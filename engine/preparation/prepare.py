@@ -53,6 +53,7 @@ def prepare(
     guides: str | None = None,
     frames: Sequence[int] | None = None,
     vectors: Vectors | None = None,
+    repaint: bool = True,
     matte: MatteSequence | SequencePath | str | Path | None = None,
     threads: int | None = None,
     overwrite: bool = False,
@@ -68,12 +69,13 @@ def prepare(
         work/guide/1042.exr             colored blobs that ride on surfaces
 
     An STMap is Nuke's: R = u, G = v in 0..1, origin lower left, pixel centers at (i + 0.5) / size; A is the confidence,
-    0..1; B is 1 where strokes are borrowed from a surface that looks alike. Files of your own are left as they are.
+    0..1; B is 1 where it leads to another surface that looks alike. Files of your own are left as they are.
     Each file gets a ``.sha256`` beside it, by which ``render(recorded=True)`` knows it again.
 
     Args:
         plate: the frames; they are each other's neighbors.
-        keyframes: numbers of the painted frames, or keyframes, each one of the plate's. Paintings need not exist yet.
+        keyframes: numbers of the painted frames, or keyframes, each one of the plate's. Paintings need not exist yet;
+            marks in those that do, such as a sun in an empty sky, are not lent to other places.
         work: the work folder.
         stmaps: whether to follow the keyframes through the plate.
         denoise: how to average grain away, one of ``engine.base.choices.DENOISE_MODES``; None for not at all.
@@ -81,6 +83,7 @@ def prepare(
         frames: which of the plate's get a denoised frame and a guide image; None for all. STMaps follow each other
             and are made for all.
         vectors: motion between neighbors, of a class whose ``repr`` tells other motion apart; None to estimate it.
+        repaint: whether what no track reaches gets coordinates of places of the keyframe that look alike.
         matte: mattes, one for every frame: 1 for an object that STMaps follow apart from what lies behind it; None to
             follow all as one. A pattern or a movie is there to track by and no more.
         threads: frames side by side; None for the machine's cores. Never changes a byte.
@@ -98,7 +101,9 @@ def prepare(
     if not isinstance(plate, Plate):
         remedy = 'use Plate.of("plate.%04d.exr", "1001-1100")'
         raise InputError(f"the plate given is a {type(plate).__name__}", remedy=remedy)
-    keys = sorted({each.frame if isinstance(each, Keyframe) else each for each in keyframes})
+    given = list(keyframes)
+    keys = sorted({each.frame if isinstance(each, Keyframe) else each for each in given})
+    paintings = {each.frame: each.painting for each in given if isinstance(each, Keyframe)}
     folder = Path(work)
     if stmaps and not keys:
         raise InputError("no keyframe given", remedy="say which frames are painted")
@@ -115,7 +120,7 @@ def prepare(
     if stmaps:
         maps = prepare_sidecars(
             plate, keys, folder,
-            vectors=vectors, matte=_matte(matte),
+            vectors=vectors, repaint=repaint, paintings=paintings, matte=_matte(matte),
             threads=threads, overwrite=overwrite, progress=telling("stmaps"), stop=stop,
         )  # fmt: skip
         record(sidecar_path(folder, key, frame) for key in keys for frame in plate.frames)

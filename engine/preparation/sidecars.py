@@ -20,7 +20,7 @@ import hashlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from typing import Protocol
 import numpy as np
 import OpenImageIO as oiio
 
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.machine import cpu_count
 from engine.base.temporaries import clean_temporaries, replacing
@@ -48,9 +48,10 @@ from engine.motion.layers import (
     neighbor_steps,
     within,
 )
-from engine.motion.lookalike import Lookalike, find_lookalike, no_lookalike
+from engine.motion.repaint import Repainted, nothing_repainted, repaint_frame
 from engine.motion.stmap import HASH_ATTRIBUTE, read_sidecars, sidecar_path, write_sidecar
 from engine.motion.track import Track
+from engine.preparation.marks import marks_of, suffix_of
 from engine.preparation.parallel import MadeFiles, Progress, Stop, stopped
 from engine.preparation.saved_arrays import load_arrays
 from engine.shot.matte_reader import MatteReader
@@ -60,7 +61,7 @@ from engine.shot.shot import Plate
 
 __all__ = ["Vectors", "prepare_sidecars"]
 
-METHOD = "track-6"
+METHOD = "track-7"
 """Changes when the same plate would give another map."""
 _LAYERS = "layers-1"
 """Likewise, of tracks by mattes."""
@@ -90,6 +91,8 @@ def prepare_sidecars(
     work: Path,
     *,
     vectors: Vectors | None = None,
+    repaint: bool = True,
+    paintings: Mapping[int, Path] | None = None,
     matte: MatteSequence | None = None,
     threads: int | None = None,
     overwrite: bool = False,
@@ -106,6 +109,8 @@ def prepare_sidecars(
         keys: keyframes, each one of the plate's frames.
         work: the work folder.
         vectors: flow between neighbors; None to estimate it.
+        repaint: whether what no track reaches gets coordinates of places that look alike.
+        paintings: of keyframes, as far as there are any: marks in them are not shown a second time.
         matte: of an object that is followed apart from what lies behind it, where it is there to track by; None to
             follow all as one.
         threads: computing side by side; None for the machine's cores. Never changes a byte.
@@ -131,7 +136,11 @@ def prepare_sidecars(
     layers = None
     if matte is not None and matte.tracked is not None:
         layers = _Mattes(MatteReader(matte.tracked, plate.path), blended=matte.stylized is not None)
-    job = _SidecarJob(plate, reader, config, Path(work), vectors, layers, overwrite, stop or (lambda: False))
+    stop = stop or (lambda: False)
+    job = _SidecarJob(plate, reader, config, Path(work), vectors, repaint, {}, layers, overwrite, stop)
+    for key in sorted({*keys} & {*(paintings or {})} if repaint else ()):
+        view = job.read(key).whole
+        job.marks[key] = marks_of((paintings or {})[key], view.color, view.contrast)
     count = max(1, threads or cpu_count())
     sweeps = _sweeps(job, keys, max(_LEAST_TOGETHER, count // 2))
     total = sum(len(chain.frames) for sweep in sweeps for chain in sweep.chains)
@@ -197,6 +206,9 @@ class _SidecarJob:
     config: ColorConfig
     work: Path
     vectors: Vectors | None
+    repaint: bool
+    marks: dict[int, Mask | None]
+    """Of the keyframes whose painting is known."""
     mattes: _Mattes | None
     overwrite: bool
     stop: Stop
@@ -316,13 +328,15 @@ class _Chain:
         self.path = frames[place:] if towards > 0 else frames[place::-1]
         self.frames = self.path if towards > 0 else self.path[1:]
         self.state = sidecar_path(job.work, key, 0).parent / ("after.npz" if towards > 0 else "before.npz")
+        self._marks = job.marks.get(key)
+        self._suffix = suffix_of(self._marks)
         self._digests: dict[int, str] = {}
         self._missing: frozenset[int] = frozenset()
         self._start, self._last = 0, -1
         self._key: LayeredFrame | None = None
         self._tracks: tuple[Track, ...] | None = None
         """Of each layer."""
-        self._lookalike: Lookalike | None = None
+        self._repainted: Repainted | None = None
         self._reached: int | None = None
         """The frame that the track stands at, once that is not saved yet."""
         self._saved_at = 0.0
@@ -361,12 +375,12 @@ class _Chain:
         self._saved_at = time.monotonic()
         if self._tracks is None:
             self._key, self._tracks = current, begin_layers(current)
-            self._lookalike = no_lookalike(*current.whole.gray.shape)
+            self._repainted = nothing_repainted(*current.whole.gray.shape)
             if self.key in self._missing:
                 self._write(self.key, joined(self._tracks, current, current))
                 results.put(("made", sidecar_path(self.job.work, self.key, self.key)))
             if self._last == self._start:
-                self._key = self._tracks = self._lookalike = None
+                self._key = self._tracks = self._repainted = None
             return
         self._key = self.job.read(self.key)
         if self._tracks[0].to_key.shape[:2] != current.whole.gray.shape:
@@ -382,14 +396,17 @@ class _Chain:
         results: queue.SimpleQueue[tuple[str, Path]],
     ) -> None:
         """Go on to the next frame, and write its sidecar if it is missing; lets go of everything behind the last."""
-        if self._tracks is None or self._lookalike is None or self._key is None:
+        if self._tracks is None or self._repainted is None or self._key is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
         self._reached = None
         self._tracks = advance_layers(self._tracks, steps, current, self._key, flows)
         track = joined(self._tracks, current, self._key)
-        back = current.choose(tuple(back for back, _ in steps))
-        lookalike = find_lookalike(self._lookalike, back, track, current.whole, self._key.whole)
-        self._lookalike = within(lookalike, current, self._key)
+        if self.job.repaint:
+            back, forth = (current.choose(tuple(step[way] for step in steps)) for way in (0, 1))
+            repainted = repaint_frame(
+                self._repainted, (back, forth), track, current.whole, self._key.whole, self._marks
+            )
+            self._repainted = within(repainted, current, self._key)
         if frame in self._missing:
             self._write(frame, track)
             results.put(("made", sidecar_path(self.job.work, self.key, frame)))
@@ -398,26 +415,27 @@ class _Chain:
         if last or time.monotonic() - self._saved_at > _SAVE_EVERY_S:
             self.save()
         if last:
-            self._key = self._tracks = self._lookalike = None
+            self._key = self._tracks = self._repainted = None
 
     def save(self) -> None:
         """Write where the chain stands, unless that is on disk already."""
-        if self._reached is None or self._tracks is None or self._lookalike is None:
+        if self._reached is None or self._tracks is None or self._repainted is None:
             return
         to_key, from_key = (
             np.stack(each) for each in zip(*((t.to_key, t.from_key) for t in self._tracks), strict=True)
         )
-        flow, found = self._lookalike.flow, self._lookalike.found
+        flow, found = self._repainted.flow, self._repainted.found
         digest = np.array(self._digests[self._reached])
         # A damaged one is told by its checksums, and costs time only: nothing waits for the disk.
         with replacing(self.state, flush=False) as temporary, temporary.open("wb") as file:
-            np.savez(file, digest=digest, to_key=to_key, from_key=from_key, lookalike=flow, found=found)
+            np.savez(file, digest=digest, to_key=to_key, from_key=from_key, repainted=flow, found=found)
         self._reached, self._saved_at = None, time.monotonic()
 
     def _digested(self, failed: threading.Event) -> dict[int, str]:
         """For each frame a hash over the plate from the keyframe to it."""
         found: dict[int, str] = {}
         source = "dis" if self.job.vectors is None else f"vectors {self.job.vectors!r}"
+        source += "" if self.job.repaint else ", nothing repainted"
         mattes = self.job.mattes
         method = METHOD if mattes is None else f"{METHOD} {mattes.method}"
         running = hashlib.sha256(f"{method} {source} {self.job.plate.colorspace} {self.job.config.working}".encode())
@@ -426,7 +444,7 @@ class _Chain:
             running.update(self.job.reader.sha256(frame).encode())
             if mattes is not None:
                 running.update(mattes.reader.sha256(frame).encode())
-            found[frame] = running.copy().hexdigest()
+            found[frame] = running.copy().hexdigest() + self._suffix
         return found
 
     def _state_of(self, frame: int, digest: str) -> str:
@@ -443,6 +461,9 @@ class _Chain:
         written = spec.get_string_attribute(HASH_ATTRIBUTE)
         if not written:
             return "foreign"
+        if self._marks is None:
+            # Whoever made it knew the painting.
+            written = written.partition("+")[0]
         if written != digest or self.job.overwrite:
             return "missing"
         try:
@@ -452,9 +473,9 @@ class _Chain:
         return "kept"
 
     def _write(self, frame: int, track: Track) -> None:
-        if self._lookalike is None:
+        if self._repainted is None:
             raise RuntimeError(f"the chain of keyframe {self.key} has not begun")
-        flow, confidence, elsewhere = self._lookalike.joined(track)
+        flow, confidence, elsewhere = self._repainted.joined(track)
         path = sidecar_path(self.job.work, self.key, frame)
         write_sidecar(path, flow, confidence, confidence.shape, self._digests[frame], elsewhere)
 
@@ -463,15 +484,15 @@ class _Chain:
         try:
             saved = load_arrays(self.state)
             digest, to_key, from_key = str(saved["digest"]), saved["to_key"], saved["from_key"]
-            lookalike, found = saved["lookalike"], saved["found"]
+            repainted, found = saved["repainted"], saved["found"]
         except (ValueError, KeyError):
             return 0
         for index, frame in enumerate(self.path[:first]):
             layers = 1 if self.job.mattes is None else 2
-            of_one_size = to_key.shape == from_key.shape == (layers, *lookalike.shape)
-            if self._digests[frame] == digest and of_one_size and lookalike.shape == (*found.shape, 2):
+            of_one_size = to_key.shape == from_key.shape == (layers, *repainted.shape)
+            if self._digests[frame] == digest and of_one_size and repainted.shape == (*found.shape, 2):
                 nothing = np.zeros(found.shape, np.float32)
                 self._tracks = tuple(Track(to, back, nothing) for to, back in zip(to_key, from_key, strict=True))
-                self._lookalike = Lookalike(lookalike, found, nothing)
+                self._repainted = Repainted(repainted, found, nothing)
                 return index
         return 0

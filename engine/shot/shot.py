@@ -118,6 +118,8 @@ class Shot:
     """auto, cpu, cuda or cuda:N."""
     stmaps: bool = True
     """Whether the keyframes are carried along by STMaps."""
+    repaint: bool = True
+    """Whether what no keyframe shows gets strokes of surfaces that look alike."""
     denoise: str | None = None
     """How the plate's grain is averaged away, one of ``DENOISE_MODES``; None for not at all."""
     guides: str | None = None
@@ -271,6 +273,7 @@ _SHOT_KEYS = {
     "seed": int,
     "device": str,
     "stmaps": bool,
+    "repaint": bool,
     "denoise": str,
     "guides": (str, bool),
     "unpainted": str,

@@ -7,48 +7,18 @@ and hosts (:mod:`plugin.arguments.command_line`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from engine.base.choices import DENOISE_MODES, GUIDE_KINDS, PAINT_STYLES
 from plugin.arguments import farm_options as farm
 from plugin.arguments import table
 from plugin.arguments import verb_options as own
+from plugin.arguments.command import Command
 from plugin.arguments.engine_options import ENGINE, OPTIONS_OF_ENGINE
 from plugin.arguments.option import Option
 
-__all__ = ["COMMANDS", "Command", "submit_through"]
-
-
-@dataclass(frozen=True)
-class Command:
-    """A verb and what may stand behind it.
-
-    Raises:
-        ValueError: two options with one flag or one field.
-    """
-
-    verb: str
-    summary: str
-    """What it does, for its help."""
-    options: tuple[Option, ...]
-    """In the order of the help, those of a group together."""
-    examples: tuple[str, ...]
-    """Command lines."""
-    usage: str = ""
-    """The first line of the help; empty for the usual one."""
-
-    def __post_init__(self) -> None:
-        names = [flag for option in self.options for flag in option.flags]
-        names += [option.field for option in self.options]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ValueError(f"{self.verb} has {', '.join(sorted(twice))} twice")
-
-    @property
-    def takes_shot(self) -> bool:
-        """Whether a shot file may replace options."""
-        return table.SHOT in self.options
+__all__ = ["COMMANDS", "submit_through"]
 
 
 def _under(title: str, *options: Option) -> tuple[Option, ...]:
@@ -69,7 +39,7 @@ _PAINTINGS = (table.KEYFRAME, table.FIT_PAINTINGS)
 _COLOR = (table.COLORSPACE, table.OCIO)
 _PAINTED_COLOR = (table.COLORSPACE, table.PAINT_COLORSPACE, table.OCIO)
 _MATTES = (table.MATTE, table.MATTE_USE)
-_VECTORS = (table.VECTORS, table.BACKWARD_VECTORS)
+_MOTION = (*_MATTES, table.VECTORS, table.BACKWARD_VECTORS, table.NO_REPAINT)
 _OUT_PAINTED = table.OVERWRITE.but(
     group="the result", help="replace images that are there, whatever was painted on them"
 )
@@ -111,8 +81,7 @@ _WHOLE_SHOT_THEN = (
     table.LAYER,
     table.FIT_PAINTINGS,
     table.UNPAINTED,
-    *_MATTES,
-    *_VECTORS,
+    *_MOTION,
     _denoise("train on and render a plate with its grain averaged away, which is made first"),
     _guides("train and render with guide images, which are made first"),
     table.STEPS,
@@ -159,8 +128,7 @@ _ALL = (
             *_PLATE,
             table.KEYFRAME_NUMBER,
             table.OVERWRITE.but(group="the keyframes", help="make STMaps again that are already right"),
-            *_MATTES,
-            *_VECTORS,
+            *_MOTION,
             _denoise("also write the plate with its grain averaged away, into work/denoised"),
             _guides("also write guide images, into work/guide"),
             table.WORK,

@@ -54,6 +54,7 @@ class Options(argparse.Namespace):
     tensorrt: bool = False
     overwrite: bool = False
     no_stmaps: bool = False
+    no_repaint: bool = False
     carried: bool = False
     depth: str | None = None
     compression: str | None = None

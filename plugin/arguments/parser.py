@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from engine.base.errors import InputError
-from plugin.arguments.commands import Command
+from plugin.arguments.command import Command
 from plugin.arguments.option import Option
 from plugin.arguments.options import Options
 

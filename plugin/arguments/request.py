@@ -28,6 +28,7 @@ __all__ = [
     "painted_from",
     "painted_so_far",
     "plate_from",
+    "repaint_from",
     "shot_from",
     "sidecars_from",
     "stylized_by",
@@ -64,6 +65,7 @@ def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> 
         seed=base.seed if options.seed is None else options.seed,
         device=options.device or base.device,
         stmaps=base.stmaps and not options.no_stmaps,
+        repaint=repaint_from(options, file),
         denoise=denoise_from(options, file),
         guides=guides_from(options, file),
         unpainted=options.unpainted or base.unpainted,
@@ -164,6 +166,11 @@ def look_from(options: Options, shot: Shot | None) -> Path:
 def sidecars_from(options: Options, shot: Shot | None) -> Path | None:
     """The folder to look for STMap sidecars in; None for the plain translator."""
     return None if options.no_stmaps or (shot and not shot.stmaps) else work_from(options, shot)
+
+
+def repaint_from(options: Options, shot: Shot | None) -> bool:
+    """Whether what no keyframe shows gets strokes of surfaces that look alike."""
+    return not options.no_repaint and (shot is None or shot.repaint)
 
 
 def denoise_from(options: Options, shot: Shot | None) -> str | None:

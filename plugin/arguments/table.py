@@ -36,6 +36,7 @@ __all__ = [
     "MATTE",
     "MATTE_USE",
     "MAX_IMAGE_GIB",
+    "NO_REPAINT",
     "NO_STMAPS",
     "OCIO",
     "OUT",
@@ -198,6 +199,13 @@ BACKWARD_VECTORS = Option(
     "motion",
     "those to the previous frame, where they lie apart",
     metavar="P",
+)
+NO_REPAINT = Option(
+    "no_repaint",
+    ("--no-repaint",),
+    SWITCH,
+    "motion",
+    "leave what no keyframe shows to the translator: give it no strokes of surfaces that look alike",
 )
 DENOISE = Option(
     "denoise",

@@ -315,6 +315,7 @@ def _prepare(shot: Shot, options: Options, work: Path) -> FarmStep:
         **_matte(shot),
         vectors=options.vectors and _absolute(options.vectors),
         backward_vectors=options.backward_vectors and _absolute(options.backward_vectors),
+        no_repaint=not shot.repaint,
         denoise=shot.denoise,
         guides=shot.guides,
         threads=options.threads,

@@ -15,7 +15,7 @@ from engine.images.provenance import file_sha256
 from engine.motion.flow_files import FlowFiles
 from engine.preparation.prepare import prepare
 from engine.shot.matte_sequence import MatteSequence
-from engine.shot.shot import Plate
+from engine.shot.shot import Keyframe, Plate
 from plugin.arguments.options import Options
 from plugin.phases.prepared_files import begun, tell
 from plugin.progress.protocol import Phase, Progress, counted_frames
@@ -46,13 +46,14 @@ def prepare_phase(plate: Plate, keys: Sequence[int], name: str = "prepare") -> P
 
 def prepare_frames(
     plate: Plate,
-    keys: Sequence[int],
+    keys: Sequence[int | Keyframe],
     work: Path,
     vectors: FileVectors | None,
     progress: Progress,
     stop: StopRequest,
     *,
     threads: int | None,
+    repaint: bool = True,
     matte: MatteSequence | None = None,
     overwrite: bool = False,
     phase: str = "prepare",
@@ -66,7 +67,7 @@ def prepare_frames(
     with stop.cooperative():
         report = prepare(
             plate, keys, work,
-            vectors=vectors, matte=matte, threads=threads, overwrite=overwrite,
+            vectors=vectors, repaint=repaint, matte=matte, threads=threads, overwrite=overwrite,
             progress=begun(phase, progress), stop=stop,
         )  # fmt: skip
     tell(work / "stmap", "STMaps", report.stmaps, progress)

@@ -14,7 +14,7 @@ from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_mattes, check_plate, check_spaces, prepare_folder
-from plugin.arguments.request import matte_from, plate_from, work_from
+from plugin.arguments.request import matte_from, plate_from, repaint_from, work_from
 from plugin.phases.color import say_color
 from plugin.phases.prepared_files import Extras, extra_phases, prepare_extras
 from plugin.phases.sidecars import chains, prepare_frames, prepare_phase, vectors_from
@@ -41,6 +41,9 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             raise InputError(f"keyframe {key} is outside the frame range {plate.frames}", remedy="widen --frames")
     work = work_from(options, file)
     vectors = vectors_from(options, plate.frames)
+    repaint = repaint_from(options, file)
+    # A shot file names paintings too, whose marks are not shown twice.
+    named = {} if file is None else {keyframe.frame: keyframe for keyframe in file.keyframes}
     config = ColorConfig.active(options.ocio)
     check_spaces(config, [plate.colorspace])
     check_plate(plate)
@@ -53,8 +56,9 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         threads, overwrite = options.threads, options.overwrite
         if keys:
             prepare_frames(
-                plate, keys, work, vectors, progress, stop, threads=threads, matte=matte, overwrite=overwrite
-            )
+                plate, [named.get(key, key) for key in keys], work, vectors, progress, stop,
+                threads=threads, repaint=repaint, matte=matte, overwrite=overwrite,
+            )  # fmt: skip
         prepare_extras(plate, keys, work, extras, progress, stop, threads=threads, overwrite=overwrite)
         progress.finish()
         return 0
@@ -71,12 +75,13 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     for name, (key, part) in zip(names, parts, strict=True):
         prepare_frames(
             replace(plate, frames=part),
-            (key,),
+            (named.get(key, key),),
             work,
             vectors,
             progress,
             stop,
             threads=options.threads,
+            repaint=repaint,
             matte=matte,
             overwrite=options.overwrite,
             phase=name,

@@ -69,7 +69,10 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     say_losses(progress, shot.plate, out, settings.bit_depth)
     look = look_from(options, shot)
     if work is not None:
-        prepare_frames(shot.plate, keys, work, vectors, progress, stop, threads=options.threads, matte=shot.matte)
+        prepare_frames(
+            shot.plate, shot.keyframes, work, vectors, progress, stop,
+            threads=options.threads, repaint=shot.repaint, matte=shot.matte,
+        )  # fmt: skip
     prepare_extras(shot.plate, keys, folder, extras, progress, stop, threads=options.threads)
     if trained:
         progress.note(f"{look}: already trained from these inputs; --fresh trains again")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.training.model.carry import Exemplar, Spoiler, brightened
+from engine.training.model.pieces import Pieces, find_pieces
 
 __all__ = ["Batch", "Pair", "PatchSampler"]
 
@@ -89,6 +90,12 @@ class Batch:
         return torch.stack(parts)
 
 
+def _pieces(pair: Pair) -> Pieces:
+    """Those of a keyframe."""
+    plate, painting = (x.cpu().numpy().transpose(1, 2, 0) for x in (pair.plate, pair.painting))
+    return find_pieces(np.ascontiguousarray(plate), np.ascontiguousarray(painting))
+
+
 class PatchSampler:
     """Draws crops in keyframe turns, cells of painted pixels without replacement.
 
@@ -105,6 +112,7 @@ class PatchSampler:
         self._spoiler = Spoiler(rng)
         # On the CPU, where they are spoiled: a copy back from the device would wait for it at every crop.
         self._exemplars = [Exemplar(pair.exemplar.stack.cpu()) for pair in pairs]
+        self._pieces = [_pieces(pair) for pair in pairs]
         self._cells = [self._painted_cells(pair) for pair in pairs]
         self._queues: list[list[int]] = [[] for _ in pairs]
 
@@ -142,7 +150,7 @@ class PatchSampler:
             weight = pair.weight[window].clone()
             self._hide_borders(weight, top, left, height, width)
             light = self._spoiler.light(rows, columns)
-            spoiled, wanted = self._spoiler.crop(self._exemplars[index], top, left, rows, columns)
+            spoiled, wanted = self._spoiler.crop(self._exemplars[index], top, left, rows, columns, self._pieces[index])
             painting = moved = pair.painting[window]
             moved_weight = weight
             if wanted is not None:

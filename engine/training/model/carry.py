@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from engine.color import shaper
+from engine.training.model.pieces import Pieces, joined
 
 __all__ = [
     "CELL",
@@ -358,13 +359,15 @@ class Spoiler:
     """Draws carried exemplars for training crops with the errors that tracks have.
 
     A crop's exemplar is sampled through a smooth random displacement, mostly under a pixel or two; blobs and sides of
-    it are holes of little confidence; small blobs are wrong at full confidence, for the network to find out; and some
-    crops get nothing, which is the plain translator.
+    it are holes of little confidence; small blobs are wrong at full confidence, for the network to find out; parts come
+    from places that look alike, as repainted surfaces do; and some crops get nothing, which is the plain translator.
     """
 
     PLAIN = 0.45
     """Share of the crops without an exemplar."""
     LARGEST_PX = 5.0
+    PIECED = 0.6
+    """Share of the others that are partly made of pieces."""
     RELIT = 0.15
     """Share of the crops under another exposure."""
 
@@ -383,12 +386,16 @@ class Spoiler:
     FADING_PX = 3.0
     """Deviation of the blur by which the tolerance fades towards where nothing right arrives."""
 
-    def crop(self, exemplar: Exemplar, top: int, left: int, rows: int, columns: int) -> tuple[Tensor, Tensor | None]:
+    def crop(
+        self, exemplar: Exemplar, top: int, left: int, rows: int, columns: int, pieces: Pieces | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """A spoiled exemplar, on the CPU, for the crop at (top, left) of its own frame, and what to make of it.
 
         Returns:
             (9, rows, columns) as :attr:`Carried.stacked`; and (4, rows, columns), painting times coverage and
             coverage: the right result, displaced as much as is tolerated. None where it is the painting itself.
+            Of ``pieces``, where some are shown, it is these in the painting's own tone and without seams, as far as
+            strokes are the painting's own.
         """
         if self.rng.random() < self.PLAIN:
             return torch.zeros(sum(Carried.CHANNELS), rows, columns), None
@@ -403,11 +410,24 @@ class Spoiler:
         off = np.maximum(np.sqrt(np.square(shift).sum(0)), self.TOLERATED_PX)
         # Where nothing right arrives the plain translator answers, and to that a displaced target is mere noise.
         tolerated = self.TOLERATED_PX * (1 - cv2.GaussianBlur(lost, (0, 0), self.FADING_PX))
-        wanted = self._sampled(exemplar, top, left, shift * (tolerated / off))[:4]
+        right = shift * (tolerated / off)
         shift = shift * (1 - lost) + away * lost
         length = np.sqrt(np.square(shift).sum(0))
         share = np.exp(-0.25 * np.abs(self._smooth(rows, columns, 16)[0]) * rng.uniform(0, 1) - np.square(length / 8))
         share = np.where(wrong, rng.uniform(0.5, 1.0), share) * (1 - hole) + hole * rng.choice([0.0, 0.0, 0.15])
+        wanted = self._sampled(exemplar, top, left, right)[:4]
+        if pieces is not None and rng.random() < self.PIECED:
+            window = (slice(top, top + rows), slice(left, left + columns))
+            every = (slice(None), *window)
+            pieced = self._pieced(rows, columns)
+            shift = np.where(pieced, pieces.shift[every], shift)
+            share = np.where(pieced, pieces.share[window] * rng.uniform(0.8, 1.1), share)
+            kept = pieced & pieces.alike[window] & (rng.random() < pieces.own)
+            if kept.any():
+                arrived = self._sampled(exemplar, top, left, np.where(kept, pieces.shift[every], right))[:4]
+                own, other = (x.numpy().transpose(1, 2, 0) for x in (wanted, arrived))
+                mixed = np.where(kept[..., None], joined(other, own, pieces.seam[window]), own)
+                wanted = torch.from_numpy(mixed).permute(2, 0, 1)
         got = self._sampled(exemplar, top, left, shift)
         coverage = got[3:4]
         noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.015), (3, rows, columns)).astype(np.float32))
@@ -434,6 +454,14 @@ class Spoiler:
             lattice = self.rng.standard_normal((rows // cell + 4, columns // cell + 4)).astype(np.float32) * 1.3
             wide = cv2.resize(lattice, (0, 0), fx=cell, fy=cell, interpolation=cv2.INTER_CUBIC)
             plane[...] = wide[cell + top : cell + top + rows, cell + left : cell + left + columns]
+        return found
+
+    def _pieced(self, rows: int, columns: int) -> np.ndarray:
+        """(rows, columns): where a crop shows what no keyframe does: a blob, or all beyond a line."""
+        for _ in range(8):
+            found = self._holes(rows, columns) > 0.5
+            if found.any():
+                break
         return found
 
     def _holes(self, rows: int, columns: int) -> np.ndarray:

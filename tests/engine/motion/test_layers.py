@@ -21,7 +21,7 @@ from engine.motion.layers import (
     neighbor_steps,
     within,
 )
-from engine.motion.lookalike import Lookalike
+from engine.motion.repaint import Repainted
 from engine.motion.track import Track, advance, begin, frame_features
 from tests.support.layered_shots import drawn, edge, truth
 from tests.support.textures import HEIGHT, WIDTH
@@ -135,7 +135,7 @@ def test_what_is_lent_across_the_outline_is_dropped() -> None:
     key = seen(0, True)
     still = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     everywhere = np.ones((HEIGHT, WIDTH), bool)
-    lent = Lookalike(still, everywhere, everywhere.astype(np.float32))
+    lent = Repainted(still, everywhere, everywhere.astype(np.float32))
     assert within(lent, key, key).found.all()
     frame = seen(3, True)
     assert np.array_equal(within(lent, frame, key).found, frame.inside == key.inside)

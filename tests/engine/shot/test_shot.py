@@ -85,6 +85,7 @@ def full_shot(folder: Path) -> Shot:
         seed=7,
         device="cpu",
         stmaps=False,
+        repaint=False,
         denoise="published",
         guides="points",
         tile=512,

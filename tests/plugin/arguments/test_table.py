@@ -10,7 +10,8 @@ from engine.base.choices import PAINT_STYLES
 from engine.base.errors import InputError
 from engine.paint.painter import PRESETS
 from plugin import cli
-from plugin.arguments.commands import COMMANDS, Command, submit_through
+from plugin.arguments.command import Command
+from plugin.arguments.commands import COMMANDS, submit_through
 from plugin.arguments.engine_options import ENGINES, OPTIONS_OF_ENGINE
 from plugin.arguments.option import Option
 from plugin.arguments.options import Options
@@ -24,14 +25,14 @@ _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-
 _MATTES = "--matte --matte-use"
 _SHOT = (
     "--plate --frames --frame --layer --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "
-    f"--unpainted {_MATTES} --vectors --backward-vectors --denoise --guides --steps {_TRAINING} --fresh "
+    f"--unpainted {_MATTES} --vectors --backward-vectors --no-repaint --denoise --guides --steps {_TRAINING} --fresh "
     f"{_RENDERED_WITH} --overwrite --paint-colorspace --ocio --device --threads --max-image-gib --debug"
 )
 
 FLAGS = {
     "run": f"{_SHOT} --workers --engine",
     "prepare": "--plate --frames --frame --layer --keyframe --overwrite --matte --matte-use "
-    "--vectors --backward-vectors --denoise --guides --work "
+    "--vectors --backward-vectors --no-repaint --denoise --guides --work "
     f"--colorspace --ocio --threads --max-image-gib --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --layer --keyframe --fit-paintings --unpainted --look --work --budget --steps "
     f"{_TRAINING} "

@@ -117,6 +117,12 @@ def test_without_keyframes_a_look_is_needed(shot: Shot) -> None:
         plan_from(shot.options())
 
 
+def test_a_farm_that_is_to_repaint_nothing_prepares_so(shot: Shot) -> None:
+    for asked in (False, True):
+        prepare = next(s for s in plan_from(painted(shot, no_repaint=asked)).steps if s.name == "prepare")
+        assert ("--no-repaint" in prepare.command) == asked
+
+
 def test_no_guides_no_preparing(shot: Shot) -> None:
     plan = plan_from(painted(shot, no_stmaps=True))
     assert [step.name for step in plan.steps] == ["train", "render", "verify"]

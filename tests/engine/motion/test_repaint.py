@@ -1,4 +1,4 @@
-"""Lookalikes: where strokes are borrowed, that they stay, and that nobody takes them for tracked."""
+"""Repainted surfaces: where strokes come from, that they stay and hold together, and that none passes for tracked."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import OpenImageIO as oiio
 import pytest
 
 from engine import images
-from engine.base.arrays import Floats
+from engine.base.arrays import Floats, Mask
 from engine.base.frames import FrameRange, SequencePath
 from engine.motion.flow import inside
-from engine.motion.lookalike import LOST, SURE, Lookalike, find_lookalike, no_lookalike
+from engine.motion.repaint import LOST, SURE, Repainted, nothing_repainted, repaint_frame
 from engine.motion.stmap import read_sidecars, sidecar_path, stmap_to_flow, write_sidecar
 from engine.motion.track import Track, frame_features
 from engine.preparation.sidecars import prepare_sidecars
@@ -36,18 +37,18 @@ def scene(frame: int, *, light: float = 1.0) -> Floats:
     return np.asarray(light * (color + grain), np.float32)
 
 
-def followed(frames: int, light: float = 1.0) -> tuple[list[Lookalike], list[Track]]:
-    """Lookalikes and tracks from the keyframe 0 on; the tracks are the truth."""
+def followed(frames: int, light: float = 1.0) -> tuple[list[Repainted], list[Track]]:
+    """Repainteds and tracks from the keyframe 0 on; the tracks are the truth."""
     views = [frame_features(scene(frame, light=1.0 if frame == 0 else light)) for frame in range(frames)]
     back = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     back[..., 0] = PAN
-    tracks, lookalikes = [], [no_lookalike(HEIGHT, WIDTH)]
+    tracks, repainted = [], [nothing_repainted(HEIGHT, WIDTH)]
     for frame, here in enumerate(views):
         flow = back * frame
         tracks.append(Track(flow, -flow, inside(flow).astype(np.float32)))
         if frame:
-            lookalikes.append(find_lookalike(lookalikes[-1], back, tracks[-1], here, views[0]))
-    return lookalikes, tracks
+            repainted.append(repaint_frame(repainted[-1], (back, -back), tracks[-1], here, views[0]))
+    return repainted, tracks
 
 
 def entered(frame: int) -> tuple[slice, slice]:
@@ -57,9 +58,9 @@ def entered(frame: int) -> tuple[slice, slice]:
 
 @pytest.mark.parametrize("light", [1.0, 0.6])
 def test_a_sky_that_enters_borrows_from_the_sky(light: float) -> None:
-    lookalikes, tracks = followed(4, light)
-    assert not lookalikes[0].found.any()
-    flow, confidence, borrowed = lookalikes[3].joined(tracks[3])
+    repainted, tracks = followed(4, light)
+    assert not repainted[0].found.any()
+    flow, confidence, borrowed = repainted[3].joined(tracks[3])
     part = entered(3)
     assert tracks[3].confidence[part].max() < LOST
     assert borrowed[part].mean() > 0.95 and np.median(confidence[part]) > 0.5 * SURE
@@ -71,17 +72,61 @@ def test_a_sky_that_enters_borrows_from_the_sky(light: float) -> None:
     assert np.array_equal(confidence[kept], tracks[3].confidence[kept])
 
 
-def test_ground_with_texture_borrows_nothing() -> None:
-    lookalikes, tracks = followed(4)
-    _, confidence, borrowed = lookalikes[3].joined(tracks[3])
-    part = (slice(HEIGHT // 2 + 12, HEIGHT), entered(3)[1])
-    assert not borrowed[part].any() and confidence[part].max() < LOST
+def test_ground_that_enters_borrows_from_the_ground() -> None:
+    repainted, tracks = followed(4)
+    flow, confidence, borrowed = repainted[3].joined(tracks[3])
+    part = (slice(HEIGHT // 2 + 12, HEIGHT - 2), entered(3)[1])
+    assert tracks[3].confidence[part].max() < LOST
+    assert borrowed[part].mean() > 0.95 and 0 < np.median(confidence[part]) <= SURE
+    rows = np.mgrid[0:HEIGHT, 0:WIDTH][0] + flow[..., 1]
+    assert rows[part].min() > HEIGHT // 2 - 4
+
+
+def test_the_border_goes_on_without_a_strip() -> None:
+    """Each frame brings its own strip: it goes on with the piece that the frame before began."""
+    repainted, tracks = followed(5)
+    flow, _, borrowed = repainted[4].joined(tracks[4])
+    rows, _ = entered(4)
+    columns = slice(WIDTH - 4 * PAN, WIDTH)
+    assert borrowed[rows, columns].all()
+    steps = np.abs(np.diff(flow[rows, columns], axis=1)).max(axis=2)
+    assert (steps < 1).mean() > 0.95
+
+
+def test_a_source_is_used_evenly() -> None:
+    repainted, tracks = followed(5)
+    flow, _, borrowed = repainted[4].joined(tracks[4])
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    places = np.stack([(y + flow[..., 1]) // 8, (x + flow[..., 0]) // 8], axis=2)[borrowed].astype(int)
+    _, counts = np.unique(places, axis=0, return_counts=True)
+    # 64 pixels of a cell, each of them once or twice, and hardly more.
+    assert np.percentile(counts, 90) <= 128
+
+
+def test_a_mark_is_not_shown_again() -> None:
+    views = [frame_features(scene(frame)) for frame in (0, 4)]
+    to_key = np.zeros((HEIGHT, WIDTH, 2), np.float32)
+    to_key[..., 0] = 4 * PAN
+    track = Track(to_key, -to_key, inside(to_key).astype(np.float32))
+    nothing, still = nothing_repainted(HEIGHT, WIDTH), np.zeros_like(to_key)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+
+    def sources(marks: Mask | None) -> npt.NDArray[np.bool_]:
+        flow, _, borrowed = repaint_frame(nothing, (still, still), track, views[1], views[0], marks).joined(track)
+        assert borrowed.sum() > HEIGHT * 3 * PAN
+        shown = np.zeros((HEIGHT, WIDTH), bool)
+        shown[np.rint(y + flow[..., 1])[borrowed].astype(int), np.rint(x + flow[..., 0])[borrowed].astype(int)] = True
+        return shown
+
+    marks = sources(None)
+    marks[:, : WIDTH // 4] = False
+    assert marks.any() and not (sources(marks) & marks).any()
 
 
 def test_what_was_borrowed_moves_on_with_the_surface() -> None:
-    lookalikes, tracks = followed(4)
+    repainted, tracks = followed(4)
     x = np.mgrid[0:HEIGHT, 0:WIDTH][1]
-    first, second = (x + lookalikes[frame].joined(tracks[frame])[0][..., 0] for frame in (2, 3))
+    first, second = (x + repainted[frame].joined(tracks[frame])[0][..., 0] for frame in (2, 3))
     rows, columns = entered(2)
     later = slice(columns.start - PAN, columns.stop - PAN)
     assert np.median(np.abs(first[rows, columns] - second[rows, later])) < 0.51
@@ -89,8 +134,8 @@ def test_what_was_borrowed_moves_on_with_the_surface() -> None:
 
 def test_a_lookalike_holds_together() -> None:
     """Strokes are longer than the strip that enters with a frame: neighbors must come from neighboring places."""
-    lookalikes, tracks = followed(5)
-    flow, _, _ = lookalikes[4].joined(tracks[4])
+    repainted, tracks = followed(5)
+    flow, _, _ = repainted[4].joined(tracks[4])
     torn = (np.abs(np.diff(flow[entered(4)], axis=1)).max(axis=2) > 2).sum(axis=1)
     assert np.median(torn) <= 2
 
@@ -144,12 +189,50 @@ def test_borrowed_coordinates_name_pixels_of_the_keyframe(tmp_path: Path) -> Non
     assert inside(stmap_to_flow(maps[..., 0], maps[..., 1], HEIGHT, WIDTH))[sure].mean() > 0.99
 
 
+def test_the_same_bytes_with_one_thread_and_two(tmp_path: Path) -> None:
+    plate = shot(tmp_path)
+    for threads in (1, 2):
+        prepare_sidecars(plate, [0], tmp_path / str(threads), threads=threads)
+    for frame in range(FRAMES):
+        one, two = (sidecar_path(tmp_path / threads, 0, frame).read_bytes() for threads in ("1", "2"))
+        assert one == two
+
+
+def test_of_two_keyframes_one_repaints_a_pixel_and_none_what_the_other_shows(tmp_path: Path) -> None:
+    size, still = (4, 6), np.zeros((4, 6, 2), np.float32)
+    confidence = np.array([[0.6, 0.4, 0.2, 0.6, 0.6, 0.6], [0.5, 0.6, 0.6, 0.9, 0.4, 0.0]], np.float32)
+    lent = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], bool)
+    paths = [tmp_path / "one.exr", tmp_path / "two.exr"]
+    for path, row, elsewhere in zip(paths, confidence, lent, strict=True):
+        write_sidecar(path, still, np.tile(row, (4, 1)), size, "made", np.tile(elsewhere, (4, 1)))
+    maps = read_sidecars(paths, *size, frame=1)
+    assert maps is not None
+    # The first keyframe, unless the second one is much more alike; half of it where a track is half sure.
+    np.testing.assert_allclose(maps[0, :, 2], [0.6, 0.4, 0, 0, 0.3, 0.6], atol=1e-6)
+    np.testing.assert_allclose(maps[0, :, 5], [0, 0, 0.6, 0.9, 0.4, 0], atol=1e-6)
+    alone = read_sidecars(paths[:1], *size, frame=1)
+    assert alone is not None and np.allclose(alone[0, :, 2], confidence[0])
+
+
+def test_nothing_is_repainted_where_that_is_off(tmp_path: Path) -> None:
+    plate = shot(tmp_path)
+    prepare_sidecars(plate, [0], tmp_path, threads=1)
+    path = sidecar_path(tmp_path, 0, 4)
+    painted = np.asarray(oiio.ImageBuf(str(path)).get_pixels(oiio.FLOAT))
+    # A sidecar knows how it was made, so another wish makes it again.
+    assert prepare_sidecars(plate, [0], tmp_path, threads=1, repaint=False).made == FRAMES
+    bare = np.asarray(oiio.ImageBuf(str(path)).get_pixels(oiio.FLOAT))
+    assert painted[..., 2].any() and not bare[..., 2].any()
+    tracked = painted[..., 2] == 0
+    assert np.array_equal(bare[tracked], painted[tracked])
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 17), (17, 3), (40, 900)])
 def test_any_size_can_borrow(size: tuple[int, int]) -> None:
     frame, key = (frame_features(np.full((*size, 3), value, np.float32)) for value in (0.2, 0.3))
     still = np.zeros((*size, 2), np.float32)
     lost = Track(still, still, np.zeros(size, np.float32))
-    lookalike = find_lookalike(no_lookalike(*size), still, lost, frame, key)
-    flow, confidence, _ = lookalike.joined(lost)
+    found = repaint_frame(nothing_repainted(*size), (still, still), lost, frame, key)
+    flow, confidence, _ = found.joined(lost)
     assert np.isfinite(flow).all() and 0 <= confidence.min() and confidence.max() <= SURE
-    assert inside(flow)[lookalike.found].all()
+    assert inside(flow)[found.found].all()
