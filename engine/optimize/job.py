@@ -93,7 +93,7 @@ class StyleJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     color: str = "style"
     """One of :data:`COLOR_MODES`."""
     matte: str | None = None
-    """Image or pattern of images: where the style goes; the plate stays elsewhere. None for everywhere."""
+    """Pattern or movie of mattes: where the style goes; the plate stays elsewhere. None for everywhere."""
     seed: int = 0
     """Of the noise that the start has."""
     device: str = "auto"

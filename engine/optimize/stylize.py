@@ -33,10 +33,12 @@ from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
 from engine.color.keys import KeyTransform, key_transform, write_key
 from engine.color.showing import Showing
+from engine.images.header import Header
 from engine.images.provenance import file_sha256
 from engine.optimize.colors import match_colors, match_lightness, with_lightness
 from engine.optimize.gatys import CONTENT_LAYER, STYLE_LAYERS, StyleLoss, VggMaps, optimize, pyramid_sizes
 from engine.optimize.job import StyleJob
+from engine.shot.matte_reader import MatteReader
 from engine.shot.plate import PlateReader
 from engine.training.machine import Machine
 from engine.training.model.features import DeepFeatures, load_features
@@ -118,7 +120,7 @@ class _Run:
         if min(height, width) < LEAST_SIDE_PX:
             why = f"the plate is {width}x{height}, too small for a style image"
             raise ImageError(why, frame=frame, path=plate.path, remedy=f"its least side is {LEAST_SIDE_PX} pixels")
-        matte = self._matte(frame, height, width)
+        matte = self._matte(frame, plate.image.header)
         inputs = _digest(job, transform, self.styles, shown, matte)
         pictures = [(_colored(style, shown, job.color), share) for style, share in self.styles]
         target = match_lightness(shown, shown) if job.color == "luminance" else shown
@@ -169,17 +171,13 @@ class _Run:
         noise = torch.randn(content.shape, generator=generator).to(content)
         return content + NOISE * noise, _Place(frame, 0, 0)
 
-    def _matte(self, frame: int, height: int, width: int) -> Floats | None:
+    def _matte(self, frame: int, header: Header) -> Floats | None:
         if self.job.matte is None:
             return None
-        path = Path(self.job.matte)
-        if not path.is_file():
-            path = SequencePath.parse(self.job.matte).path(frame)
-        matte = np.nan_to_num(images.read_matte(path, frame=frame))
-        if matte.shape != (height, width):
-            why = f"the matte is {matte.shape[1]}x{matte.shape[0]}, the plate {width}x{height}"
-            raise ImageError(why, frame=frame, path=path, remedy="make it of the plate's size")
+        reader = MatteReader(SequencePath.parse(self.job.matte), self.job.plate_path)
+        matte = reader.fitted(frame, header, header.display)
         if float(matte.max()) < 0.5 / 255:
+            path = reader.path.path(frame)
             raise ImageError("empty matte", frame=frame, path=path, remedy="paint some of it")
         return matte
 

@@ -366,16 +366,13 @@ _ALL = (
             table.SEED.but(group="painting", help="same seed: same painting"),
             *own.OF_STYLE_IMAGES,
             *_COLOR,
-            table.DEVICE.but(help="for style images: auto (a GPU if it works, else the CPU), cpu, or cuda:N"),
-            table.THREADS.but(help="CPU threads"),
             table.MAX_IMAGE_GIB,
             *_REPORTING,
         ),
         (
             "paintover paint --plate plate.%04d.jpg --frame 0 --out painted.%04d.png",
             f"paintover paint --plate plate.%04d.exr --frame 1001 --style {PAINT_STYLES[0]} --out painted.%04d.png",
-            "paintover paint --plate plate.%04d.exr --frame 1001 --style canvas.jpg --features vgg19.safetensors \\",
-            "    --out painted.%04d.png",
+            "paintover paint --plate plate.%04d.exr --frame 7 --style canvas.jpg --features vgg19.pth --out p.%04d.png",
         ),
     ),
     Command(

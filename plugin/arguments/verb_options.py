@@ -81,14 +81,6 @@ COLORS = Option(
     metavar="MODE",
     default=COLOR_MODES[0],
 )
-MATTE = Option(
-    "matte",
-    ("--matte",),
-    values.PATH,
-    _STYLE_IMAGE,
-    "where the style goes, an image of the plate's size or a pattern; the plate stays elsewhere",
-    metavar="P",
-)
 ITERATIONS = Option(
     "iterations",
     ("--iterations",),
@@ -104,9 +96,14 @@ OF_STYLE_IMAGES = (
     STYLE_SCALE,
     STYLE_STRENGTH,
     COLORS,
-    MATTE,
+    table.MATTE.but(
+        group=_STYLE_IMAGE,
+        help="where the style goes, numbered as the plate: matte.%04d.png; elsewhere the plate stays",
+    ),
     table.RESUME.but(group=_STYLE_IMAGE, help="go on after a stop; frames that are painted stay"),
     table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),
+    table.DEVICE.but(group=_STYLE_IMAGE),
+    table.THREADS.but(group=_STYLE_IMAGE, help="CPU threads"),
 )
 
 # key

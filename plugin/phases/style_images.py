@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.base.choices import PAINT_STYLES
-from engine.base.errors import InputError, Interrupted
+from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.frames import SequencePath
 from engine.optimize.job import ITERATIONS_OF_SCALE, StyleImage, StyleJob
 from engine.shot.shot import Plate
@@ -65,11 +65,16 @@ def style_job(options: Options, plate: Plate, out: SequencePath, styles: tuple[S
     """The job of the optimization's process, with absolute paths.
 
     Raises:
-        InputError: no features, a missing file, a value out of range, or torch is not installed.
+        InputError: no features, a missing file, a value out of range, output onto a style image or the matte, or
+            torch is not installed.
+        ImageError: a format that holds light.
     """
     if options.features is None:
         remedy = "give --features FILE with the weights of VGG-19 or VGG-16, or --features vgg19 to fetch them"
         raise InputError("a style image needs deep features to be compared by", remedy=remedy)
+    matte = None if options.matte is None else SequencePath.parse(options.matte)
+    for frame in plate.frames:
+        _check_out(out.path(frame), styles, None if matte is None else matte.path(frame))
     is_word = not Path(options.features).suffix and not Path(options.features).exists()
     if not is_word and not Path(options.features).is_file():
         raise InputError("the features file is missing", path=options.features, remedy="check --features")
@@ -89,12 +94,21 @@ def style_job(options: Options, plate: Plate, out: SequencePath, styles: tuple[S
         style_scale=options.style_scale or 1.0,
         strength=options.style_strength or 1.0,
         color=options.colors or "style",
-        matte=None if options.matte is None else _absolute(options.matte),
+        matte=None if matte is None else _absolute(matte.text),
         seed=options.seed or 0,
         device=options.device or "auto",
         threads=options.threads,
         resume=options.resume,
     )
+
+
+def _check_out(path: Path, styles: tuple[StyleImage, ...], matte: Path | None) -> None:
+    if path.suffix.lower() == ".exr":
+        raise ImageError("a painting is codes of a display", path=path, remedy="write .png, .tif or .jpg")
+    sources = [(style.path, "style image") for style in styles] + ([] if matte is None else [(matte, "matte")])
+    for source, what in sources:
+        if _absolute(source) == _absolute(path) or (path.exists() and source.exists() and path.samefile(source)):
+            raise InputError(f"output onto the {what}", path=path, remedy="choose another --out")
 
 
 def optimize_frames(job: StyleJob, progress: Progress, stop: StopRequest, *, debug: bool) -> None:

@@ -93,8 +93,8 @@ def test_the_same_seed_gives_the_same_painting(tmp_path: Path) -> None:
 def test_a_matte_keeps_the_plate(tmp_path: Path) -> None:
     matte = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     matte[:, : WIDTH // 2] = 1
-    images.write(tmp_path / "m.png", matte, bit_depth="uint8")
-    paint(job(tmp_path, matte=str(tmp_path / "m.png")))
+    images.write(tmp_path / "m.1.png", matte, bit_depth="uint8")
+    paint(job(tmp_path, matte=str(tmp_path / "m.%d.png")))
     plate = images.read(tmp_path / "plate.1.png").rgb
     painted = read(tmp_path)
     assert np.array_equal(painted[:, WIDTH // 2 :], plate[:, WIDTH // 2 :])
@@ -171,12 +171,12 @@ def test_wrong_pictures_are_refused_in_one_line(tmp_path: Path) -> None:
     picture(tmp_path / "tiny.png", height=8, width=40)
     with pytest.raises(ImageError, match=r"the style image is 40x8, too small to learn from"):
         paint(job(tmp_path, styles=(StyleImage(tmp_path / "tiny.png"),)))
-    images.write(tmp_path / "m.png", np.zeros((HEIGHT, WIDTH, 3), np.float32), bit_depth="uint8")
+    images.write(tmp_path / "m.1.png", np.zeros((HEIGHT, WIDTH, 3), np.float32), bit_depth="uint8")
     with pytest.raises(ImageError, match="empty matte"):
-        paint(job(tmp_path, matte=str(tmp_path / "m.png")))
-    picture(tmp_path / "m.png", height=9, width=9)
-    with pytest.raises(ImageError, match=r"the matte is 9x9, the plate 48x36"):
-        paint(job(tmp_path, matte=str(tmp_path / "m.png")))
+        paint(job(tmp_path, matte=str(tmp_path / "m.%d.png")))
+    picture(tmp_path / "m.1.png", height=9, width=9)
+    with pytest.raises(ImageError, match=r"the matte is 9x9, and the plate 48x36"):
+        paint(job(tmp_path, matte=str(tmp_path / "m.%d.png")))
     torch.save({"layer1.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
     with pytest.raises(InputError, match="no VGG"):
         paint(job(tmp_path, features=str(tmp_path / "resnet.pth")))

@@ -26,7 +26,8 @@ PAINT = ("paint", "--plate", "wide.%d.png", "--frame", "1", "--out", "p.%d.png")
 def shot(cli: Cli) -> Cli:
     """A plate that is large enough, and a style image."""
     picture(cli.folder / "wide.1.png", seed=1, height=40, width=48)
-    picture(cli.folder / "canvas.png", seed=2, height=40, width=40)
+    for name in ("canvas.png", "canvas.1.png"):
+        picture(cli.folder / name, seed=2, height=40, width=40)
     return cli
 
 
@@ -46,6 +47,11 @@ def shot(cli: Cli) -> Cli:
         ),
         (["--style", "canvas.png", "--features", "gone.pth"], "the features file is missing (gone.pth)"),
         (["--style", "canvas.png", "--features", "vgg19", "--style-scale", "7"], "a style scale of 7 is out of range"),
+        (["--style", "canvas.png", "--features", "vgg19", "--out", "p.%d.exr"], "a painting is codes of a display"),
+        (
+            ["--style", "canvas.1.png", "--features", "vgg19", "--out", "canvas.%d.png", "--overwrite"],
+            "output onto the style image (canvas.1.png); choose another --out",
+        ),
         (["--style", "canvas.png", "--iterations", "0"], "--iterations 0 is too small, the least is 1"),
     ],
 )
