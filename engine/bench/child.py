@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ def train_look(job: Mapping[str, object], folder: Path, environment: Mapping[str
     Args:
         job: of ``engine.training.train``.
         folder: where ``job.json`` is put; it exists.
-        environment: of the process; None for this one's.
+        environment: of the process; None for this one's, its threads asleep while they wait as the application has it.
 
     Raises:
         PaintoverError: the training failed; the message names the recipe.
@@ -31,6 +32,7 @@ def train_look(job: Mapping[str, object], folder: Path, environment: Mapping[str
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(job), encoding="utf-8")
     command = [sys.executable, "-m", "engine.training.train", "--job", str(path)]
+    environment = environment or {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     events = [event for event in map(parse_event, done.stdout.splitlines()) if event is not None]
     if done.returncode or not events or events[-1].get("event") != "finished":
