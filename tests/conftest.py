@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 # Networks here are tiny: a second thread of torch mostly waits, and beside another worker it must not wait by spinning.
 # Read when torch is imported, here or in a process that a test starts; training sets its own number of threads.
@@ -21,3 +25,12 @@ from hypothesis import HealthCheck, settings
 # How long an example takes, by the wall clock, is the machine's affair; each test has many of them all the same.
 settings.register_profile("paintover", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("paintover")
+
+
+@pytest.fixture(autouse=True)
+def _engine_log() -> Iterator[None]:
+    """Whoever opens events in a test's own process listens to the engine's log; the next test has it as it was."""
+    log = logging.getLogger("engine")
+    before = log.handlers[:]
+    yield
+    log.handlers[:] = before

@@ -24,7 +24,7 @@ from engine.look.card import LookFile, open_look
 from engine.training.checkpoint import load_checkpoint
 from engine.training.data.keyframes import LoadedKeyframe
 from engine.training.export.look import reference
-from engine.training.model.network import Residual, Translator
+from engine.training.model.network import Residual, StrokeBranch, Translator
 from engine.training.recipes import PaintoverRecipe, Recipe
 
 __all__ = ["GOES_ON_FROM", "start_from"]
@@ -101,16 +101,23 @@ def _convolutions(look: LookFile) -> list[tuple[NDArray[np.float32], NDArray[np.
 def _places(net: Translator) -> Iterator[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
     """The network's convolutions in the order of an exported graph, with the norm that was folded into each."""
     yield "skip", net.skip, None
-    yield "stem", net.stem.conv, net.stem.norm
-    yield "fuse", net.fuse.conv, net.fuse.norm
-    yield "down", net.down.conv, net.down.norm
-    for block in net.body:
+    yield from _hourglass(net)
+    yield "smooth", net.smooth.conv, net.smooth.norm
+    yield "correction", net.head, None
+    yield from _hourglass(net.strokes)
+    yield "repair", net.strokes.head, None
+
+
+def _hourglass(part: Translator | StrokeBranch) -> Iterator[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
+    """What goes down to a quarter and comes up again."""
+    yield "stem", part.stem.conv, part.stem.norm
+    yield "fuse", part.fuse.conv, part.fuse.norm
+    yield "down", part.down.conv, part.down.norm
+    for block in part.body:
         if isinstance(block, Residual):
             yield "first", block.first.conv, block.first.norm
             yield "second", block.second, None
-    yield "lateral", net.lateral, None
-    yield "smooth", net.smooth.conv, net.smooth.norm
-    yield "head", net.head, None
+    yield "lateral", part.lateral, None
 
 
 @torch.no_grad()
@@ -131,9 +138,9 @@ def _fill(net: Translator, found: list[tuple[NDArray[np.float32], NDArray[np.flo
         if name == "skip":
             # From -1..1 to 0..1, folded.
             weight, summand = 2 * weight, 2 * summand - 1
-        elif name == "head":
-            # Correction and repair enter by half.
-            factor = np.where(np.arange(len(weight)) < 24, 2, 1).astype(np.float32)
+        elif name in ("correction", "repair"):
+            # Both enter by half; the trust behind the repair does not.
+            factor = np.where(np.arange(len(weight)) < 12, 2, 1).astype(np.float32)
             weight, summand = weight * factor[:, None, None, None], summand * factor
         conv.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
         if norm is not None:

@@ -71,7 +71,7 @@ def test_a_folder_that_no_folder_can_be_called_has_no_frames() -> None:
 )
 def test_what_the_system_refuses_says_whether_a_retry_helps(code: int, exit_code: int) -> None:
     error = system_error(OSError(code, os.strerror(code), "somewhere"))
-    assert (error.exit_code, str(error)) == (exit_code, f"{os.strerror(code)} (somewhere)")
+    assert error.exit_code == exit_code and str(error).startswith(f"{os.strerror(code)} (somewhere)")
 
 
 def test_numbers_in_names_are_bounded(tmp_path: Path) -> None:

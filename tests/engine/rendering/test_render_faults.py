@@ -166,10 +166,10 @@ def test_a_frame_that_kills_its_worker_fails_alone(tmp_path: Path, look: Path, m
         from engine import images
         from engine.rendering import workers as crew
         read = images.read
-        def deadly(path, *, frame=None):
+        def deadly(path, *, frame=None, **options):
             if frame == 3:
                 os.kill(os.getpid(), 9)
-            return read(path, frame=frame)
+            return read(path, frame=frame, **options)
         images.read = deadly
         sys.exit(crew.main())
     """

@@ -179,10 +179,10 @@ _HANGS = """
     from engine import images
     from engine.rendering import workers as crew
     read = images.read
-    def slow(path, *, frame=None):
+    def slow(path, *, frame=None, **options):
         if frame == 4:
             time.sleep(600)
-        return read(path, frame=frame)
+        return read(path, frame=frame, **options)
     images.read = slow
     sys.exit(crew.main())
 """
