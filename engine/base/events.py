@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import sys
+import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from engine.base.errors import FrameFailures, PaintoverError
 
@@ -18,9 +21,11 @@ __all__ = [
     "EVENTS",
     "Emit",
     "event_line",
+    "fail",
     "failed_event",
     "failure_facts",
     "finite",
+    "leave",
     "open_events",
     "parse_event",
 ]
@@ -68,6 +73,24 @@ def failure_facts(error: PaintoverError) -> dict[str, object]:
 def failed_event(error: PaintoverError) -> dict[str, Any]:
     """The event that ends a process whose work failed."""
     return {"event": "failed", **failure_facts(error)}
+
+
+def fail(emit: Emit, error: PaintoverError) -> int:
+    """Say how a process failed, with where it happened on stderr if ``PAINTOVER_DEBUG`` is 1; returns its exit code.
+
+    For the handler of the exception that ``error`` is, or is made of.
+    """
+    if os.environ.get("PAINTOVER_DEBUG") == "1":
+        traceback.print_exc(file=sys.stderr)
+    emit(failed_event(error))
+    return error.exit_code
+
+
+def leave(code: int) -> NoReturn:
+    """End a process whose work is all on disk: taking torch down takes seconds on a busy machine."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def finite(facts: Mapping[str, object]) -> dict[str, object]:

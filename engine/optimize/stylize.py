@@ -9,10 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import sys
 import time
-import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +23,7 @@ from torch import Tensor
 from engine import images
 from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted, PaintoverError
-from engine.base.events import Emit, failed_event, open_events
+from engine.base.events import Emit, fail, leave, open_events
 from engine.base.foreign_json import parse_json
 from engine.base.frames import SequencePath
 from engine.base.temporaries import clean_temporaries, replacing
@@ -365,26 +362,15 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         return error.exit_code
     except PaintoverError as error:
-        return _fail(emit, error)
+        return fail(emit, error)
     except (RuntimeError, MemoryError) as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         remedy = ""
         if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
             message, remedy = "out of memory", "use --device cpu or a smaller plate"
-        return _fail(emit, PaintoverError(message, remedy=remedy))
+        return fail(emit, PaintoverError(message, remedy=remedy))
     return 0
 
 
-def _fail(emit: Emit, error: PaintoverError) -> int:
-    if os.environ.get("PAINTOVER_DEBUG") == "1":
-        traceback.print_exc(file=sys.stderr)
-    emit(failed_event(error))
-    return error.exit_code
-
-
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # All is on disk, and taking torch down takes seconds on a busy machine.
-    os._exit(code)
+    leave(main())

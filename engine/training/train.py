@@ -14,9 +14,7 @@ import logging
 import math
 import os
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.base.errors import Interrupted, PaintoverError
-from engine.base.events import Emit, failed_event, open_events
+from engine.base.events import Emit, fail, leave, open_events
 from engine.base.frames import FrameRange
 from engine.base.temporaries import clean_temporaries
 from engine.color.config import ColorConfig
@@ -453,25 +451,14 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         return error.exit_code
     except PaintoverError as error:
-        return _fail(emit, error)
+        return fail(emit, error)
     except (RuntimeError, MemoryError) as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
             message = f"out of memory on {TrainingJob.load(options.job).device}; use --device cpu or a smaller plate"
-        return _fail(emit, PaintoverError(message))
+        return fail(emit, PaintoverError(message))
     return 0
 
 
-def _fail(emit: Emit, error: PaintoverError) -> int:
-    if os.environ.get("PAINTOVER_DEBUG") == "1":
-        traceback.print_exc(file=sys.stderr)
-    emit(failed_event(error))
-    return error.exit_code
-
-
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # All is on disk, and taking torch down takes seconds on a busy machine.
-    os._exit(code)
+    leave(main())

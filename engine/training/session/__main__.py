@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
-import traceback
 from pathlib import Path
 
 import psutil
 
 from engine.base.errors import PaintoverError
-from engine.base.events import Emit, failed_event, open_events
+from engine.base.events import fail, leave, open_events
 from engine.training.job.job import TrainingJob
 from engine.training.session.commands import CommandQueue
 from engine.training.session.session import TrainingSession
@@ -32,22 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         TrainingSession(TrainingJob.load(options.job), emit, CommandQueue(sys.stdin)).run()
     except PaintoverError as error:
-        return _fail(emit, error)
+        return fail(emit, error)
     except (RuntimeError, MemoryError) as error:
-        return _fail(emit, PaintoverError(str(error).splitlines()[0] if str(error) else type(error).__name__))
+        return fail(emit, PaintoverError(str(error).splitlines()[0] if str(error) else type(error).__name__))
     emit({"event": "finished"})
     return 0
 
 
-def _fail(emit: Emit, error: PaintoverError) -> int:
-    if os.environ.get("PAINTOVER_DEBUG") == "1":
-        traceback.print_exc(file=sys.stderr)
-    emit(failed_event(error))
-    return error.exit_code
-
-
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    leave(main())

@@ -11,28 +11,20 @@ import pytest
 from engine.base.errors import InputError, PaintoverError
 from engine.bench import scoring
 from engine.bench.methods import Case
-from engine.bench.scenes import Scene, make_scene
+from engine.bench.scenes import Scene
 from engine.bench.scoring import find_distance, score, self_test, texture_distance
 from engine.review import metrics
-
-FRAMES = (3, 4)
+from tests.support.bench_shots import FRAMES, shots, small_scene, written_case
 
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    return make_scene("filter", 0, 160, 96, 8)
+    return small_scene()
 
 
 @pytest.fixture(scope="module")
 def case(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder = tmp_path_factory.mktemp("cache") / "filter-0"
-    made = Case(lambda: scene, "filter-0", folder, 8, (0, 7), FRAMES, None, 1, 0)
-    made.write()
-    return made
-
-
-def shots(case: Case, kind: str) -> dict[int, np.ndarray]:
-    return {frame: case.read(kind, frame) for frame in FRAMES}
+    return written_case(scene, tmp_path_factory.mktemp("cache"))
 
 
 def test_a_score_is_the_mean_over_frames_and_pairs(case: Case) -> None:

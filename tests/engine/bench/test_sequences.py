@@ -18,32 +18,25 @@ from engine.bench.__main__ import main
 from engine.bench.methods import METHODS, OPTIONS, Case
 from engine.bench.page import write_page
 from engine.bench.plan import REFERENCE, SequencePlan
-from engine.bench.scenes import Scene, make_scene
+from engine.bench.scenes import Scene
 from engine.bench.scoring import Score, score
 from engine.bench.sequences import Seeds
 from engine.bench.table import Table
 from engine.motion.stmap import read_stmap, sidecar_path
 from engine.review import metrics
+from tests.support.bench_shots import FRAMES, shots, small_scene, written_case
 
-FRAMES = (3, 4)
 GOOD = Score(distance=0.1, worst=0.12, dt=0.01, hf=1.0, l1=0.02, psnr=30.0, occluded=0.3)
 
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    return make_scene("filter", 0, 160, 96, 8)
+    return small_scene()
 
 
 @pytest.fixture(scope="module")
 def case(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    folder = tmp_path_factory.mktemp("cache") / "filter-0"
-    made = Case(lambda: scene, "filter-0", folder, 8, (0, 7), FRAMES, None, 1, 0)
-    made.write()
-    return made
-
-
-def shots(case: Case, kind: str) -> dict[int, np.ndarray]:
-    return {frame: case.read(kind, frame) for frame in FRAMES}
+    return written_case(scene, tmp_path_factory.mktemp("cache"))
 
 
 def test_warp_carries_paint_and_identity_does_not(case: Case) -> None:
