@@ -34,6 +34,7 @@ __all__ = ["VERBS", "main"]
 VERBS = {
     "run": "the whole job on one machine: prepare, train, render, verify, report",
     "desk": "a page in the browser to paint on a shot and see it change",
+    "live": "a camera, a movie or a stream, stylized as it plays",
     "prepare": "follows painted frames through the shot, so that strokes are carried along",
     "train": "painted keyframes -> one look (.onnx)",
     "tune": "which settings come closest to a reference sequence in a fixed time",
@@ -146,6 +147,10 @@ def _verb(name: str) -> Verb:
         from plugin.verbs import desk as desk_verb
 
         return desk_verb
+    if name == "live":
+        from plugin.verbs import live as live_verb
+
+        return live_verb
     if name == "prepare":
         from plugin.verbs import prepare as prepare_verb
 

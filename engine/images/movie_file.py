@@ -16,11 +16,19 @@ from engine.base.shell_words import shell_line
 from engine.base.signatures import playlist
 from engine.images.limits import check_bytes
 
-__all__ = ["NO_PICTURES", "open_movie", "picture_stream", "transcoding", "unreadable"]
+__all__ = [
+    "CONTAINERS",
+    "NO_PICTURES",
+    "guarded_stream",
+    "open_movie",
+    "picture_stream",
+    "transcoding",
+    "unreadable",
+]
 
 _DECODED_BYTES = 30  # of a pixel: planes of 16 bits, and R, G and B as float32 beside what they are made of
 
-_CONTAINERS = (
+CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2 matroska,webm avi mpegts mpeg mxf asf flv live_flv ogg gif yuv4mpegpipe dv nut ivf wtv gxf"
 ).split()
 """Demuxers, by FFmpeg's names: those that read one file and know the time of each picture.
@@ -47,7 +55,7 @@ def open_movie(path: Path, frame: int | None = None) -> Any:
         remedy = "give the movie that it names"
         raise ImageError(f"{kind}, not a movie", frame=frame, path=path, remedy=remedy)
     # "file:" before the name, because a name may begin like an address: nothing but a file is ever opened.
-    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
     try:
         name = os.fspath(path.absolute())
         name.encode()
@@ -58,15 +66,25 @@ def open_movie(path: Path, frame: int | None = None) -> Any:
     except FFmpegError as error:
         raise unreadable(path, error, frame) from error
     try:
-        stream = picture_stream(container, path, frame)
-        check_bytes(stream.width * stream.height * _DECODED_BYTES, f"{stream.width}x{stream.height}", path, frame)
-        # What the pictures themselves claim may be more than the container says.
-        stream.codec_context.options = {"max_pixels": str(max(1, limit_bytes() // _DECODED_BYTES))}
-        stream.thread_type = "AUTO"
+        guarded_stream(container, path, frame)
     except BaseException:
         container.close()
         raise
     return container
+
+
+def guarded_stream(container: Any, path: Path, frame: int | None = None) -> Any:
+    """:func:`picture_stream`, held to what fits into memory.
+
+    Raises:
+        ImageError: as that, or its pictures are too large.
+    """
+    stream = picture_stream(container, path, frame)
+    check_bytes(stream.width * stream.height * _DECODED_BYTES, f"{stream.width}x{stream.height}", path, frame)
+    # What the pictures themselves claim may be more than the container says.
+    stream.codec_context.options = {"max_pixels": str(max(1, limit_bytes() // _DECODED_BYTES))}
+    stream.thread_type = "AUTO"
+    return stream
 
 
 def _open_bytes(path: Path, options: dict[str, str], frame: int | None) -> Any:

@@ -30,6 +30,7 @@ __all__ = [
     "ExemplarFact",
     "LookFile",
     "TrainingFacts",
+    "look_file",
     "open_look",
     "read_card",
     "weights_sha256",
@@ -198,6 +199,18 @@ def open_look(path: str | Path) -> LookFile:
         remedy = "give the .onnx file that training wrote" if is_folder else "check --look, or train it first"
         reason = getattr(error, "strerror", None) or error
         raise LookError(f"cannot read the look: {reason}", path=path, remedy=remedy) from error
+    return look_file(path, data)
+
+
+def look_file(path: Path, data: bytes) -> LookFile:
+    """Check the bytes of a look, as :func:`open_look` does with its file.
+
+    Args:
+        path: for messages, and as the look's own.
+
+    Raises:
+        LookError: as :func:`open_look`.
+    """
     try:
         return _examine(path, data)
     except LookError as error:

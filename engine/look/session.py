@@ -115,7 +115,7 @@ class Look:
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        path: str | Path | LookFile,
         *,
         device: str = "auto",
         threads: int | None = None,
@@ -126,7 +126,7 @@ class Look:
         """Check a look, then open its session.
 
         Args:
-            path: the ``.onnx`` file.
+            path: the ``.onnx`` file; or what :func:`engine.look.card.open_look` made of it.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``auto`` takes the CPU where CUDA does not work, and
                 says so in one logged line.
             threads: tiles that run side by side on the CPU, at least 1; None for the machine's cores. Never changes a
@@ -142,7 +142,7 @@ class Look:
         """
         if threads is not None and threads < 1:
             raise InputError(f"{threads} threads cannot stylize", remedy="use 1 or more, or None for all cores")
-        file = open_look(path)
+        file = path if isinstance(path, LookFile) else open_look(path)
         wanted = resolve_device(device)
         cache = (tensorrt_cache or file.path.with_suffix(".tensorrt")) if tensorrt else None
         pixel_bytes = file.graph.bytes_per_pixel()

@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ import numpy as np
 import psutil
 
 from engine import __version__, images
-from engine.base.arrays import Floats
 from engine.base.errors import DeviceError, ImageError, Interrupted, LookError, OutputError, PaintoverError
 from engine.base.frames import FrameRange, SequencePath
 from engine.base.machine import free_bytes
@@ -38,6 +37,7 @@ from engine.look.session import Look
 from engine.look.tiling import plan
 from engine.motion.stmap import read_sidecars
 from engine.rendering.frame_inputs import FrameInputs
+from engine.rendering.look_color import LookColor
 from engine.rendering.outside import Outside
 from engine.rendering.settings import RenderSettings
 from engine.rendering.verify import is_whole
@@ -58,7 +58,6 @@ _FRAME_BYTES = 64
 """Per pixel of a frame in flight: five float copies of RGB at most, alpha, carried, and the encoder's."""
 _MATTE_BYTES = 32
 """Likewise, where there is a matte: it, and two copies of the plate."""
-_STRIP_ROWS = 128
 _FILM_SUFFIXES = {".dpx", ".cin"}
 _TIFF_SUFFIXES = {".tif", ".tiff"}
 
@@ -162,7 +161,8 @@ class Pipeline:
         if self.look.sha256 != job.look_sha256:
             raise _changed(job.look)
         self._config = ColorConfig.active()
-        self._space = self._config.resolve(self.look.card.working_colorspace)
+        self._color = LookColor(self._config, self.look.card.working_colorspace)
+        self._space = self._color.space
         for name in (job.plate.colorspace, job.settings.out_colorspace):
             if name is not None:
                 self._config.resolve(name)
@@ -287,10 +287,10 @@ class Pipeline:
         if inputs.matte is not None:
             outside = Outside(inputs.matte.fitted(frame, header, window), rgb.copy())
         if inputs.denoised is None:
-            self._to_look(rgb, space)
+            self._color.to_look(rgb, space)
         else:
             rgb = inputs.denoised.read(frame, height, width)
-            self._to_look(rgb, self._config.working)
+            self._color.to_look(rgb, self._config.working)
         guide = None if inputs.guide is None else inputs.guide.read(frame, height, width)
         stmap = read_sidecars(sidecars, height, width, frame=frame)
         read_s = time.perf_counter() - started
@@ -312,7 +312,7 @@ class Pipeline:
             # What is denoised is for the look to see; outside stays the plate with its grain.
             linear = rgb if inputs.denoised is None else outside.own.copy()
             if inputs.denoised is not None:
-                self._to_look(linear, space)
+                self._color.to_look(linear, space)
             outside.blend(styled.rgb, styled.carried, linear)
             del linear
         del rgb, stmap, guide
@@ -320,9 +320,9 @@ class Pipeline:
         started = time.perf_counter()
         wanted, showing = self._out_space(header, space, target)
         if showing is None:
-            self._from_look(styled.rgb, wanted)
+            self._color.from_look(styled.rgb, wanted)
         else:
-            self._show(styled.rgb, showing)
+            self._color.show(styled.rgb, showing)
         if outside is not None and showing is None and wanted == space:
             outside.restore(styled.rgb)
         extra = (
@@ -347,31 +347,6 @@ class Pipeline:
         )
         write_s = time.perf_counter() - started
         return FrameResult(frame, "done", "", 0, tuple(warnings), bad_pixels, read_s, styled.infer_s, write_s)
-
-    def _to_look(self, rgb: Floats, space: str) -> None:
-        """Converts in place, from a file's colorspace to the look's."""
-        if space == self._space:
-            return
-        for strip in _strips(rgb):
-            strip[...] = self._config.to_working(strip, space)
-            if self._space != self._config.working:
-                strip[...] = self._config.from_working(strip, self._space)
-
-    def _from_look(self, rgb: Floats, space: str) -> None:
-        """The inverse of :meth:`_to_look`."""
-        if space == self._space:
-            return
-        for strip in _strips(rgb):
-            if self._space != self._config.working:
-                strip[...] = self._config.to_working(strip, self._space)
-            strip[...] = self._config.from_working(strip, space)
-
-    def _show(self, rgb: Floats, showing: Showing) -> None:
-        """Converts in place, from the look's colorspace to what a display shows."""
-        for strip in _strips(rgb):
-            if self._space != self._config.working:
-                strip[...] = self._config.to_working(strip, self._space)
-            strip[...] = showing.shown(strip, self._config)
 
     def _out_space(self, header: Header, plate_space: str, target: Path) -> tuple[str, Showing | None]:
         """The colorspace to write, and the view to show it through: as set, else what the plate's kind asks for.
@@ -455,12 +430,6 @@ class Pipeline:
                 self.look.limit_memory(one, tiles * tile)
             self._in_flight = frames
             log.debug("%dx%d: %d frames in flight, %d tiles of %d at once", width, height, frames, tiles, size)
-
-
-def _strips(rgb: Floats) -> Iterator[Floats]:
-    """Views of whole rows, so that a conversion copies little at a time."""
-    for top in range(0, rgb.shape[0], _STRIP_ROWS):
-        yield rgb[top : top + _STRIP_ROWS]
 
 
 class _LookChanged(LookError):

@@ -16,6 +16,7 @@ from plugin.arguments import table
 from plugin.arguments import verb_options as own
 from plugin.arguments.command import Command
 from plugin.arguments.engine_options import ENGINE, OPTIONS_OF_ENGINE
+from plugin.arguments.live_options import LIVE
 from plugin.arguments.option import Option
 
 __all__ = ["COMMANDS", "submit_through"]
@@ -142,6 +143,7 @@ _ALL = (
             "paintover desk shot.toml --port 8480 --no-browser",
         ),
     ),
+    LIVE,
     Command(
         "prepare",
         "Follows keyframes through a shot and writes, for every frame, where each pixel was in the keyframe: STMaps\n"

@@ -92,6 +92,17 @@ class Options(argparse.Namespace):
     port: int | None = None
     """0 for any free one."""
     no_browser: bool = False
+    source: str | None = None
+    loop: bool = False
+    rate: float | None = None
+    """Frames per second."""
+    size: int | None = None
+    """Pixels; 0 for the source's own."""
+    keyframe_at: int | None = None
+    """Place among the pictures of the source, from 0."""
+    keyframe_painting: str | None = None
+    duration: float | None = None
+    """Seconds."""
     json: bool = False
     out_colorspace: str | None = None
     shard: Shard | None = None

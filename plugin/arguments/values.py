@@ -23,6 +23,7 @@ __all__ = [
     "NUMBER",
     "PATH",
     "PATH_OR_NAME",
+    "PLACE",
     "PORT",
     "SECONDS",
     "SHARD",
@@ -31,6 +32,7 @@ __all__ = [
     "counted",
     "parse_budget",
     "parse_device",
+    "parse_place",
     "parse_port",
     "parse_seconds",
     "parse_workers",
@@ -130,6 +132,18 @@ def parse_port(text: str) -> int:
     return value
 
 
+def parse_place(text: str) -> int:
+    """A picture's place in a stream, from 0; ``first`` is 0.
+
+    Raises:
+        InputError: anything else.
+    """
+    if text.strip().lower() == "first":
+        return 0
+    value: int = counted("--keyframe-at", 0, "give first, or a number from 0 up").read(text)
+    return value
+
+
 def positive(option: str) -> Kind:
     """A positive number."""
 
@@ -182,6 +196,7 @@ BUDGET = Kind(read=parse_budget, write=lambda seconds: f"{_decimal(seconds)}s")
 SECONDS = Kind(read=parse_seconds, write=_decimal)
 DEVICE = Kind(read=parse_device)
 PORT = Kind(read=parse_port)
+PLACE = Kind(read=parse_place)
 WORKERS = Kind(read=parse_workers, write=_workers)
 SHARD = Kind(read=Shard.parse)
 COMPRESSION = Kind(read=read_compression)

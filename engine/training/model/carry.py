@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from engine.color import shaper
+from engine.look.exemplars import exemplar_stack
 from engine.training.model.pieces import Pieces, joined
 
 __all__ = [
@@ -109,13 +110,7 @@ class StoredExemplar:
     @property
     def encoded(self) -> Exemplar:
         """In half floats of the working encoding."""
-        coverage = self.coverage[..., None]
-        # Premultiplied, so that no unpainted color bleeds in at a soft edge.
-        layers = [shaper.encode(self.painting) * coverage, shaper.encode(self.plate)]
-        if (coverage < 1).any():
-            layers.insert(1, coverage)
-        stack = np.concatenate(layers, axis=2).transpose(2, 0, 1)
-        return Exemplar(torch.from_numpy(np.ascontiguousarray(stack, np.float16)))
+        return Exemplar(torch.from_numpy(exemplar_stack(self.painting, self.coverage, self.plate)))
 
 
 @dataclass(frozen=True)
