@@ -15,23 +15,31 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import numpy as np
+import OpenImageIO as oiio
 from av.error import FFmpegError
 
+from engine.base.arrays import Bytes
 from engine.base.errors import ImageError, InputError, PaintoverError
 from engine.base.frames import SequencePath
 from engine.images import movies
 from engine.images.addresses import camera_name, is_address, open_address, open_camera, shown_address
+from engine.images.color_claims import claims_of_cicp
 from engine.images.files import Image
+from engine.images.header import Header, Part
+from engine.images.layers import ColorChannels
 from engine.images.movie_file import open_movie, picture_stream
 from engine.images.movie_picture import color_tags, picture_image
 from engine.shot.plate import plate_image
 
-__all__ = ["DEFAULT_RATE", "LiveSource", "SourcePicture", "open_source", "work_size"]
+__all__ = ["DEFAULT_RATE", "LiveSource", "SourcePicture", "open_source", "screen_picture", "work_size"]
 
 DEFAULT_RATE = 24.0
 """Frames per second of images, and of what does not say."""
 _LATE_S = 0.5
 """What is later than this moves the clock: a machine that slept, or cannot decode so fast, does not race after it."""
+_SRGB = (1, 13)
+"""Primaries and transfer, of ITU-T H.273."""
 _PLAYED = ("http", "https")
 """Addresses that may send faster than it is to be shown."""
 
@@ -107,6 +115,18 @@ def work_size(width: int, height: int, size: int) -> tuple[int, int]:
     if scale == 1.0:
         return width, height
     return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+
+
+def screen_picture(codes: Bytes, source: str) -> Image:
+    """Pixels of a screen or a browser, (H, W, 3) sRGB codes, as a picture.
+
+    Args:
+        source: what says that they are sRGB, for people.
+    """
+    spec = oiio.ImageSpec(codes.shape[1], codes.shape[0], 3, "uint8")
+    claims = claims_of_cicp(*_SRGB, source)
+    header = Header((Part(spec, {}),), 0, ColorChannels(("R", "G", "B"), None), None, "movie", False, claims, ())
+    return Image(codes.astype(np.float32) / np.float32(255), None, header, 0, None)
 
 
 def _open_file(path: Path) -> tuple[Any, Any]:

@@ -27,7 +27,7 @@ from plugin.arguments.options import Options
 from plugin.arguments.request import look_from, work_from
 from plugin.desk.advice import Adviser
 from plugin.desk.command_lines import DeskVerbs
-from plugin.desk.paintings import DeskKeyframe, Paintings
+from plugin.desk.paintings import DESK_FOLDER, DeskKeyframe, Paintings
 from plugin.desk.pictures import Pictures
 from plugin.desk.program import open_in_program
 from plugin.desk.tasks import VerbTask
@@ -83,7 +83,7 @@ class ShotDesk:
         self._wanted_keys: tuple[int, ...] = ()
         self._followed_keys: tuple[int, ...] = ()
         self._prepare = threading.Condition(self._lock)
-        self._exported = threading.Event()
+        self._exported, self._exporting = threading.Event(), threading.Lock()
         self._closed = False
         self._alone_since = time.monotonic()
         self._trainer = Trainer(self._on_training, self._on_trainer_start)
@@ -155,7 +155,7 @@ class ShotDesk:
                 "look": str(self.look),
                 "out": str(self.out),
                 "view": self._view,
-                "keyframes": [_facts(each) for each in self.paintings.all()],
+                "keyframes": [each.facts for each in self.paintings.all()],
                 "training": self._training,
                 "results": {str(frame): _result_facts(each) for frame, each in self._results.items()},
                 "tasks": self._tasks,
@@ -244,6 +244,20 @@ class ShotDesk:
                 raise InputError("there is nothing to commit yet", remedy="paint a frame and let it train")
             self._task("commit", "running", "exporting the look", 0.0)
         threading.Thread(target=self._commit, args=(render,), name="commit", daemon=True).start()
+
+    def live_look(self) -> Path:
+        """The look to stylize a camera with: as it is trained so far, else the one that is there; raises InputError."""
+        made = self.work / DESK_FOLDER / "live.onnx"
+        if self._trainer.is_running and self._training.get("step") and self._export(made):
+            return made
+        if not self.look.is_file():
+            raise InputError("there is no look yet", remedy="paint a frame and let it train")
+        return self.look
+
+    @property
+    def is_training(self) -> bool:
+        """Whether steps are being made."""
+        return self._training.get("state") == "training"
 
     def cancel(self, name: str) -> None:
         """End a task; what it has done stays."""
@@ -398,17 +412,24 @@ class ShotDesk:
         self._task(name, "done", f"{title}: done", 1.0)
         return True
 
+    def _export(self, look: Path) -> bool:
+        """Have the trainer write the look as it is now; True where it did."""
+        with self._exporting:
+            self._exported.clear()
+            self._trainer.tell(Export(look))
+            deadline = time.monotonic() + _EXPORT_S
+            while not self._exported.wait(0.1):
+                if self._closed or not self._trainer.is_running or time.monotonic() > deadline:
+                    return False
+            return True
+
     def _commit(self, render: bool) -> None:
-        self._exported.clear()
-        self._trainer.tell(Export(self.look))
-        deadline = time.monotonic() + _EXPORT_S
-        while not self._exported.wait(0.2):
-            if self._closed or not self._trainer.is_running or time.monotonic() > deadline:
-                self._task("commit", "failed", "the look could not be exported", 0.0)
-                return
+        if not self._export(self.look):
+            self._task("commit", "failed", "the look could not be exported", 0.0)
+            return
         self._say("note", f"{self.look} is written")
         if render:
-            trained = self._training.get("state") == "training"
+            trained = self.is_training
             if trained:
                 self._trainer.tell(Pause())
             try:
@@ -469,20 +490,6 @@ class ShotDesk:
             listeners = list(self._listeners)
         for listener in listeners:
             listener(message)
-
-
-def _facts(keyframe: DeskKeyframe) -> dict[str, Any]:
-    return {
-        "id": keyframe.id,
-        "frame": keyframe.frame,
-        "on": keyframe.on,
-        "painted": keyframe.painted and keyframe.painting is not None,
-        "has_painting": keyframe.painting is not None,
-        "has_matte": keyframe.matte is not None,
-        "name": None if keyframe.painting is None else keyframe.painting.name,
-        "revision": keyframe.revision,
-        "by": keyframe.by,
-    }
 
 
 def _result_facts(result: _ShownResult) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -89,6 +90,21 @@ class DeskKeyframe:
         if self.painting is None or not self.painted:
             return None
         return Keyframe(self.frame, self.painting, self.matte, self.colorspace)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What pages see of it, as JSON values."""
+        return {
+            "id": self.id,
+            "frame": self.frame,
+            "on": self.on,
+            "painted": self.painted and self.painting is not None,
+            "has_painting": self.painting is not None,
+            "has_matte": self.matte is not None,
+            "name": None if self.painting is None else self.painting.name,
+            "revision": self.revision,
+            "by": self.by,
+        }
 
 
 class Paintings:

@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.base.errors import ImageError, InputError, PaintoverError
 from plugin.desk.access import Access
+from plugin.desk.camera import MOST_CAMERA_BYTES, Camera
 from plugin.desk.desk import ShotDesk
 from plugin.desk.requests import handle
 
@@ -117,6 +118,9 @@ def desk_app(desk: ShotDesk, access: Access) -> ASGIApp:
         Route("/painting/{id:int}", pages.take, methods=["PUT"]),
         Route("/matte/{id:int}", pages.matte, methods=["GET"]),
         Route("/matte/{id:int}", pages.take_matte, methods=["PUT"]),
+        Route("/live/start", pages.start_camera, methods=["POST"]),
+        Route("/live/{stream:int}/picture", pages.stylize, methods=["POST"]),
+        Route("/live/{stream:int}/{what}", pages.tell_camera, methods=["POST"]),
         WebSocketRoute("/socket", pages.socket),
     ]
     handlers: dict[Any, Any] = {PaintoverError: _failed, Exception: _fault}
@@ -175,6 +179,7 @@ class _Pages:
 
     def __init__(self, desk: ShotDesk) -> None:
         self._desk = desk
+        self._camera = Camera(desk)
         # By name, read once: no path from a page ever reaches the disk.
         self._parts = {
             part.name: part.read_bytes()
@@ -232,14 +237,40 @@ class _Pages:
         number = request.path_params["id"]
         self._desk.paintings.find(number)
         pictures = self._desk.pictures
-        limit = pictures.width * pictures.height * 4 * 2 + _UPLOAD_SLACK
-        data = bytearray()
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > limit:
-                return JSONResponse({"error": "the layer is too large"}, 413)
+        data = await _body(request, pictures.width * pictures.height * 4 * 2 + _UPLOAD_SLACK)
+        if data is None:
+            return JSONResponse({"error": "the layer is too large"}, 413)
         by = request.query_params.get("by", "")[:40]
-        return JSONResponse(await _in_thread(lambda: self._desk.paint(number, bytes(data), by, matte=matte)))
+        return JSONResponse(await _in_thread(lambda: self._desk.paint(number, data, by, matte=matte)))
+
+    async def start_camera(self, request: Request) -> Response:
+        # No error to the browser's console: that there is no look yet is for people.
+        try:
+            return JSONResponse({"stream": await _in_thread(self._camera.start)})
+        except PaintoverError as error:
+            return JSONResponse({"error": str(error)})
+
+    async def tell_camera(self, request: Request) -> Response:
+        what = request.path_params["what"]
+        if what not in ("key", "unkey", "stop"):
+            return PlainTextResponse("there is no such part\n", 404)
+        await _in_thread(getattr(self._camera, what), request.path_params["stream"])
+        return Response(status_code=204)
+
+    async def stylize(self, request: Request) -> Response:
+        """RGBA of a camera's picture in, RGBA out."""
+        try:
+            width, height = (int(request.query_params[name]) for name in ("width", "height"))
+        except (KeyError, ValueError) as error:
+            raise InputError("a picture has a width and a height") from error
+        data = await _body(request, MOST_CAMERA_BYTES)
+        if data is None:
+            return JSONResponse({"error": "the picture is too large"}, 413)
+        shown = await _in_thread(self._camera.stylize, request.path_params["stream"], width, height, data)
+        if shown is None:
+            return Response(status_code=204)
+        facts = {"X-Carried": f"{shown.carried:.3f}", "X-Keyframe": shown.keyframe}
+        return Response(shown.rgba, media_type="application/octet-stream", headers=facts)
 
     async def socket(self, socket: WebSocket) -> None:
         """Tell a tab the state and every change of it, and do what it asks."""
@@ -295,6 +326,16 @@ class _Pages:
         if data is None:
             return PlainTextResponse("there is no such part\n", 404)
         return Response(data, media_type=_TYPES[name[name.rindex(".") :]])
+
+
+async def _body(request: Request, limit: int) -> bytes | None:
+    """What a page sends; None where it is more than ``limit`` bytes."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            return None
+    return bytes(data)
 
 
 async def _texts(socket: WebSocket) -> AsyncIterator[str]:

@@ -2,6 +2,7 @@
 
 import { Connection } from "/page/connection.js";
 import { listen } from "/page/keys.js";
+import { Live } from "/page/live.js";
 import { Paintings } from "/page/paintings.js";
 import { Panel } from "/page/panel.js";
 import { Pictures } from "/page/pictures.js";
@@ -39,6 +40,9 @@ const panel = new Panel({
   commit: async (render) => { await paintings.settled(); connection.ask({ do: "commit", render }); },
   cancel: (task) => connection.ask({ do: "cancel", task }),
 });
+
+const live = new Live((text) => panel.message({ level: "error", text }));
+find("open-live").addEventListener("click", () => live.show(find("live").hidden));
 
 // What comes from the desk
 
