@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from engine.images.header import Header, Part
 from engine.images.layers import ColorChannels
 from engine.images.yuv import from_gray, from_yuv, is_gray, plane_codes
 
-__all__ = ["color_tags", "picture_image"]
+__all__ = ["StreamFacts", "color_tags", "picture_image"]
 
 _PICTURE_CODECS = {"gif", "apng"}
 _REC709_PRIMARIES, _SRGB_TRANSFER = 1, 13  # of ITU-T H.273, tables 2 and 3
@@ -23,18 +25,35 @@ _REC709_PRIMARIES, _SRGB_TRANSFER = 1, 13  # of ITU-T H.273, tables 2 and 3
 _TAGS = {"color_primaries": {0, 2}, "color_trc": {0, 2}, "colorspace": {2}, "color_range": {0}}
 
 
-def picture_image(frame: Any, stream: Any, said: dict[str, int], remarks: Sequence[str] = ()) -> images.Image:
+@dataclass(frozen=True)
+class StreamFacts:
+    """What a stream says of its pictures; true also when its container is closed."""
+
+    codec: str
+    """FFmpeg's name of it."""
+    aspect: Fraction | None
+    """Width of a pixel over its height; None where it does not say."""
+    said: Mapping[str, int]
+    """:func:`color_tags` of the stream before anything was decoded."""
+
+    @classmethod
+    def of(cls, stream: Any, said: Mapping[str, int]) -> StreamFacts:
+        """Of an open stream."""
+        context = stream.codec_context
+        return cls(context.name, stream.sample_aspect_ratio or context.sample_aspect_ratio or None, dict(said))
+
+
+def picture_image(frame: Any, stream: StreamFacts, remarks: Sequence[str] = ()) -> images.Image:
     """A decoded frame as RGB by its matrix and range, upright, with its alpha, and what its movie says of it.
 
-    Where ``said``, the container's tags, and the stream's differ, the container's count (ISO/IEC 14496-12, 12.1.5).
+    Where the container's tags and the stream's differ, the container's count (ISO/IEC 14496-12, 12.1.5).
 
     Args:
         frame: which is changed.
         stream: that it is of.
-        said: :func:`color_tags` of the stream before anything was decoded.
         remarks: what whoever reads the movie should hear beside.
     """
-    claims = _claims(frame, stream.codec_context.name, said)
+    claims = _claims(frame, stream.codec, stream.said)
     has_alpha = any(component.is_alpha for component in frame.format.components)
     bits = max(component.bits for component in frame.format.components)
     top = np.float32(255 if bits <= 8 else 65535)
@@ -54,7 +73,7 @@ def picture_image(frame: Any, stream: Any, said: dict[str, int], remarks: Sequen
         alpha = _upright(frame, alpha)
     spec = oiio.ImageSpec(rgb.shape[1], rgb.shape[0], 3, "uint8" if bits <= 8 else "uint16")
     spec.attribute("oiio:BitsPerSample", bits)
-    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    aspect = stream.aspect
     if aspect and aspect != 1:
         turned = abs(_display_matrix(frame)[0]) < 0.5
         spec.attribute("PixelAspectRatio", float(1 / aspect if turned else aspect))
@@ -103,7 +122,7 @@ def color_tags(owner: Any) -> dict[str, int]:
     return {name: int(getattr(owner, name)) for name in _TAGS}
 
 
-def _claims(frame: Any, codec: str, said: dict[str, int]) -> tuple[ColorClaim, ...]:
+def _claims(frame: Any, codec: str, said: Mapping[str, int]) -> tuple[ColorClaim, ...]:
     """What tags say; a frame whose container says otherwise has the container's from here on."""
     if codec in _PICTURE_CODECS:
         return claims_of_cicp(_REC709_PRIMARIES, _SRGB_TRANSFER, f"{codec.upper()} files are sRGB")

@@ -28,7 +28,7 @@ from engine.images.limits import check_file
 from engine.images.movie_decoder import DamagedPicture, MovieDecoder, WrongOrder
 from engine.images.movie_file import open_movie, picture_stream, unreadable
 from engine.images.movie_index import MovieIndex, counted_index, index_of
-from engine.images.movie_picture import picture_image
+from engine.images.movie_picture import StreamFacts, picture_image
 
 __all__ = ["extract", "frame_count", "frame_rate", "read_frame", "write_movie"]
 
@@ -108,7 +108,8 @@ def _read(path: Path, index: int, number: int, identity: tuple[str, int, int], w
         raise refusal
     decoder = _borrow(path, identity, index)
     try:
-        image = picture_image(decoder.at(index, where), decoder.stream, decoder.said, where.remarks)
+        picture = decoder.at(index, where)
+        image = picture_image(picture, StreamFacts.of(decoder.stream, decoder.said), where.remarks)
     except DamagedPicture as error:
         _give_back(identity, decoder)
         there = "at this frame" if error.frame == index else f"at frame {error.frame}, which this one is built on"

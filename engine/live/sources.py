@@ -29,7 +29,7 @@ from engine.images.files import Image
 from engine.images.header import Header, Part
 from engine.images.layers import ColorChannels
 from engine.images.movie_file import open_movie, picture_stream
-from engine.images.movie_picture import color_tags, picture_image
+from engine.images.movie_picture import StreamFacts, color_tags, picture_image
 from engine.shot.plate import plate_image
 
 __all__ = ["DEFAULT_RATE", "LiveSource", "SourcePicture", "open_source", "screen_picture", "work_size"]
@@ -206,7 +206,7 @@ class _Stream:
             self._first = None
             last_s, first_s = before_s, None
             try:
-                tags = color_tags(stream.codec_context)
+                facts = StreamFacts.of(stream, color_tags(stream.codec_context))
                 for frame in self._decoded(container, stream):
                     if self._paced:
                         time_s = frame.time if frame.time is not None else number / self.rate
@@ -217,7 +217,7 @@ class _Stream:
                         due = time.monotonic()
                     if ended.is_set():
                         return
-                    yield SourcePicture(number, due, partial(self._image, frame, stream, tags))
+                    yield SourcePicture(number, due, partial(self._image, frame, facts))
                     number += 1
             finally:
                 container.close()
@@ -240,9 +240,9 @@ class _Stream:
             failure.exit_code = PaintoverError.exit_code
             raise failure from error
 
-    def _image(self, frame: Any, stream: Any, tags: dict[str, int]) -> Image:
+    def _image(self, frame: Any, facts: StreamFacts) -> Image:
         width, height = work_size(frame.width, frame.height, self._size)
         # What is stored turned is turned first: the smaller picture would no longer say so.
         if (width, height) != (frame.width, frame.height) and frame.side_data.get("DISPLAYMATRIX") is None:
             frame = frame.reformat(width=width, height=height)
-        return picture_image(frame, stream, dict(tags))
+        return picture_image(frame, facts)

@@ -55,7 +55,7 @@ _KEYFRAME_PAINTING = Option(
     default="what the look makes of it",
 )
 _FRAMES = Option(
-    "count",
+    "pictures",
     ("--frames",),
     values.counted("--frames", 1, "ask for 1 or more"),
     "the end",

@@ -103,6 +103,7 @@ class Options(argparse.Namespace):
     keyframe_painting: str | None = None
     duration: float | None = None
     """Seconds."""
+    pictures: int | None = None
     json: bool = False
     out_colorspace: str | None = None
     shard: Shard | None = None

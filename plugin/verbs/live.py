@@ -18,7 +18,7 @@ from engine.live.stylizer import LiveStylizer
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
-from plugin.arguments.preflight import check_device, check_spaces
+from plugin.arguments.preflight import check_device, check_spaces, prepare_folder
 from plugin.progress.protocol import Phase, Progress
 from plugin.progress.stop import StopRequest
 
@@ -70,7 +70,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
             on_key=lambda: stylizer.key(painting),
         )  # fmt: skip
         figures = stream.run(
-            stop, seconds=options.duration, pictures=options.count, report=_reporter(options, progress)
+            stop, seconds=options.duration, pictures=options.pictures, report=_reporter(options, progress)
         )
     progress.note(_said(figures), _facts(figures))
     if figures.shown == 0 and not stop():
@@ -139,6 +139,7 @@ def _written(out: str, source: LiveSource, config: ColorConfig) -> _Output:
         raise InputError(f'"{out}" is no .mp4 and no pattern of .png, .jpg or .tif', remedy="write live.mp4")
     if source.images is not None and path.collides(source.images, source.images.existing() or ()) is not None:
         raise InputError("the images would replace the source's", path=out, remedy="choose another --out")
+    prepare_folder(path.folder)
     return ImageOutput(path, None)
 
 
@@ -147,8 +148,8 @@ def _reporter(options: Options, progress: Progress) -> Callable[[LiveFigures], N
         done = 0.0
         if options.duration is not None:
             done = figures.elapsed_s / options.duration
-        if options.count is not None:
-            done = max(done, figures.shown / options.count)
+        if options.pictures is not None:
+            done = max(done, figures.shown / options.pictures)
         progress.update(done, _said(figures), _facts(figures))
 
     return report

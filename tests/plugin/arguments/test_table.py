@@ -34,6 +34,8 @@ FLAGS = {
     "desk": "--plate --frames --frame --layer --keyframe --fit-paintings --unpainted --port --no-browser --idle --work "
     "--look --out --budget --steps --seed --settings --crisp --features --colorspace --paint-colorspace --ocio "
     f"--device --threads --max-image-gib {_REPORTING}",
+    "live": "--source --loop --rate --size --look --keyframe-at --keyframe --out --port --no-browser --duration "
+    f"--frames --colorspace --ocio --device --threads --max-image-gib {_REPORTING}",
     "prepare": "--plate --frames --frame --layer --keyframe --overwrite --matte --matte-use "
     "--vectors --backward-vectors --no-repaint --denoise --guides --work "
     f"--colorspace --ocio --threads --max-image-gib --shard {_TASK} {_REPORTING}",
