@@ -22,7 +22,7 @@ from engine.color.config import ColorConfig
 from engine.motion.stmap import find_sidecars
 from engine.shot.shot import Shot
 from engine.training.job.job import TrainingJob
-from engine.training.job.session import Export, GoOn, LookAt, Paint, Pause, TrainAgain, result_path
+from engine.training.job.session import Attend, Export, GoOn, LookAt, Paint, Pause, TrainAgain, result_path
 from plugin.arguments.options import Options
 from plugin.arguments.request import look_from, work_from
 from plugin.desk.advice import Adviser
@@ -173,6 +173,10 @@ class ShotDesk:
         with self._lock:
             self._view = frame
         self._trainer.tell(LookAt(frame))
+
+    def attend(self) -> None:
+        """A stroke is being painted: the trainer waits for it."""
+        self._trainer.tell(Attend())
 
     def check_frame(self, frame: int) -> None:
         """The frame is one of the plate's.

@@ -21,6 +21,10 @@ class _LookAt(_Request, frozen=True, tag="look_at"):
     frame: int
 
 
+class _Attend(_Request, frozen=True, tag="attend"):
+    pass
+
+
 class _Add(_Request, frozen=True, tag="add"):
     frame: int
 
@@ -50,7 +54,7 @@ class _Cancel(_Request, frozen=True, tag="cancel"):
     task: Literal["commit", "prepare"]
 
 
-_AnyRequest: TypeAlias = _LookAt | _Add | _Remove | _Switch | _Open | _Train | _Commit | _Cancel
+_AnyRequest: TypeAlias = _LookAt | _Attend | _Add | _Remove | _Switch | _Open | _Train | _Commit | _Cancel
 
 
 def handle(desk: ShotDesk, text: str) -> None:
@@ -63,6 +67,8 @@ def handle(desk: ShotDesk, text: str) -> None:
     request = _parsed(text)
     if isinstance(request, _LookAt):
         desk.look_at(request.frame)
+    elif isinstance(request, _Attend):
+        desk.attend()
     elif isinstance(request, _Add):
         desk.add(request.frame)
     elif isinstance(request, _Remove):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import psutil
 
 from engine.base.errors import Interrupted
 from plugin.progress.child import Child, ChildFailed
@@ -15,6 +18,8 @@ __all__ = ["PROGRAM", "VerbTask"]
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "plugin")
 """What a verb is started by."""
 _LEAVE_S = 4.0
+_NICENESS = 10
+"""Below the trainer, which renders the frame in view."""
 
 
 class VerbTask:
@@ -43,6 +48,9 @@ class VerbTask:
             if self._canceled:
                 raise Interrupted("canceled")
             child = self._child = Child([*PROGRAM, *self._words], called=f"paintover {self._words[0]}")
+        with contextlib.suppress(OSError, psutil.Error):
+            lower = psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else _NICENESS
+            psutil.Process(child.pid).nice(lower)
         for event in child.events():
             if event.get("event") == "failed":
                 failed = event

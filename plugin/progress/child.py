@@ -170,6 +170,11 @@ class Child:
                 stream.write(line + "\n")
                 stream.flush()
 
+    @property
+    def pid(self) -> int:
+        """The system's number of its process."""
+        return self._process.pid
+
     def wait(self) -> int:
         """Its exit code once it has ended, negative for a signal."""
         code = self._process.wait()

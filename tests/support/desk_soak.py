@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -27,6 +25,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from engine import images
 from plugin.progress.child import child_environment
+from tests.support.chromium import chromium_path, launch_options
 
 MOST_GROWTH = 1.3
 KILL_EVERY_S = 60.0
@@ -46,9 +45,7 @@ def main() -> int:
     try:
         address = (desk.stdout or sys.stdin).readline().strip()
         with sync_playwright() as driver:
-            flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-            chromium = os.environ.get("PAINTOVER_CHROMIUM") or shutil.which("chromium")
-            browser = driver.chromium.launch(executable_path=chromium, args=[*flags, "--disable-dev-shm-usage"])
+            browser = driver.chromium.launch(**launch_options(chromium_path()))
             said: list[str] = []
             tabs = [opened(browser.new_page(viewport={"width": 1280, "height": 720}), address, said) for _ in range(2)]
             memory = worked(desk, tabs, options.minutes, random.Random(options.seed))

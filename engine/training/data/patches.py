@@ -109,14 +109,20 @@ class PatchSampler:
         self.rng = rng
         self._turn = 0
         self._spoiler = Spoiler(rng)
+        self.pairs: list[Pair] = []
+        self._exemplars: list[Exemplar] = []
+        self._pieces: list[Pieces] = []
         self._take(pairs)
 
     def _take(self, pairs: list[Pair]) -> None:
         """Draw from these keyframes, every cell still to come."""
-        self.pairs = pairs
+        # Those of a keyframe that stays as it was stay as well: to find its pieces takes longer than a step.
+        before = zip(self._exemplars, self._pieces, strict=True)
+        kept = {id(pair): both for pair, both in zip(self.pairs, before, strict=True)}
         # On the CPU, where they are spoiled: a copy back from the device would wait for it at every crop.
-        self._exemplars = [Exemplar(pair.exemplar.stack.cpu()) for pair in pairs]
-        self._pieces = [_pieces(pair) for pair in pairs]
+        made = [kept.get(id(pair)) or (Exemplar(pair.exemplar.stack.cpu()), _pieces(pair)) for pair in pairs]
+        self.pairs = pairs
+        self._exemplars, self._pieces = [exemplar for exemplar, _ in made], [pieces for _, pieces in made]
         self._cells = [self._painted_cells(pair) for pair in pairs]
         self._queues: list[list[int]] = [[] for _ in pairs]
 

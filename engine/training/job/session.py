@@ -3,7 +3,7 @@
 ::
 
     {"do": "paint", "revision": 4, "keyframes": [{"frame": 1001, "painting": "..."}]}
-    {"do": "look_at", "frame": 1042}
+    {"do": "look_at", "frame": 1042}  {"do": "attend"}
     {"do": "pause"}  {"do": "go_on"}  {"do": "again"}  {"do": "export", "look": "hero.onnx"}  {"do": "leave"}
 
 It answers in events (:mod:`engine.base.events`): ``progress`` has ``step``, ``loss``, ``left_s`` and ``state`` while it
@@ -24,6 +24,7 @@ from engine.training.job.job import PaintedFrame
 __all__ = [
     "RESULTS",
     "SESSION_FOLDER",
+    "Attend",
     "Export",
     "GoOn",
     "Leave",
@@ -64,6 +65,10 @@ class LookAt(_Command, frozen=True, tag="look_at"):
     frame: int
 
 
+class Attend(_Command, frozen=True, tag="attend"):
+    """A stroke is being painted: no step is begun for a moment, so that its result need not wait for the end of one."""
+
+
 class Pause(_Command, frozen=True, tag="pause"):
     """No steps until :class:`GoOn`; frames are rendered all the same."""
 
@@ -86,7 +91,7 @@ class Leave(_Command, frozen=True, tag="leave"):
     """Save the checkpoint and end."""
 
 
-SessionCommand: TypeAlias = Paint | LookAt | Pause | GoOn | TrainAgain | Export | Leave
+SessionCommand: TypeAlias = Paint | LookAt | Attend | Pause | GoOn | TrainAgain | Export | Leave
 
 
 def parse_command(line: str) -> SessionCommand:

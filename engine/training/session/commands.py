@@ -7,7 +7,7 @@ import threading
 from typing import TextIO
 
 from engine.base.errors import InputError
-from engine.training.job.session import Leave, LookAt, Paint, SessionCommand, parse_command
+from engine.training.job.session import Attend, Leave, LookAt, Paint, SessionCommand, parse_command
 
 __all__ = ["CommandQueue"]
 
@@ -54,4 +54,4 @@ class CommandQueue:
 
 
 def _replaced(one: SessionCommand | InputError, later: list[SessionCommand | InputError]) -> bool:
-    return isinstance(one, (LookAt, Paint)) and any(type(other) is type(one) for other in later)
+    return isinstance(one, (Attend, LookAt, Paint)) and any(type(other) is type(one) for other in later)

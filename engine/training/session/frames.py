@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,17 @@ from engine.training.job.session import result_path
 from engine.training.machine import Machine
 from engine.training.model.carry import Exemplar, StoredExemplar
 
-__all__ = ["FrameInput", "SessionFrames", "half_size"]
+__all__ = ["FrameInput", "GivenUp", "SessionFrames", "half_size"]
 
 KEPT_BYTES = 512 << 20
 """Of plates and tracks that stay in memory, for those who come back to a frame."""
-STRIP_PX = 1 << 20
-"""A larger picture is rendered in strips of about so many pixels: memory does not grow with it."""
+STRIP_PX = 1 << 18
+"""A larger picture is rendered in strips of about so many pixels: memory does not grow with it, and whoever asks for
+another one waits for a strip at most."""
+
+
+class GivenUp(Exception):
+    """A picture that is no longer what is wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +61,24 @@ class SessionFrames:
         self._exemplars: dict[tuple[int, bool], tuple[LoadedKeyframe, Exemplar]] = {}
 
     @torch.no_grad()
-    def render(self, net: nn.Module, keyframes: Sequence[LoadedKeyframe], frame: int, *, proxy: bool) -> Path:
+    def render(
+        self,
+        net: nn.Module,
+        keyframes: Sequence[LoadedKeyframe],
+        frame: int,
+        *,
+        proxy: bool,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> Path:
         """Render a frame and write it where :func:`result_path` says; returns that path.
 
         Args:
             net: in evaluation mode.
             proxy: at half size.
+            give_up: asked before each strip.
 
         Raises:
+            GivenUp: ``give_up`` said so.
             ImageError: the plate or a sidecar cannot be read.
             OutputError: the result cannot be written.
         """
@@ -71,7 +86,7 @@ class SessionFrames:
         if proxy:
             found = FrameInput(half_size(found.plate), None if found.stmap is None else half_size(found.stmap))
         exemplars = [self._exemplar(keyframe, proxy) for keyframe in keyframes]
-        styled, carried = self._translated(net, exemplars, found)
+        styled, carried = self._translated(net, exemplars, found, give_up)
         limit = np.float32(shaper.LIMIT)
         linear = np.clip(np.nan_to_num(shaper.decode(styled), nan=0.0), -limit, limit)
         pixels = np.concatenate([linear, carried], axis=2).astype(np.float16)
@@ -85,7 +100,9 @@ class SessionFrames:
             np.save(file, pixels, allow_pickle=False)
         return path
 
-    def _translated(self, net: nn.Module, exemplars: list[Exemplar], found: FrameInput) -> tuple[Floats, Floats]:
+    def _translated(
+        self, net: nn.Module, exemplars: list[Exemplar], found: FrameInput, give_up: Callable[[], bool]
+    ) -> tuple[Floats, Floats]:
         """Result (H, W, 3), working encoding, and carried share (H, W, 1)."""
         look = LookModule(net, exemplars)  # type: ignore[arg-type]
         height, width = found.plate.shape[:2]
@@ -94,6 +111,8 @@ class SessionFrames:
         rows = max(multiple, STRIP_PX // width // multiple * multiple)
         parts = []
         for top in range(0, height, rows):
+            if give_up():
+                raise GivenUp
             bottom = min(height, top + rows)
             first, last = max(0, top - halo), min(height, bottom + halo)
             plate, stmap = (

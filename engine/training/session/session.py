@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine.base.errors import InputError, PaintoverError
@@ -27,6 +28,7 @@ from engine.training.job.job import PaintedFrame, Settings, TrainingJob
 from engine.training.job.limits import OWN_RECIPE
 from engine.training.job.session import (
     SESSION_FOLDER,
+    Attend,
     Export,
     GoOn,
     Leave,
@@ -39,7 +41,7 @@ from engine.training.job.session import (
 from engine.training.machine import Machine
 from engine.training.recipes import PaintoverRecipe
 from engine.training.session.commands import CommandQueue
-from engine.training.session.frames import SessionFrames
+from engine.training.session.frames import GivenUp, SessionFrames
 from engine.training.session.sampler import FreshPatches, changed_cells
 from engine.training.session.schedule import Schedule
 from engine.training.train import PADDING, build_recipe, look_card
@@ -53,6 +55,12 @@ VIEW_EVERY_S = 1.0
 VIEW_SHARE = 0.3
 """Largest share of the time that goes into them."""
 IDLE_WAIT_S = 1.0
+LOOK_QUIET_S = 0.3
+"""After another frame came into view nobody trains for so long: most who scrub go on to the next one."""
+ATTEND_QUIET_S = 1.5
+"""Likewise while a stroke is painted, unless it is heard of again."""
+MOST_QUIET_S = 6.0
+"""So long at most: then a step is made, whatever goes on."""
 
 
 class TrainingSession:
@@ -89,6 +97,10 @@ class TrainingSession:
         self._failed: dict[int, tuple[int, int]] = {}
         self._left = False
         self._losses: dict[str, float] = {}
+        self._quiet_until = self._last_step = 0.0
+        self._fresh: dict[int, NDArray[np.int64]] = {}
+        self._repainted = False
+        """Whether the sampler has yet to hear of the paintings."""
         self._next_report = self._next_checkpoint = self._next_view = 0.0
         self._view_s = 0.0
 
@@ -104,7 +116,7 @@ class TrainingSession:
             now = time.perf_counter()
             if self._render_next(now):
                 continue
-            if self._trains:
+            if self._trains and not self._is_quiet(now):
                 self._step()
         self.checkpoint()
 
@@ -127,9 +139,19 @@ class TrainingSession:
 
     # Commands
 
+    def _is_quiet(self, now: float) -> bool:
+        """Whether somebody paints or scrubs at this moment, and steps wait."""
+        return now < self._quiet_until and now - self._last_step < MOST_QUIET_S
+
     def _hear(self) -> None:
-        busy = self._trains or self._to_render(time.perf_counter()) is not None
-        for command in self.commands.take(0.0 if busy else IDLE_WAIT_S):
+        now = time.perf_counter()
+        if self._to_render(now) is not None:
+            wait_s = 0.0
+        elif self._trains:
+            wait_s = max(0.0, self._quiet_until - now) if self._is_quiet(now) else 0.0
+        else:
+            wait_s = IDLE_WAIT_S
+        for command in self.commands.take(wait_s):
             try:
                 if isinstance(command, InputError):
                     raise command
@@ -143,6 +165,9 @@ class TrainingSession:
                 raise InputError(f"frame {command.frame} is outside the frame range {self.plate_frames}")
             if command.frame != self._view:
                 self._view, self._next_view = command.frame, 0.0
+                self._quiet_until = time.perf_counter() + LOOK_QUIET_S
+        elif isinstance(command, Attend):
+            self._quiet_until = time.perf_counter() + ATTEND_QUIET_S
         elif isinstance(command, Paint):
             self._paint(command)
         elif isinstance(command, Pause):
@@ -189,10 +214,23 @@ class TrainingSession:
             return
         if self._loaded.keys() == known.keys() and not fresh:
             return
-        # Also where nothing was added: what was erased must not be learnt any longer.
-        self._sampler(self.recipe).replace(self._pairs(), fresh)
-        self.recipe.average_anew()
+        for frame, cells in fresh.items():
+            known_cells = self._fresh.get(frame)
+            self._fresh[frame] = (
+                cells if known_cells is None else np.unique(np.concatenate([known_cells, cells]), axis=0)
+            )
+        # Also where nothing was added: what was erased must not be learnt any longer. The sampler hears of it with the
+        # next step: first the frame in view is shown.
+        self._repainted = True
         self.schedule.reopen()
+
+    def _take_repainted(self) -> None:
+        """Learn from the paintings as they are now."""
+        if self._repainted:
+            recipe = self._learning()
+            self._sampler(recipe).replace(self._pairs(), self._fresh)
+            recipe.average_anew()
+            self._fresh, self._repainted = {}, False
 
     def _pairs(self) -> list[Pair]:
         return [self._loaded[frame][2] for frame in sorted(self._loaded)]
@@ -206,7 +244,7 @@ class TrainingSession:
         if not isinstance(recipe, PaintoverRecipe):
             raise InputError(f"a session trains the recipe {OWN_RECIPE} only", remedy="drop --recipe")
         recipe.sampler = FreshPatches.of(recipe.sampler)
-        self.recipe = recipe
+        self.recipe, self._fresh, self._repainted = recipe, {}, False
         if fresh:
             return
         try:
@@ -230,8 +268,9 @@ class TrainingSession:
 
     def _step(self) -> None:
         began = time.perf_counter()
+        self._take_repainted()
         losses = self._learning().step(self.schedule.progress)
-        now = time.perf_counter()
+        now = self._last_step = time.perf_counter()
         self.schedule.count(now - began)
         if now >= self._next_report or self.schedule.is_over:
             self._take_losses(losses)
@@ -309,7 +348,10 @@ class TrainingSession:
         state = (self.schedule.step, self.revision)
         began = time.perf_counter()
         try:
-            path = self.frames.render(self._network(), self.keyframes, frame, proxy=proxy)
+            give_up = self.commands.has_any
+            path = self.frames.render(self._network(), self.keyframes, frame, proxy=proxy, give_up=give_up)
+        except GivenUp:
+            return True
         except (PaintoverError, OSError) as error:
             self._failed[frame] = state
             self.emit({"event": "warning", "text": str(error), "frame": frame})

@@ -11,6 +11,7 @@ import { Viewer } from "/page/viewer.js";
 
 const PLAY_MS = 1000 / 24;
 const VALUES_EVERY_MS = 80;
+const ATTEND_EVERY_MS = 700;
 const MATTE_COLOR = [235, 72, 46];
 
 const find = (id) => document.getElementById(id);
@@ -146,7 +147,8 @@ async function fetchFrame() {
 function go(number) {
   if (number === frame || number === undefined) return;
   frame = number;
-  connection.ask({ do: "look_at", frame });
+  // What plays is only looked at: whoever stops wants the frame.
+  if (!playing) connection.ask({ do: "look_at", frame });
   refresh();
 }
 
@@ -243,14 +245,26 @@ function useTool(what, x, y, pressure, at, event) {
     play(0);
     toggles.painting ||= kind === "painting";
     strokes = paintings.begin(frame, kind);
+    attend();
     strokes?.begin(brush(), x, y, pressure);
     showButtons();
-  } else if (what === "move") strokes?.move(x, y, pressure);
-  else {
+  } else if (what === "move") {
+    strokes?.move(x, y, pressure);
+    attend();
+  } else {
     if (strokes?.end()) paintings.save(frame, kind);
     strokes = null;
   }
   viewer.draw();
+}
+
+let attendedAt = -ATTEND_EVERY_MS;
+
+// The trainer waits while a stroke is painted: its result comes the sooner.
+function attend() {
+  if (performance.now() - attendedAt < ATTEND_EVERY_MS) return;
+  attendedAt = performance.now();
+  connection.ask({ do: "attend" });
 }
 
 function layerInUse() {
@@ -279,7 +293,7 @@ function showValues(at) {
 }
 
 async function readValues() {
-  if (!point || !desk.width || playing) return;
+  if (!point || !desk.width || playing || strokes) return;
   const [x, y] = [Math.floor(point.px), Math.floor(point.py)];
   if (x < 0 || y < 0 || x >= desk.width || y >= desk.height) {
     find("readout").textContent = "";
@@ -312,6 +326,7 @@ function markDrawn() {
 function play(direction) {
   const began = playing;
   playing = direction;
+  if (began && !direction) connection.ask({ do: "look_at", frame });
   if (direction && !began) playOn(performance.now());
 }
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,10 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytest.importorskip("starlette")
 
 from engine import images
+from tests.support.chromium import chromium_path, launch_options
 from tests.support.desks import HEIGHT, WIDTH, Served, layer, served, stand_in, wait_for
 
-CHROMIUM = os.environ.get("PAINTOVER_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = chromium_path()
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,9 +30,7 @@ WAIT_MS = 240_000
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        # Root may not use chromium's sandbox, and CI is root; the page is our own.
-        flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--disable-dev-shm-usage"])
+        started = driver.chromium.launch(**launch_options(CHROMIUM))
         yield started
         started.close()
 

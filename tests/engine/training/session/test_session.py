@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.color import shaper
 from engine.look.session import Look
 from engine.training.job.job import TrainingJob
 from engine.training.job.session import (
+    Attend,
     Export,
     GoOn,
     LookAt,
@@ -133,6 +135,8 @@ def test_a_changed_painting_opens_training_again_and_its_strokes_come_first(shot
     driven.do(Paint(shot.job().keyframes, None, 2))
     assert driven.session.schedule.progress == 0.5
     sampler = driven.session.recipe.sampler
+    assert sampler._fresh == {}, "the frame in view is shown first"
+    driven.session._take_repainted()
     assert {tuple(cell) for cell in sampler._fresh[0].tolist()} == {
         (row, column) for row in (32, 48, 64) for column in (48, 64, 80)
     }
@@ -149,6 +153,7 @@ def test_what_was_erased_is_no_longer_learnt(shot: ProceduralShot) -> None:
     alpha[:, 32:] = 0
     images.write(shot.painting(), painting, alpha=alpha, bit_depth="float")
     driven.do(Paint(shot.job().keyframes, "translate", 1))
+    driven.session._take_repainted()
     assert driven.session.recipe.sampler.pairs[0].weight[0, 8:104, 8:136].numpy().mean() == 0.25
 
 
@@ -232,3 +237,27 @@ def test_commands_are_heard_in_order_and_the_latest_counts() -> None:
     names = [type(each).__name__ for each in heard]
     assert names[-2:] == ["Pause", "Leave"] and names.count("InputError") == 1
     assert [each.frame for each in heard if isinstance(each, LookAt)][-1] == 2
+
+
+def test_while_somebody_paints_no_step_is_begun_but_not_for_ever(shot: ProceduralShot) -> None:
+    driven = Driven(shot.job(steps=4))
+    session = driven.session
+    began = time.perf_counter()
+    session._last_step = began
+    driven.do(Attend())
+    assert began + 1.5 <= session._quiet_until <= time.perf_counter() + 1.5
+    assert session._is_quiet(began + 1.4) and not session._is_quiet(time.perf_counter() + 1.6)
+    session._last_step = began - 6.1
+    assert not session._is_quiet(began + 0.1), "a step is made now and then"
+
+
+def test_a_picture_that_is_no_longer_wanted_is_given_up(shot: ProceduralShot) -> None:
+    driven = Driven(shot.job(steps=4))
+    driven.show(0)
+    said = len(driven.said)
+    driven.commands.next = [LookAt(2)]
+    driven.session._view = 1
+    assert driven.session._render_next(float("inf"))
+    assert len(driven.said) == said and not result_path(shot.job().work, 1).exists()
+    driven.session._hear()
+    assert driven.session._to_render(float("inf")) == (2, True)
