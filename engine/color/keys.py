@@ -303,6 +303,7 @@ def write_key(
     *,
     alpha: Floats | None = None,
     untouched: bool = False,
+    compression: str | None = None,
 ) -> KeyTransform:
     """Writes an image to paint on, or a painting, with its transform inside and beside it.
 
@@ -310,6 +311,7 @@ def write_key(
         shown: (h, w, 3) display values in 0..1, of the transform's size.
         alpha: (h, w).
         untouched: whether nobody painted on it yet.
+        compression: of a .png, such as ``zip:1`` where somebody waits; None for small files.
 
     Raises:
         OutputError: nothing could be written.
@@ -317,7 +319,15 @@ def write_key(
     facts = asdict(transform)
     text = json.dumps({"version": FORMAT_VERSION, **facts}, sort_keys=True, allow_nan=False)
     claim = config.claim_for(transform.exported_space(config))
-    images.write(out_path, shown, alpha=alpha, bit_depth=transform.bit_depth, provenance={_KEY: text}, color=claim)
+    images.write(
+        out_path,
+        shown,
+        alpha=alpha,
+        bit_depth=transform.bit_depth,
+        provenance={_KEY: text},
+        color=claim,
+        compression=compression,
+    )
     if untouched:
         transform = replace(transform, image_sha256=file_sha256(out_path))
     document = json.dumps({"version": FORMAT_VERSION, **asdict(transform)}, indent=2, sort_keys=True, allow_nan=False)

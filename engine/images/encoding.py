@@ -301,6 +301,9 @@ def plan_flat(
     if file_format == "jpeg":
         spec.attribute("jpeg:subsampling", "4:4:4")
         spec.attribute("compression", compression or "jpeg:95")
+    elif file_format == "png" and compression:
+        # OIIO takes the level of a PNG by this name alone.
+        spec.attribute("png:compressionLevel", int(compression.partition(":")[2] or 6))
     elif compression:
         spec.attribute("compression", compression)
 

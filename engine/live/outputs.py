@@ -100,11 +100,14 @@ class ImageOutput:
             color: what the images say of their color; None for nothing.
         """
         self._path, self._color = path, color
+        self._compression = "zip:1" if path.suffix.lower() == ".png" else None
 
     def show(self, picture: ShownPicture) -> None:
         """Write a picture; raises OutputError."""
         rgb = picture.styled.codes.astype(np.float32) / np.float32(255)
-        images.write(self._path.path(picture.number), rgb, bit_depth="uint8", color=self._color)
+        images.write(
+            self._path.path(picture.number), rgb, bit_depth="uint8", color=self._color, compression=self._compression
+        )
 
     def close(self) -> None:
         """Nothing is left to do."""

@@ -40,6 +40,8 @@ DESK_FOLDER = "desk"
 """In the work folder."""
 _FILE = "desk.json"
 _FORMAT = 1
+_QUICK = "zip:1"
+"""Of layers: a quarter of the time, and a tenth more on disk. Somebody waits for the result."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -210,7 +212,7 @@ class Paintings:
             transform = replace(self._pictures.transform_of(frame), bit_depth="uint8")
             path = self.folder / "paint" / f"{frame}.{number}.png"
             painted = alpha is None or bool((alpha > PAINTED).any())
-            write_key(path, rgb, transform, self._pictures.config, alpha=alpha)
+            write_key(path, rgb, transform, self._pictures.config, alpha=alpha, compression=_QUICK)
             whole = alpha is None or bool((alpha >= 1.0).all())
             return self._changed(replace(held, painting=path, colorspace=None, painted=painted, whole=whole), by)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -29,7 +30,8 @@ from tests.support.chromium import chromium_path, launch_options
 WAIT_MS = 300_000
 SEEN_AFTER = """() => {
   window.seenAfter = new Promise((done) => {
-    const seen = (event) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - event.timeStamp)));
+    const now = (event) => done(performance.now() - event.timeStamp);
+    const seen = (event) => requestAnimationFrame(() => requestAnimationFrame(() => now(event)));
     addEventListener("pointerup", seen, { once: true, capture: true });
   });
 }"""
