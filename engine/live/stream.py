@@ -21,6 +21,8 @@ __all__ = ["LiveFigures", "LiveMeter", "LiveStream", "ShownPicture"]
 
 WORKERS = 2
 """Pictures on their way at once: one is followed while the other one is stylized."""
+LATE_S = 0.4
+"""Latency from which there is only one: on a machine that has other work, two take longer each and no less together."""
 STALL_S = 10.0
 """Without a picture for so long, a source is given up."""
 REPORT_EVERY_S = 1.0
@@ -86,6 +88,12 @@ class LiveMeter:
         """Pictures that nobody will see."""
         with self._lock:
             self._dropped += count
+
+    @property
+    def latency_s(self) -> float:
+        """Median of the last seconds; 0 before the first picture."""
+        with self._lock:
+            return median(latency for _, latency in self._recent) if self._recent else 0.0
 
     @property
     def figures(self) -> LiveFigures:
@@ -228,8 +236,8 @@ class LiveStream:
                     except PaintoverError as error:
                         self._unread(error)
                         continue
-                styled = self._stylizer.finish(prepared)
-                self._hand_over(picture, order, styled)
+                    styled = self._stylizer.finish(prepared) if self.meter.latency_s > LATE_S else None
+                self._hand_over(picture, order, styled or self._stylizer.finish(prepared))
         except Interrupted:
             return
         except PaintoverError as error:

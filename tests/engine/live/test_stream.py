@@ -98,9 +98,9 @@ def test_the_newest_picture_is_taken_and_those_before_it_are_dropped() -> None:
     stylizer.go.set()
     runner.join(WAIT_S)
     assert (shown[-1], sorted(shown)) == (9, shown)
-    # Of 0 and 1, which are ready at once, the older one may come too late.
-    assert set(shown) in ({0, 1, 9}, {1, 9})
-    assert found[0].shown + found[0].dropped == 10 and found[0].carried == 0.25
+    # Of 0 and 1, which are let go at once, either may come after a newer one, and is dropped then.
+    assert set(shown) <= {0, 1, 9}
+    assert found[0].shown + found[0].dropped == 10 and found[0].dropped >= 7 and found[0].carried == 0.25
 
 
 def test_a_slow_stage_drops_and_does_not_lag() -> None:
@@ -158,3 +158,24 @@ def test_what_an_output_says_ends_it() -> None:
 
     with pytest.raises(PaintoverError, match="the disk is full"):
         LiveStream(Source(5), Stylizer(), show, warn=[].append).run(lambda: False)  # type: ignore[arg-type]
+
+
+def test_on_a_busy_machine_one_picture_at_a_time_is_on_its_way() -> None:
+    source, stylizer, shown = Source(60, step_s=0.002), Stylizer(), list[int]()
+    stream = made(source, stylizer, shown)
+    stream.meter.count(10.0, 0.0)
+    assert stream.meter.latency_s == 10.0
+    at_work, most = [0], [0]
+    finish = stylizer.finish
+
+    def counted(picture: PreparedPicture) -> StyledPicture:
+        at_work[0] += 1
+        most[0] = max(most[0], at_work[0])
+        time.sleep(0.01)
+        at_work[0] -= 1
+        stream.meter.count(10.0, 0.0)
+        return finish(picture)
+
+    stylizer.finish = counted  # type: ignore[method-assign]
+    stream.run(lambda: False)
+    assert most[0] == 1 and shown[-1] == 59
