@@ -1,7 +1,7 @@
 """Stands in for ``python -m engine.training.session``: answers commands at once, and misbehaves when told to.
 
 A result is the plate's size in gray, brighter with every revision. FAKE_SESSION=dies ends it by a kill at the first
-frame that is looked at, once; every command is appended to FAKE_SESSION_LOG.
+frame that is looked at, once; every command is appended to FAKE_SESSION_LOG. What it exports is FAKE_SESSION_LOOK.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def main() -> int:
                 flag.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         elif what == "export":
-            Path(command["look"]).write_bytes(b"a look")
+            look = os.environ.get("FAKE_SESSION_LOOK")
+            Path(command["look"]).write_bytes(b"a look" if look is None else Path(look).read_bytes())
             say("progress", fraction=1.0, exported=command["look"], check_error=0.0)
         state = "paused" if what == "pause" else "training"
         say("progress", fraction=0.5, state=state, step=step, loss=0.25, steps_per_s=2.0, left_s=9.0, revision=revision)

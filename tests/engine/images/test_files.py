@@ -129,6 +129,16 @@ def test_asked_compression_is_used(tmp_path):
     assert exr_parts(tmp_path / "p.exr")[0].header["compression"] == OpenEXR.PIZ_COMPRESSION
 
 
+def test_a_quick_png_holds_the_same_pixels(tmp_path):
+    smooth = np.repeat(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], 64, axis=0).repeat(3, axis=2)
+    for name, compression in (("small.png", None), ("quick.png", "zip:1"), ("plain.png", "zip:0")):
+        images.write(tmp_path / name, smooth, bit_depth="uint8", compression=compression)
+    small, quick, plain = (images.read(tmp_path / name) for name in ("small.png", "quick.png", "plain.png"))
+    assert np.array_equal(small.rgb, quick.rgb) and np.array_equal(small.rgb, plain.rgb)
+    sizes = [(tmp_path / name).stat().st_size for name in ("small.png", "quick.png", "plain.png")]
+    assert sizes[0] <= sizes[1] < sizes[2] and sizes[2] > 64 * 64 * 3
+
+
 def test_exr_to_png_is_the_display_window(multipart, tmp_path):
     image = images.read(multipart)
     rgb = np.full_like(image.rgb, 0.5)

@@ -16,7 +16,7 @@ from engine.shot.shot import Shot
 from plugin.desk import camera as camera_module
 from tests.support import lookfactory
 from tests.support.chromium import FAKE_CAMERA, chromium_path, launch_options
-from tests.support.desks import Served, plate, served, stand_in, wait_for
+from tests.support.desks import Served, layer, plate, served, stand_in, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +59,12 @@ def test_a_second_stream_ends_the_first(here: Served) -> None:
     assert here.ask(f"/live/{second}/key", "POST", b"")[0] == 400
 
 
+def commands(here: Served) -> list[str]:
+    """What the trainer was told, in order."""
+    log = here.folder / "session.log"
+    return [json.loads(line)["do"] for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+
+
 @pytest.mark.parametrize(
     ("query", "size", "status"),
     [
@@ -86,6 +92,33 @@ def test_without_a_look_it_says_so(here: Served) -> None:
     (here.folder / "look.onnx").unlink()
     said = json.loads(here.ask("/live/start", "POST", b"")[1])
     assert said == {"error": "there is no look yet; paint a frame and let it train"}
+
+
+def test_the_look_is_as_trained_so_far_and_training_waits(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_SESSION_LOOK", str(lookfactory.gain(here.folder / "trained.onnx", 0.25)))
+    here.desk.add(1)
+    here.ask(f"/painting/{here.desk.paintings.all()[0].id}", "PUT", layer())
+    wait_for(lambda: here.desk.is_training and here.desk.state()["training"].get("step"), "the trainer")
+    stream = started(here)
+    white = np.full((20, 32, 4), 255, np.uint8).tobytes()
+    found = here.ask(f"/live/{stream}/picture?width=32&height=20", "POST", white)[1]
+    # A quarter of the light of white, in sRGB codes; the look of the command line would give half.
+    assert abs(found[0] - 137) <= 1
+    wait_for(lambda: "pause" in commands(here), "the trainer to wait")
+    assert "go_on" not in commands(here)
+    here.ask(f"/live/{stream}/stop", "POST", b"")
+    wait_for(lambda: "go_on" in commands(here), "the trainer to go on")
+    told = commands(here)
+    assert told.index("export") < told.index("pause") < told.index("go_on")
+
+
+def test_a_stroke_has_the_trainer_wait(here: Served) -> None:
+    here.desk.add(1)
+    here.ask(f"/painting/{here.desk.paintings.all()[0].id}", "PUT", layer())
+    wait_for(lambda: here.desk.is_training, "the trainer")
+    with here.socket() as socket:
+        socket.send(json.dumps({"do": "attend"}))
+        wait_for(lambda: "attend" in commands(here), "the trainer to hear of it")
 
 
 def test_a_stream_that_nobody_feeds_is_over(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:

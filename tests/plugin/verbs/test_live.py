@@ -165,6 +165,7 @@ def test_what_is_missing_is_one_line(here: Path, run: Run) -> None:
     assert "is not opened" in refused(run, "--source", "file:///etc/passwd", "--out", "l.mp4")
     said = refused(run, "--source", "http://user:secret@127.0.0.1:9/x", "--out", "l.mp4")
     assert said.startswith("the source cannot be opened: http://127.0.0.1:9/x: ") and "secret" not in said
+    assert "--keyframe-at 'second' is not a whole number" in refused(run, "--source", "0", "--keyframe-at", "second")
     assert "no .mp4 and no pattern" in refused(run, "--source", "clip.mp4", "--out", "l.mov")
     assert "replace its own source" in refused(run, "--source", "clip.mp4", "--out", "clip.mp4")
     assert "replace the source's" in refused(run, "--source", "p.%04d.png", "--out", "p.%04d.png")
