@@ -34,7 +34,9 @@ _PROTOCOLS = {
 """What an address of each kind may open: never a file, and nothing that joins, slices or decrypts."""
 _OF_STREAMS = ("rtsp", "mpjpeg")
 """Demuxers beside those of files. Playlists (hls, dash, sdp) are not among them: they name other addresses."""
-_OPEN_S = 10.0
+_OPEN_S = 20.0
+_LOOKED_AT_US = "1000000"
+"""Microseconds of a stream that are looked at to know what it is: FFmpeg's five seconds are five seconds of waiting."""
 _SILENT_S = 10.0
 _CAMERA = re.compile(r"camera:(.+)|(\d{1,2})|(/dev/video\d+)")
 _BACKENDS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
@@ -75,6 +77,7 @@ def open_address(text: str) -> tuple[Any, Any]:
         "protocol_whitelist": _PROTOCOLS[scheme],
         "format_whitelist": ",".join([*CONTAINERS, *_OF_STREAMS]),
         "fflags": "nobuffer",
+        "analyzeduration": _LOOKED_AT_US,
     }
     if scheme.startswith("rtsp"):
         options["rtsp_transport"] = "tcp"

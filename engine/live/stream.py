@@ -147,7 +147,7 @@ class LiveStream:
         self._taking = threading.Lock()
         self._showing = threading.Lock()
         self._order = self._last_order = 0
-        self._failed: BaseException | None = None
+        self._failed: Exception | None = None
         self._limit: int | None = None
 
     def run(
@@ -213,7 +213,7 @@ class LiveStream:
                     self._on_key()
                     self._on_key = None
                 self._came += 1
-        except PaintoverError as error:
+        except Exception as error:  # a fault of ours as well: whoever runs it must hear of it
             self._fail(error)
         finally:
             with self._changed:
@@ -240,7 +240,7 @@ class LiveStream:
                 self._hand_over(picture, order, styled or self._stylizer.finish(prepared))
         except Interrupted:
             return
-        except PaintoverError as error:
+        except Exception as error:  # likewise
             self._fail(error)
 
     def _take(self) -> SourcePicture | None:
@@ -273,7 +273,7 @@ class LiveStream:
             raise error
         self._warn(str(error))
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: Exception) -> None:
         if self._failed is None:
             self._failed = error
         self._ended.set()
