@@ -160,7 +160,7 @@ def test_what_an_output_says_ends_it() -> None:
         raise ZeroDivisionError("a fault of ours")
 
     for output, error in ((show, PaintoverError), (fault, ZeroDivisionError)):
-        with pytest.raises(error, match="the disk is full|a fault of ours"):
+        with pytest.raises(error, match=r"the disk is full|a fault of ours"):
             LiveStream(Source(5), Stylizer(), output, warn=[].append).run(lambda: False)  # type: ignore[arg-type]
 
 
