@@ -29,6 +29,7 @@ __all__ = ["EXACT", "EXACT_ALONE", "METHODS", "OPTIONS", "TWO_KEYS", "Case", "ta
 
 
 _SCENE = "scene"
+SOFT = "carried, soft"
 EXACT, EXACT_ALONE = "exact track", "exact track, nothing repainted"
 """Carried by the truth: what is left of its distance is not the tracker's."""
 
@@ -152,6 +153,11 @@ def _carried(case: Case) -> None:
     _render(case, _ours(case, case.keys[:1]), "carried", _work(case, case.keys[:1]))
 
 
+def _soft(case: Case) -> None:
+    """Carried, with strokes softened when they are rendered."""
+    _render(case, _ours(case, case.keys[:1]), SOFT, _work(case, case.keys[:1]), softness=1.0)
+
+
 def _exact_track(case: Case) -> None:
     """Carried, with the right track wherever the keyframe shows the surface; the rest as ours has it."""
     keys = case.keys[:1]
@@ -196,6 +202,7 @@ METHODS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
         REFERENCE: _reference,
         "plain": _plain,
         "carried": _carried,
+        SOFT: _soft,
         EXACT: _exact_track,
         EXACT_ALONE: _exact_track_alone,
     }
@@ -288,7 +295,10 @@ def _train(case: Case, work: Path, recipe: str, keys: Sequence[int], option: str
     return look
 
 
-def _render(case: Case, look: Path, method: str, work: Path | None, prepared: Path | None = None) -> None:
+def _render(
+    case: Case, look: Path, method: str, work: Path | None, prepared: Path | None = None, softness: float = 0.0
+) -> None:
     plate = Plate(case.plate.path, FrameRange(case.scored))
     out = SequencePath.parse(case.out(method) / "out.%04d.png")
-    render(look, plate, out, RenderSettings(device=case.device), work=work, prepared=prepared, overwrite=True)
+    settings = RenderSettings(device=case.device, softness=softness)
+    render(look, plate, out, settings, work=work, prepared=prepared, overwrite=True)

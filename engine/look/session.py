@@ -28,6 +28,7 @@ from engine.base.machine import cpu_count, free_bytes
 from engine.base.runtime import ort
 from engine.look.card import Card, LookFile, open_look, read_card
 from engine.look.inputs import checked_guide, checked_image, checked_stmap
+from engine.look.softness import with_softness
 from engine.look.tiling import DEFAULT_TILE, MIN_TILE, Tile, Window, check_tile, choose_tile, plan
 
 __all__ = ["Card", "Look", "Styled", "read_card"]
@@ -86,6 +87,7 @@ class Look:
         memory_bytes: int,
         tensorrt_cache: Path | None,
         may_fall_back: bool,
+        softness: float = 0.0,
     ) -> None:
         self.path = file.path
         self.card = file.card
@@ -96,11 +98,11 @@ class Look:
         self.threads = threads
         self.bytes_per_pixel = pixel_bytes
         """Memory that one tile in flight takes per pixel of its read window."""
-        self._data = file.data
+        self._data = with_softness(file.data, softness)
         self._graph = file.graph
         self._device = device
         self._may_fall_back = may_fall_back
-        self._session = _open_session(file.data, device, memory_bytes, tensorrt_cache)
+        self._session = _open_session(self._data, device, memory_bytes, tensorrt_cache)
         self._gate = _Gate(memory_bytes)
         self._budget = memory_bytes
         self._lock = threading.Lock()
@@ -122,6 +124,7 @@ class Look:
         tensorrt: bool = False,
         tensorrt_cache: Path | None = None,
         memory_bytes: int | None = None,
+        softness: float = 0.0,
     ) -> Look:
         """Check a look, then open its session.
 
@@ -134,11 +137,14 @@ class Look:
             tensorrt: run through TensorRT; the first frame of a size then builds an engine, which takes minutes.
             tensorrt_cache: folder for those engines; None for one beside the look.
             memory_bytes: for the tiles in flight; None for a share of what is free.
+            softness: 0..1, how far carried strokes are softened where the plate is out of focus; 0 leaves them as crisp
+                as painted.
 
         Raises:
-            LookError: missing, not a look, damaged, of a newer format, or refused by onnxruntime.
+            LookError: missing, not a look, damaged, of a newer format, refused by onnxruntime, or without a softness
+                where one is asked for.
             DeviceError: the device is not usable.
-            InputError: no such word for a device, or fewer than one thread.
+            InputError: no such word for a device, fewer than one thread, or a softness beyond 0..1.
         """
         if threads is not None and threads < 1:
             raise InputError(f"{threads} threads cannot stylize", remedy="use 1 or more, or None for all cores")
@@ -157,6 +163,7 @@ class Look:
                 memory_bytes=int(_MEMORY_SHARE * free) if memory_bytes is None or on.cuda is not None else memory_bytes,
                 tensorrt_cache=cache,
                 may_fall_back=device == "auto",
+                softness=softness,
             )
 
         try:

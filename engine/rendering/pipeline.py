@@ -156,7 +156,11 @@ class Pipeline:
         self._stamp = _stamp(job.look)
         self._owns_look = look is None
         self.look = look or Look.load(
-            job.look, device=job.settings.device, threads=threads, tensorrt=job.settings.tensorrt
+            job.look,
+            device=job.settings.device,
+            threads=threads,
+            tensorrt=job.settings.tensorrt,
+            softness=job.settings.softness,
         )
         if self.look.sha256 != job.look_sha256:
             raise _changed(job.look)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS
 from engine.base.errors import InputError
 from engine.base.frames import SequencePath
+from engine.look.softness import check_softness
 from engine.look.tiling import check_tile
 
 __all__ = ["RenderSettings"]
@@ -24,8 +25,8 @@ class RenderSettings:
     """How to render; the defaults serve.
 
     Raises:
-        InputError: a tile under ``MIN_TILE`` other than 0, an unknown depth or way to denoise, mattes without a frame
-            number, or no thread.
+        InputError: a tile under ``MIN_TILE`` other than 0, a softness beyond 0..1, an unknown depth or way to denoise,
+            mattes without a frame number, or no thread.
     """
 
     tile: int | None = None
@@ -42,6 +43,8 @@ class RenderSettings:
     """How the plate is denoised, one of ``engine.base.choices.DENOISE_MODES``; None for as the look was trained."""
     matte: str | None = None
     """Pattern of mattes, ``matte.%04d.exr``, or a movie: where to stylize, elsewhere the plate stays; None for all."""
+    softness: float = 0.0
+    """0..1: how far carried strokes are softened where the plate is out of focus; 0 leaves them as crisp as painted."""
     carried_layer: bool = False
     """Whether an EXR also holds ``paintover.carried``, how much of each pixel rides on an exemplar."""
     tensorrt: bool = False
@@ -54,6 +57,7 @@ class RenderSettings:
     def __post_init__(self) -> None:
         if self.tile is not None:
             check_tile(self.tile)
+        check_softness(self.softness)
         if self.denoise is not None and self.denoise not in DENOISE_MODES:
             known = " or ".join(DENOISE_MODES)
             raise InputError(f"no way to denoise is called {self.denoise!r}", remedy=f"use {known}")
@@ -94,4 +98,6 @@ class RenderSettings:
         # Each frame says which matte by its content; a path is no part of it, so that shots may move.
         if self.matte is not None:
             facts["matte"] = True
+        if self.softness:
+            facts["softness"] = self.softness
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

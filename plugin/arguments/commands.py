@@ -60,6 +60,7 @@ _RENDERED_WITH = (
     table.DEPTH,
     table.COMPRESSION,
     table.NO_STMAPS,
+    table.SOFTNESS,
     table.CARRIED,
 )
 _MACHINE = (table.DEVICE, table.THREADS.but(help="CPU threads; a rendered frame does not depend on it"))

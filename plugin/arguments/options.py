@@ -57,6 +57,7 @@ class Options(argparse.Namespace):
     no_stmaps: bool = False
     no_repaint: bool = False
     carried: bool = False
+    softness: float | None = None
     depth: str | None = None
     compression: str | None = None
     denoise: str | None = None

@@ -50,6 +50,7 @@ __all__ = [
     "SEED",
     "SETTINGS",
     "SHOT",
+    "SOFTNESS",
     "STEPS",
     "TENSORRT",
     "THREADS",
@@ -279,7 +280,7 @@ CRISP = Option(
     ("--crisp",),
     SWITCH,
     "training",
-    "keep the finest detail of carried strokes and trust them more: for shots that track well",
+    "trust carried strokes more, and leave --softness out of the look: for shots that track well",
 )
 FEATURES = Option(
     "features",
@@ -341,6 +342,15 @@ NO_STMAPS = Option(
     "rendering",
     "ignore STMap sidecars in the work folder: nothing is carried",
     former=("--no-guides",),
+)
+SOFTNESS = Option(
+    "softness",
+    ("--softness",),
+    values.SOFTNESS,
+    "rendering",
+    "soften carried strokes where the plate is out of focus, 0..1",
+    metavar="X",
+    default="0, as crisp as painted",
 )
 CARRIED = Option(
     "carried",

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from engine.base.compression import read_compression
 from engine.base.errors import InputError
+from engine.look.softness import check_softness
 from engine.shot.keyframes import Keyframe, keyframe_number
 from engine.training.job.limits import MINIMUM_BUDGET_S
 from plugin.arguments.option import Kind, Move
@@ -35,6 +36,7 @@ __all__ = [
     "parse_place",
     "parse_port",
     "parse_seconds",
+    "parse_softness",
     "parse_workers",
     "positive",
 ]
@@ -144,6 +146,20 @@ def parse_place(text: str) -> int:
     return value
 
 
+def parse_softness(text: str) -> float:
+    """A share, 0..1.
+
+    Raises:
+        InputError: none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f'--softness "{text}" is no number', remedy="0 is as painted, 1 the softest") from None
+    check_softness(value)
+    return value
+
+
 def positive(option: str) -> Kind:
     """A positive number."""
 
@@ -200,5 +216,6 @@ PLACE = Kind(read=parse_place)
 WORKERS = Kind(read=parse_workers, write=_workers)
 SHARD = Kind(read=Shard.parse)
 COMPRESSION = Kind(read=read_compression)
+SOFTNESS = Kind(read=parse_softness, write=_decimal)
 KEYFRAMES = Kind(takes="many", read=Keyframe.parse, write=_text_of, moved=_keyframes)
 KEYFRAME_NUMBERS = Kind(takes="many", read=keyframe_number)

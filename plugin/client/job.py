@@ -110,6 +110,8 @@ class Job:
     """GiB of memory that one decoded image may need; None for the usual limit."""
     carried: bool = False
     """Whether EXR frames also hold the layer ``paintover.carried``."""
+    softness: float = 0.0
+    """0..1: how far carried strokes are softened where the plate is out of focus."""
     matte: str | None = None
     """Pattern of a matte for every frame, 1 for the object; None for none."""
     matte_use: str = "both"
@@ -229,6 +231,7 @@ class Job:
             "--out-colorspace": self.out_colorspace,
             "--depth": self.depth,
             "--compression": self.compression,
+            "--softness": self.softness or None,
             "--matte": self.matte,
             "--matte-use": None if self.matte is None else self.matte_use,
         }[option]
@@ -238,7 +241,7 @@ class Job:
 
 _PLATE = ("--plate", "--frames", "--layer", "--colorspace", "--ocio", "--max-image-gib")
 _MATTES = ("--matte", "--matte-use")
-_RENDERED = ("--look", "--work", "--out", "--tile", "--out-colorspace", "--depth", "--compression")
+_RENDERED = ("--look", "--work", "--out", "--tile", "--out-colorspace", "--depth", "--compression", "--softness")
 _SWITCHES = ("--no-stmaps", "--carried")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "key": (*_PLATE, "--out"),

@@ -360,6 +360,7 @@ def _rendered_with(shot: Shot, options: Options, look: Path, work: Path, out: Se
         "no_stmaps": not shot.stmaps,
         "denoise": shot.denoise,
         "carried": options.carried,
+        "softness": options.softness or None,
     }
 
 

@@ -52,6 +52,7 @@ def settings_of(shot: Shot, options: Options) -> RenderSettings:
         out_colorspace=shot.out_colorspace,
         bit_depth=depth,
         compression=compression,
+        softness=options.softness or 0.0,
         carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
         denoise=shot.denoise,

@@ -59,6 +59,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
         bit_depth=depth,
         compression=compression,
+        softness=options.softness or 0.0,
         tensorrt=options.tensorrt,
         denoise=denoise_from(options, file),
         matte=stylized_by(matte),

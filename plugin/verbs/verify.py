@@ -49,6 +49,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         out_colorspace=options.out_colorspace or (file.out_colorspace if file else None),
         bit_depth=depth,
         compression=compression,
+        softness=options.softness or 0.0,
         carried_layer=carried_from(options, out),
         tensorrt=options.tensorrt,
         denoise=denoise_from(options, file),

@@ -22,6 +22,7 @@ _SESSION_BYTES = 64 << 20
 _SHARE = 0.25
 
 _Stamp = tuple[int, int, int, int]
+_Key = tuple[Path, str, float]
 
 
 @dataclass
@@ -37,7 +38,7 @@ def default_limit() -> int:
 
 
 class LoadedLooks:
-    """Looks by path and device; the one unused for longest goes when memory is short, and the newest always stays.
+    """Looks by path, device and softness; the one unused for longest goes when memory is short, the newest stays.
 
     For one thread.
     """
@@ -46,26 +47,26 @@ class LoadedLooks:
         """``threads`` is what :meth:`Look.load` takes; None for the machine's cores."""
         self._limit = limit_bytes
         self._threads = threads
-        self._loaded: OrderedDict[tuple[Path, str], _Loaded] = OrderedDict()
+        self._loaded: OrderedDict[_Key, _Loaded] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._loaded)
 
-    def get(self, path: Path, device: str) -> Look:
+    def get(self, path: Path, device: str, softness: float = 0.0) -> Look:
         """The look of a file as it is now: loaded again where the file's hash is another than that of the look kept.
 
         Raises:
             LookError: not a look, or missing.
             DeviceError: the device is not usable.
         """
-        key = (path.absolute(), device)
+        key = (path.absolute(), device, softness)
         held = self._loaded.get(key)
         stamp = _stamp(path)
         if held is not None and held.stamp != stamp and stamp is not None and file_sha256(path) == held.look.sha256:
             held.stamp = stamp
         if held is None or held.stamp != stamp:
-            self.drop(path, device)
-            look = Look.load(path, device=device, threads=self._threads)
+            self.drop(path, device, softness)
+            look = Look.load(path, device=device, threads=self._threads, softness=softness)
             # The stamp from before the load: a file that was replaced meanwhile is noticed next time.
             held = self._loaded[key] = _Loaded(look, stamp or (0, 0, 0, 0), stamp[0] if stamp else 0)
             log.debug("loaded %s, %s", path, look.sha256[:8])
@@ -73,9 +74,9 @@ class LoadedLooks:
         self._make_room()
         return held.look
 
-    def drop(self, path: Path, device: str) -> None:
+    def drop(self, path: Path, device: str, softness: float = 0.0) -> None:
         """Forget a look, whatever it is doing."""
-        held = self._loaded.pop((path.absolute(), device), None)
+        held = self._loaded.pop((path.absolute(), device, softness), None)
         if held is not None:
             held.look.close()
 

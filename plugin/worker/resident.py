@@ -95,6 +95,7 @@ def render_resident(
             device=settings.device,
             tile=settings.tile,
             carried=settings.carried_layer,
+            softness=settings.softness,
             matte=None if settings.matte is None else _absolute(settings.matte),
             guides=work is not None,
             host=FARM,

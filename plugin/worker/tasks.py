@@ -195,6 +195,7 @@ def settings_of(job: Job, out: SequencePath, threads: int | None) -> RenderSetti
         out_colorspace=job.out_colorspace,
         bit_depth=job.depth,
         compression=compression,
+        softness=job.softness,
         carried_layer=job.carried,
         matte=None if job.matte_use == "track" else job.matte,
         threads=threads,
@@ -202,4 +203,4 @@ def settings_of(job: Job, out: SequencePath, threads: int | None) -> RenderSetti
 
 
 def _look(job: Job, looks: LoadedLooks) -> Look:
-    return looks.get(Path(job.look_path), job.device)
+    return looks.get(Path(job.look_path), job.device, job.softness)

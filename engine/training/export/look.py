@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ import onnx
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 import engine
@@ -29,6 +31,7 @@ from engine.base.runtime import ort
 from engine.base.temporaries import replacing
 from engine.color import shaper
 from engine.look.card import CARD_KEY, FORMAT, weights_sha256
+from engine.look.softness import SOFTNESS
 from engine.training.export.fold import fold
 from engine.training.export.graph import GraphWriter
 from engine.training.export.operators import record
@@ -36,6 +39,7 @@ from engine.training.export.trace import Symbol
 from engine.training.model import curve
 from engine.training.model.carry import Carried, Exemplar, StoredExemplar, sample
 from engine.training.model.edges import cropped, margins
+from engine.training.model.network import Translator
 
 __all__ = [
     "CHECK_PIXELS",
@@ -112,6 +116,16 @@ class LookModule(nn.Module):
         return plain + arrived.share * (arrived.painting - plain), arrived.share
 
 
+@contextmanager
+def _named_softness(net: Translator) -> Iterator[None]:
+    """What is recorded meanwhile takes its softness from the graph."""
+    before, net.softness = net.softness, Symbol("Input", name=SOFTNESS)
+    try:
+        yield
+    finally:
+        net.softness = before
+
+
 def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapping[str, Any]) -> onnx.ModelProto:
     """The look's graph.
 
@@ -125,9 +139,14 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
     guides = net.guide_channels
     if guides:
         channels["guide"] = guides
-    styled, carried = record(LookModule(net, stored), channels)
+    softened = net if isinstance(net, Translator) and not net.architecture.crisp else None
+    with nullcontext() if softened is None else _named_softness(softened):
+        styled, carried = record(LookModule(net, stored), channels)
     g = GraphWriter()
     g.write(fold({"styled": styled, "carried": carried}))
+    if softened is not None:
+        # A constant under a name of its own: a host that knows nothing of it gets crisp strokes.
+        g.initializers.append(numpy_helper.from_array(np.zeros((1, 1, 1, 1), np.float32), SOFTNESS))
     model = g.model(
         {name: ("n", count, "h", "w") for name, count in channels.items()},
         {"styled": ("n", 3, "h", "w"), "carried": ("n", 1, "h", "w")},

@@ -35,6 +35,7 @@ plain linear filter whose best value is known before training starts: see :func:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,8 @@ class Architecture:
     guide_channels: int = 0
     """Channels of the guide beside the plate."""
     crisp: bool = False
-    """Whether carried strokes keep their finest detail everywhere, not only where the plate is sharp."""
+    """Whether carried strokes are trusted as much where the plate does not prove their place, and are never softened:
+    without it, :attr:`Translator.softness` is theirs who render."""
 
     multiple: int = CELL
     """Origins of tiles must be multiples of this many pixels."""
@@ -165,6 +167,9 @@ class Translator(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
+        self.softness: Any = 0.0
+        """In 0..1: how far carried strokes are softened where the plate is out of focus. A number, or what stands for
+        one in a look's graph."""
         wide = architecture.width
         half, fuse = wide // 2, wide * 2 // 3
         seen = 12 + 4 * architecture.guide_channels
@@ -252,7 +257,8 @@ class Translator(nn.Module):
         gate = agree / (agree + (1 - one) * (1 - other))
         if not self.architecture.crisp:
             proven, sharp = evidence(x, arrived.plate)
-            strokes = softened(strokes, share, sharp)
+            if not (isinstance(self.softness, float) and self.softness == 0):
+                strokes = softened(strokes, share, 1 - (1 - sharp) * self.softness)
             bare = share * trust
             gate = bare + proven * (gate - bare)
         painted = exposed(x, replace(arrived, painting=strokes)) + F.pixel_shuffle(repair / 2, 2)

@@ -21,7 +21,7 @@ from plugin.arguments.table import FRAMES, LOOK, SHOT
 _REPORTING = "--progress --debug"
 _TASK = "--frames-dialect --path-mapping"
 _TRAINING = "--seed --recipe --settings --crisp --features --resume"
-_RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --carried"
+_RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --softness --carried"
 _MATTES = "--matte --matte-use"
 _SHOT = (
     "--plate --frames --frame --layer --keyframe --out --work --look --budget --colorspace --progress --fit-paintings "

@@ -51,6 +51,7 @@ FULL = Job(
     tile=512,
     max_image_gib=8.5,
     carried=True,
+    softness=0.25,
     matte="/a/matte.%04d.exr",
     matte_use="track",
     guides=False,
@@ -221,6 +222,7 @@ def jobs(draw: st.DrawFn) -> Job:
         tile=draw(st.none() | st.integers(0, 4096)),
         max_image_gib=draw(st.none() | st.sampled_from([0.5, 8.0, 64.0])),
         carried=draw(st.booleans()),
+        softness=draw(st.sampled_from([0.0, 0.5, 1.0])),
         guides=draw(st.booleans()),
     )
 
@@ -258,6 +260,7 @@ def test_the_words_of_a_job_are_those_of_the_table(job: Job, verb: str) -> None:
         "compression": job.compression,
         "no_stmaps": not job.guides,
         "carried": job.carried,
+        "softness": job.softness or None,
     }
     command = COMMANDS[verb]
     expected = {option.field: known[option.field] for option in command.options if option.field in known}

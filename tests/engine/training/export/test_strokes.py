@@ -9,9 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 
+from engine.base.errors import InputError, LookError
 from engine.color import shaper
 from engine.look.card import open_look
-from engine.look.session import Styled
+from engine.look.session import Look, Styled
 from engine.training.model.carry import StoredExemplar
 from engine.training.model.network import Architecture, Translator
 from tests.support.networks import lively, stored, write
@@ -54,12 +55,21 @@ def test_tiles_of_a_frame_whose_exemplar_enters_the_network_equal_the_whole_fram
     assert np.abs(whole.carried[40:] - moved.carried[37:]).max() > TILE_TOLERANCE
 
 
-def shown(folder: Path, exemplars: list[StoredExemplar], pixels: np.ndarray, maps: np.ndarray, crisp: bool) -> Styled:
+def shown(
+    folder: Path,
+    exemplars: list[StoredExemplar],
+    pixels: np.ndarray,
+    maps: np.ndarray,
+    crisp: bool,
+    softness: float = 0.0,
+) -> Styled:
     """By a network without training, which shows what is carried as it is."""
     net = Translator(Architecture(TINY.width, TINY.blocks, crisp=crisp)).eval()
     with torch.no_grad():
         net.skip.weight.zero_()
     look = write(folder / f"{crisp}.onnx", net, exemplars)
+    if softness:
+        look = Look.load(look.path, softness=softness)
     unsure = maps.copy()
     unsure[..., 2::3] = 0
     assert not look.stylize(pixels, stmap=unsure).carried.any()
@@ -96,19 +106,37 @@ def test_strokes_are_shown_more_where_the_plate_proves_their_place(tmp_path: Pat
 
 @pytest.mark.parametrize("blurred", ["frame", "keyframe"])
 def test_strokes_are_as_sharp_as_both_plates(tmp_path: Path, blurred: str) -> None:
-    """The right half is out of focus, in the frame or in the keyframe: no detail of half a code."""
+    """The right half is out of focus, in the frame or in the keyframe: no detail of half a code. Softened if asked."""
     scene = plate(96, 240) * 0.5 + 0.3 * fine(96, 240, 1)
     smooth = np.concatenate([scene[:, :120], np.full((96, 120, 3), 0.3, np.float32)], 1)
     frame, keyframe = (smooth, scene) if blurred == "frame" else (scene, smooth)
     key = StoredExemplar(fine(96, 240, 3), np.ones((96, 240), np.float32), keyframe)
     maps = stmap((identity_map(96, 240), 1.0))
-    found = shown(tmp_path, [key], frame, maps, False)
+    found = shown(tmp_path, [key], frame, maps, False, softness=1.0)
+    half, none = (shown(tmp_path, [key], frame, maps, False, softness=amount) for amount in (0.5, 0.0))
     crisp = shown(tmp_path, [key], frame, maps, True)
     sharp, soft = np.s_[:, :96], np.s_[:, 144:]
     assert detail_of(found.rgb[sharp], key.painting[sharp]) > 0.9
     # A gate of 0.88, and of what is a dot a seventh stays.
     assert detail_of(found.rgb[soft], key.painting[soft]) < 0.25
+    assert 0.4 < detail_of(half.rgb[soft], key.painting[soft]) < 0.6
+    assert detail_of(none.rgb[soft], key.painting[soft]) > 0.75
     assert detail_of(crisp.rgb[soft], key.painting[soft]) > 0.8
+    np.testing.assert_allclose(found.rgb[sharp], none.rgb[sharp], atol=1e-6)
+
+
+def test_a_look_that_is_always_crisp_cannot_be_softened(tmp_path: Path) -> None:
+    net = Translator(Architecture(TINY.width, TINY.blocks, crisp=True)).eval()
+    made = write(tmp_path / "crisp.onnx", net, [stored(painting_of(plate(60, 72)))])
+    with pytest.raises(LookError, match=r"has no softness.*--crisp"):
+        Look.load(made.path, softness=0.5)
+
+
+@pytest.mark.parametrize("softness", [-0.1, 1.5, float("nan")])
+def test_a_softness_is_a_share(tmp_path: Path, softness: float) -> None:
+    made = write(tmp_path / "ours.onnx", lively(), [stored(painting_of(plate(60, 72)))])
+    with pytest.raises(InputError, match="softness"):
+        Look.load(made.path, softness=softness)
 
 
 def test_a_track_that_is_a_pixel_off_is_trusted_less_though_it_is_sure(tmp_path: Path) -> None:
