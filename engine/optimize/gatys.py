@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from engine.training.model.features import MEAN_BGR, DeepFeatures
 
-__all__ = ["CONTENT_LAYER", "STYLE_LAYERS", "StyleLoss", "VggMaps", "optimize", "pyramid_sizes"]
+__all__ = ["CONTENT_LAYER", "STYLE_LAYERS", "StyleLoss", "VggMaps", "gram", "optimize", "pyramid_sizes"]
 
 CONTENT_LAYER = "relu4_2"
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -35,7 +35,7 @@ _MEAN_RGB, _DEVIATION_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class VggMaps(nn.Module):
-    """The maps that the loss takes, in units of 0..255, whatever the layout of the weights' file.
+    """The maps that the features' layers name, after their ReLU, in units of 0..255, whatever the layout of the file.
 
     Stage by stage; with ``thrifty`` only the maps at the start of each stage are kept for the way back, and the rest
     is computed again: memory for one stage at a time.
@@ -67,12 +67,12 @@ class VggMaps(nn.Module):
                 for name in names:
                     weight, bias = getattr(self.features, name + "_w"), getattr(self.features, name + "_b")
                     x = F.relu(F.conv2d(x, weight, bias, padding=1), inplace=True)
-                    if name.replace("conv", "relu") in (CONTENT_LAYER, *STYLE_LAYERS):
+                    if name.replace("conv", "relu") in self.features.layers:
                         kept.append(x)
                 return (*kept, x)
 
             maps = checkpoint(stage, x, use_reentrant=False) if thrifty else stage(x)
-            kept = [n for n in (name.replace("conv", "relu") for name in names) if n in (CONTENT_LAYER, *STYLE_LAYERS)]
+            kept = [n for n in (name.replace("conv", "relu") for name in names) if n in self.features.layers]
             found.update({name: each * self.unit for name, each in zip(kept, maps, strict=False)})
             x = maps[-1]
         return found

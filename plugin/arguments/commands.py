@@ -47,6 +47,7 @@ _LENGTH = (table.BUDGET, table.STEPS)
 _RECIPE = (
     table.SEED,
     table.RECIPE,
+    table.AUGMENT,
     table.SETTINGS,
     table.CRISP,
     table.FEATURES,
@@ -174,8 +175,9 @@ _ALL = (
     ),
     Command(
         "train",
-        "Trains a look from painted keyframes. Ctrl-C stops with the best look so far; --resume continues.\n"
-        "While it trains, a preview strip in the work folder shows plate, painting and current result.",
+        "Trains a look from painted keyframes, or with --style from a style image on the plate's own frames. Ctrl-C\n"
+        "stops with the best look so far; --resume continues. While it trains, a preview strip in the work folder\n"
+        "shows plate, painting or style image, and current result.",
         (
             table.SHOT,
             *_PLATE,
@@ -186,6 +188,7 @@ _ALL = (
             *_LENGTH,
             *_RECIPE,
             own.START,
+            *own.OF_STYLE_LOOKS,
             _denoise("train on the denoised plate that prepare --denoise made; render then takes it too"),
             _guides("train with the guide images that prepare --guides made; render then needs them too"),
             *_PAINTED_COLOR,
@@ -201,6 +204,7 @@ _ALL = (
             "paintover train shot.toml --steps 2000 --seed 7 --resume",
             "paintover train shot.toml --from work/look.onnx --budget 30s",
             "paintover train shot.toml --settings work/tune/best.toml --budget 5m",
+            "paintover train --plate plate.%04d.exr --style canvas.jpg --features vgg19.pth --budget 10m",
         ),
     ),
     Command(

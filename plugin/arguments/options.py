@@ -37,6 +37,7 @@ class Options(argparse.Namespace):
     steps: int | None = None
     seed: int | None = None
     recipe: str | None = None
+    augment: str | None = None
     crisp: bool = False
     features: str | None = None
     resume: bool = False
@@ -87,6 +88,7 @@ class Options(argparse.Namespace):
     style: list[str] | None = None
     style_scale: float | None = None
     style_strength: float | None = None
+    steadiness: float | None = None
     colors: str | None = None
     iterations: int | None = None
     port: int | None = None

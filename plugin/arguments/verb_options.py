@@ -24,6 +24,7 @@ __all__ = [
     "MEMORY",
     "NO_BROWSER",
     "OF_STYLE_IMAGES",
+    "OF_STYLE_LOOKS",
     "PAGE",
     "PORT",
     "REFERENCE",
@@ -138,6 +139,29 @@ START = Option(
     "go on from an earlier look or checkpoint of this shot, after a painting changed",
     metavar="LOOK|CHECKPOINT",
     default="begin with nothing learnt",
+)
+
+_STYLE_LOOK = "training from style images"
+
+OF_STYLE_LOOKS = (
+    STYLE.but(
+        group=_STYLE_LOOK,
+        help="learn from this picture, and from no painting; repeat for a mixture. Needs --features",
+        metavar="PATH[,weight=W]",
+        default="learn from paintings",
+    ),
+    STYLE_SCALE.but(group=_STYLE_LOOK),
+    STYLE_STRENGTH.but(group=_STYLE_LOOK),
+    Option(
+        "steadiness",
+        ("--steadiness",),
+        values.NUMBER,
+        _STYLE_LOOK,
+        "how much it counts that the result follows the motion without flicker; 0 for nothing",
+        metavar="X",
+        default="1",
+    ),
+    COLORS.but(group=_STYLE_LOOK),
 )
 
 # tune

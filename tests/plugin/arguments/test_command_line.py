@@ -41,6 +41,7 @@ _BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "style": st.lists(_NAMES, max_size=3),
     "style_scale": _SECONDS,
     "style_strength": _SECONDS,
+    "steadiness": st.floats(0, 20, allow_nan=False),
     "iterations": st.integers(1, 9999),
     "device": st.sampled_from(["auto", "cpu", "cuda:0", "cuda:3"]),
     "compression": st.sampled_from(["zip", "zip:6", "zips", "piz", "dwaa:45", "none"]),

@@ -20,7 +20,7 @@ from plugin.arguments.table import FRAMES, LOOK, SHOT
 
 _REPORTING = "--progress --debug"
 _TASK = "--frames-dialect --path-mapping"
-_TRAINING = "--seed --recipe --settings --crisp --features --resume"
+_TRAINING = "--seed --recipe --augment --settings --crisp --features --resume"
 _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --carried"
 _MATTES = "--matte --matte-use"
 _SHOT = (
@@ -38,7 +38,7 @@ FLAGS = {
     "--vectors --backward-vectors --no-repaint --denoise --guides --work "
     f"--colorspace --ocio --threads --max-image-gib --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --layer --keyframe --fit-paintings --unpainted --look --work --budget --steps "
-    f"{_TRAINING} --from "
+    f"{_TRAINING} --from --style --style-scale --style-strength --steadiness --colors "
     "--denoise --guides --colorspace --paint-colorspace --ocio --device --threads --max-image-gib "
     f"{_TASK} {_REPORTING}",
     "tune": "--plate --frames --frame --layer --keyframe --fit-paintings --work --reference "
