@@ -376,6 +376,27 @@ _ALL = (
         ),
     ),
     Command(
+        "sequence",
+        "Paints a shot from style images, by optimization of the frames' pixels: each starts from its painted\n"
+        "neighbors, warped by the plate's motion, and is held to them where they show the same surface. For a shot to\n"
+        "tune against, to take keyframes from, or as it is; slow: a look renders a frame in a fraction of the time.",
+        (
+            *_PLATE,
+            table.OUT.but(help="painted images: painted.%04d.png or .jpg"),
+            _OUT_PAINTED,
+            *own.OF_SEQUENCES,
+            *_COLOR,
+            table.MAX_IMAGE_GIB,
+            *_REPORTING,
+        ),
+        (
+            "paintover sequence --plate plate.%04d.exr --frames 1001-1100 --style canvas.jpg --features vgg19.pth \\",
+            "    --preview --out look.%04d.png",
+            "paintover sequence --plate plate.%04d.jpg --style canvas.jpg --features vgg19.pth --passes 10 \\",
+            "    --out look.%04d.png",
+        ),
+    ),
+    Command(
         "suggest",
         "Says which frames to paint: the few that together would carry most of the shot, by the plate's motion.\n"
         "Frames that are painted already count. Ends with a picture and the command that exports the frames.",
