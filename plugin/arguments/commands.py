@@ -206,8 +206,8 @@ _ALL = (
     Command(
         "tune",
         "Trains a small grid of settings for the same time each, and scores every one on the frames of a reference\n"
-        "sequence, such as EbSynth's output, that have no painting. Ends with a table, a picture and the best look.\n"
-        "Run it again after a stop: finished settings stay.",
+        "(what `paintover sequence` painted, EbSynth's output) that have no painting. Ends with a table, a picture\n"
+        "and the best look. Run it again after a stop: finished settings stay.",
         (
             table.SHOT,
             *_PLATE,
