@@ -206,8 +206,8 @@ _ALL = (
     Command(
         "tune",
         "Trains a small grid of settings for the same time each, and scores every one on the frames of a reference\n"
-        "sequence, such as EbSynth's output, that have no painting. Ends with a table, a picture and the best look.\n"
-        "Run it again after a stop: finished settings stay.",
+        "(what `paintover sequence` painted, EbSynth's output) that have no painting. Ends with a table, a picture\n"
+        "and the best look. Run it again after a stop: finished settings stay.",
         (
             table.SHOT,
             *_PLATE,
@@ -373,6 +373,27 @@ _ALL = (
             "paintover paint --plate plate.%04d.jpg --frame 0 --out painted.%04d.png",
             f"paintover paint --plate plate.%04d.exr --frame 1001 --style {PAINT_STYLES[0]} --out painted.%04d.png",
             "paintover paint --plate plate.%04d.exr --frame 7 --style canvas.jpg --features vgg19.pth --out p.%04d.png",
+        ),
+    ),
+    Command(
+        "sequence",
+        "Paints a shot from style images, by optimization of the frames' pixels: each starts from its painted\n"
+        "neighbors, warped by the plate's motion, and is held to them where they show the same surface. For a shot to\n"
+        "tune against, to take keyframes from, or as it is; slow: a look renders a frame in a fraction of the time.",
+        (
+            *_PLATE,
+            table.OUT.but(help="painted images: painted.%04d.png or .jpg"),
+            _OUT_PAINTED,
+            *own.OF_SEQUENCES,
+            *_COLOR,
+            table.MAX_IMAGE_GIB,
+            *_REPORTING,
+        ),
+        (
+            "paintover sequence --plate plate.%04d.exr --frames 1001-1100 --style canvas.jpg --features vgg19.pth \\",
+            "    --preview --out look.%04d.png",
+            "paintover sequence --plate plate.%04d.jpg --style canvas.jpg --features vgg19.pth --passes 10 \\",
+            "    --out look.%04d.png",
         ),
     ),
     Command(

@@ -89,6 +89,9 @@ class Options(argparse.Namespace):
     style_strength: float | None = None
     colors: str | None = None
     iterations: int | None = None
+    passes: int | None = None
+    long_term: str | None = None
+    preview: bool = False
     port: int | None = None
     """0 for any free one."""
     no_browser: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.base.choices import PAINT_STYLES
 from engine.optimize.job import COLOR_MODES, ITERATIONS_OF_SCALE
+from engine.optimize.sequence.job import ITERATIONS_OF_PASS, LONG_TERM
 from engine.training.job.limits import MINIMUM_BUDGET_S
 from plugin.arguments import table, values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
@@ -23,6 +24,7 @@ __all__ = [
     "INSTALL_TO",
     "MEMORY",
     "NO_BROWSER",
+    "OF_SEQUENCES",
     "OF_STYLE_IMAGES",
     "PAGE",
     "PORT",
@@ -104,6 +106,52 @@ OF_STYLE_IMAGES = (
     table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),
     table.DEVICE.but(group=_STYLE_IMAGE),
     table.THREADS.but(group=_STYLE_IMAGE, help="CPU threads"),
+)
+
+# sequence
+
+_IN_TIME = "the sequence"
+
+PASSES = Option(
+    "passes",
+    ("--passes",),
+    values.counted("--passes", 1, "1 is one sweep, 10 are good for most"),
+    _IN_TIME,
+    "go through the shot so often, forward and backward in turn, from frames that are painted alone first",
+    metavar="N",
+    default="1, each frame from the one before",
+)
+LONG_TERM_OFFSETS = Option(
+    "long_term",
+    ("--long-term",),
+    TEXT,
+    _IN_TIME,
+    "hold a frame to those so many frames away as well, where nearer ones do not show a surface; or none",
+    metavar="N,N",
+    default=",".join(map(str, LONG_TERM)),
+)
+PREVIEW = Option(
+    "preview", ("--preview",), SWITCH, _IN_TIME, "all of it at a quarter of the width and height", default="full size"
+)
+OF_SEQUENCES = (
+    STYLE.but(
+        group=_STYLE_IMAGE,
+        help="a style image, whose colors and strokes are taken: repeat for several",
+        metavar="PATH[,weight=W]",
+        default=None,
+    ),
+    ITERATIONS.but(
+        help="steps of the optimization: of each frame at each scale, and in each further pass",
+        default=f"{ITERATIONS_OF_SCALE}; {ITERATIONS_OF_PASS} with several passes",
+    ),
+    *(option for option in OF_STYLE_IMAGES if option.field in ("features", "style_scale", "style_strength", "colors")),
+    table.SEED.but(group=_STYLE_IMAGE, help="of the noise to start from"),
+    *(option for option in OF_STYLE_IMAGES if option.field == "matte"),
+    *(option.but(group=_IN_TIME) for option in (PASSES, LONG_TERM_OFFSETS, PREVIEW)),
+    *(option.but(group=_IN_TIME) for option in (table.VECTORS, table.BACKWARD_VECTORS)),
+    table.RESUME.but(group=_IN_TIME, help="go on after a stop, to the same frames"),
+    table.WORK.but(group=_IN_TIME, help="folder for the frames of passes and the preview"),
+    *(option.but(group=_IN_TIME) for option in OF_STYLE_IMAGES if option.field in ("device", "threads")),
 )
 
 # key

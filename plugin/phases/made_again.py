@@ -54,7 +54,9 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
     checkpoint = work / CHECKPOINT
     checkpoints = _files(checkpoint.parent, lambda path: path.stem == checkpoint.stem)
     desk_checkpoints = _files(work / SESSION_FOLDER, lambda path: path.stem == checkpoint.stem)
+    painted = [work / "sequence" / "frames", work / "sequence" / "quarter" / "frames"]
     places = [
+        *painted,
         work,
         checkpoint.parent,
         work / RESULTS,
@@ -73,6 +75,11 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
         MadeAgain("checkpoint", "paintover train, from the beginning", tuple(checkpoints)),
         MadeAgain("frames that the desk showed", "paintover desk", tuple(_files(work / RESULTS, _is_result))),
         MadeAgain("the desk's checkpoint", "paintover desk, from the beginning", tuple(desk_checkpoints)),
+        MadeAgain(
+            "frames of a sequence's passes",
+            "paintover sequence",
+            tuple(path for folder in painted for path in _files(folder, _is_stored)),
+        ),
         MadeAgain("abandoned temporary files", "nothing that needs them", tuple(dict.fromkeys(abandoned))),
     ]
     return [kind for kind in found if kind.files]
@@ -123,6 +130,10 @@ def _prepared(folder: Path, kind: str) -> Iterator[Path]:
 
 def _is_result(path: Path) -> bool:
     return path.suffix == ".npy" and path.stem.lstrip("-").isdigit()
+
+
+def _is_stored(path: Path) -> bool:
+    return path.suffix == ".safetensors" and path.stem.lstrip("-").isdigit()
 
 
 def _is_stmap(path: Path) -> bool:

@@ -111,8 +111,13 @@ def _check_out(path: Path, styles: tuple[StyleImage, ...], matte: Path | None) -
             raise InputError(f"output onto the {what}", path=path, remedy="choose another --out")
 
 
-def optimize_frames(job: StyleJob, progress: Progress, stop: StopRequest, *, debug: bool) -> None:
+def optimize_frames(
+    job: StyleJob, progress: Progress, stop: StopRequest, *, debug: bool, command: tuple[str, ...] = COMMAND
+) -> None:
     """Run the process to its end, in the phase that has begun.
+
+    Args:
+        command: what is started, before ``--job FILE``.
 
     Raises:
         ChildFailed: it reported an error, crashed, or could not be started.
@@ -127,12 +132,14 @@ def optimize_frames(job: StyleJob, progress: Progress, stop: StopRequest, *, deb
             return
         facts = {name: value for name, value in event.items() if name not in ("event", "fraction")}
         text = f"frame {event.get('frame')}"
+        if int(event.get("passes") or 1) > 1:
+            text = f"pass {event['pass']} of {event['passes']}, {text}"
         if "loss" in event:
             text += f", {event['scale']}, {event['iteration']} of {event['iterations']}, loss {event['loss']:.4g}"
         progress.update(float(event.get("fraction") or 0.0), text, facts)
 
     called = "the optimization's process"
-    follow([*COMMAND, "--job", str(path)], progress, stop, on_event, called=called, debug=debug)
+    follow([*command, "--job", str(path)], progress, stop, on_event, called=called, debug=debug)
     if stop():
         raise Interrupted("painting stopped on request", exit_code=stop.exit_code, remedy="--resume goes on")
 

@@ -58,6 +58,9 @@ FLAGS = {
     "paint": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations --style-scale "
     "--style-strength --colors --matte --resume --work --colorspace --ocio --device --threads --max-image-gib "
     f"{_REPORTING}",
+    "sequence": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations "
+    "--style-scale --style-strength --colors --matte --passes --long-term --preview --vectors --backward-vectors "
+    f"--resume --work --colorspace --ocio --device --threads --max-image-gib {_REPORTING}",
     "suggest": "--plate --frames --frame --layer --keyframe --fit-paintings --count --out --json --work "
     "--colorspace --ocio "
     f"--max-image-gib {_REPORTING}",

@@ -1,0 +1,292 @@
+"""``python -m engine.optimize.sequence.sequence --job JOB.json``: a shot from style images, steady in time.
+
+After Ruder, Dosovitskiy and Brox 2016. One pass sweeps through the shot: a frame starts from the painted ones, warped,
+and its loss holds it to them where the flow is consistent. Several passes start from frames that were painted alone, go
+forward and backward in turn, and let each frame meet its neighbor halfway before it is optimized again.
+
+Every frame of every pass is a file that is replaced whole, so a stop at any moment costs the frame in work alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine import images
+from engine.base.arrays import Bytes, Floats
+from engine.base.errors import ImageError, Interrupted
+from engine.base.events import Emit, leave
+from engine.base.frames import SequencePath
+from engine.base.temporaries import clean_temporaries
+from engine.images.provenance import file_sha256
+from engine.motion.flow import luma8
+from engine.optimize.gatys import StyleLoss, optimize, pyramid_sizes
+from engine.optimize.process import run_job
+from engine.optimize.sequence.job import PREVIEW_SHRINK, SequenceJob
+from engine.optimize.sequence.shot_motion import ShotMotion
+from engine.optimize.sequence.stored_frames import StoredFrames
+from engine.optimize.sequence.temporal import (
+    MULTI_PASS_WEIGHT,
+    SWEEP_WEIGHT,
+    Carried,
+    TemporalLoss,
+    blended,
+    carry,
+)
+from engine.optimize.style_inputs import ShownFrame, StyleInputs, resized
+from engine.optimize.stylize import NOISE
+from engine.shot.matte_reader import MatteReader
+from engine.shot.plate import PlateReader
+from engine.training.train import StopFlag
+
+__all__ = ["main", "paint_sequence"]
+
+METHOD = "sequence-1"
+"""Changes when the same job would give other frames."""
+_PREVIEW_EVERY_S = 10.0
+
+
+def paint_sequence(job: SequenceJob, emit: Emit, stop: StopFlag | None = None) -> list[Path]:
+    """Paint every frame of the job; returns the files that are written.
+
+    Raises:
+        Interrupted: a stop was asked for; the frames of passes that are done are kept.
+        InputError, ImageError, ColorError, DeviceError: wrong input.
+        OutputError: disk full or no permission.
+    """
+    inputs = StyleInputs.load(job, PREVIEW_SHRINK if job.preview else 1)
+    return _Run(job, emit, stop or StopFlag(), inputs).all()
+
+
+class _Run:
+    """The work on one job."""
+
+    def __init__(self, job: SequenceJob, emit: Emit, stop: StopFlag, inputs: StyleInputs) -> None:
+        self.job, self.emit, self.stop, self.inputs = job, emit, stop, inputs
+        self.out = SequencePath.parse(job.out)
+        self.motion = ShotMotion(self._gray, job.flow_files)
+        self.stored = StoredFrames(job.folder / "frames", _digests(job, inputs))
+        first = self._view(job.frames[0])
+        self.size = first.shown.shape[:2]
+        # Once for all: colors that follow each frame would flicker with it.
+        self.pictures = inputs.colored(first.shown)
+        sizes = [high * wide for high, wide in pyramid_sizes(*self.size)]
+        self.share_of_first = sum(sizes) / (sum(sizes) + sizes[-1] * (job.passes - 1))
+        """Of the work, the first pass: it alone begins with coarse scales."""
+        self.warned: set[int] = set()
+
+    def all(self) -> list[Path]:
+        """Every pass over every frame."""
+        job, written = self.job, []
+        for folder in {job.folder, self.out.path(job.frames[0]).parent}:
+            clean_temporaries(folder)
+        if job.resume:
+            self.stored.find()
+            self._say_found()
+        else:
+            self.stored.forget()
+        for number in range(1, job.passes + 1):
+            places = range(len(job.frames))
+            for count, place in enumerate(places if number % 2 else reversed(places)):
+                frame = job.frames[place]
+                path = self.out.path(frame)
+                last = number == job.passes
+                if self.stored.passes[frame] < number:
+                    pixels = _Painting(self, number, place, count).run()
+                    self.stored.write(frame, number, pixels)
+                elif not last or path.is_file():
+                    continue
+                done = {"event": "progress", "fraction": self.fraction(number, count + 1, 0.0), "frame": frame}
+                if last:
+                    self.inputs.write(path, self.inputs.tensor(self.stored.read(frame)), self.view(frame))
+                    written.append(path)
+                    done["path"] = str(path)
+                self.emit(done)
+        return written
+
+    def fraction(self, number: int, count: int, of_frame: float) -> float:
+        """How much of all the work is done."""
+        before = 0.0 if number == 1 else self.share_of_first
+        later = (1 - self.share_of_first) / max(self.job.passes - 1, 1)
+        before += later * max(number - 2, 0)
+        here = self.share_of_first if number == 1 else later
+        return round(min(before + here * (count + of_frame) / len(self.job.frames), 1.0), 4)
+
+    def view(self, frame: int) -> ShownFrame:
+        """A frame of the plate, of the size that the first one has.
+
+        Raises:
+            ImageError: it is missing, damaged, or of another size.
+        """
+        view = self._view(frame)
+        if view.shown.shape[:2] != self.size:
+            here, others = (f"{size[1]}x{size[0]}" for size in (view.shown.shape[:2], self.size))
+            why, path = f"this frame is {here}, the first one {others}", self.job.plate_path.path(frame)
+            raise ImageError(why, frame=frame, path=path, remedy="one shot has one size; leave the frame out")
+        if view.bad_pixels and frame not in self.warned:
+            self.warned.add(frame)
+            text = f"frame {frame}: {view.bad_pixels} pixels of the plate are NaN or Inf; filled from neighbors"
+            self.emit({"event": "warning", "text": text})
+        return view
+
+    def carried(self, number: int, place: int) -> list[Carried]:
+        """What frames that this pass has painted already show of a frame; nothing in a pass that paints them alone."""
+        if number == 1 and self.job.passes > 1:
+            return []
+        frames, step = self.job.frames, 1 if number % 2 else -1
+        places = [place - step * offset for offset in (1, *sorted(self.job.long_term))]
+        near = [frames[other] for other in places if 0 <= other < len(frames)]
+        motions = [self.motion.between(frames[place], other) for other in near]
+        painted = [self.stored.read(other) for other in near]
+        return carry(painted, [flow for flow, _ in motions], [trust for _, trust in motions], self.inputs.tensor)
+
+    def _view(self, frame: int) -> ShownFrame:
+        return self.inputs.frame(frame, self.out.path(frame))
+
+    def _gray(self, frame: int) -> Bytes:
+        return luma8(self.view(frame).shown)
+
+    def _say_found(self) -> None:
+        passes = self.stored.passes.values()
+        if any(passes):
+            of = f"{sum(passes)} of {len(passes) * self.job.passes} frames of passes"
+            self.emit({"event": "note", "text": f"resumed: {of} are painted already and stay"})
+
+
+class _Painting:
+    """One frame of one pass."""
+
+    def __init__(self, run: _Run, number: int, place: int, count: int) -> None:
+        self.run_, self.number, self.count = run, number, count
+        self.frame = run.job.frames[place]
+        self.view = run.view(self.frame)
+        self.carried = run.carried(number, place)
+        self.next_preview_s = time.monotonic() + _PREVIEW_EVERY_S
+
+    def run(self) -> Floats:
+        """Optimize; returns (H, W, 3), not clipped."""
+        run, job, inputs = self.run_, self.run_.job, self.run_.inputs
+        content = inputs.tensor(inputs.target(self.view.shown))
+        x, sizes = self._start(content), pyramid_sizes(*run.size)
+        first = self.number == 1
+        for scale in range(0 if first else len(sizes) - 1, len(sizes)):
+            size = sizes[scale]
+            here, carried = resized(content, size), [each.at(size) for each in self.carried]
+            matte = self.view.matte
+            mask = None if matte is None else resized(inputs.tensor(matte[..., None]), size)
+            x = blended(resized(x, size), carried, share=not first)
+            if mask is not None:
+                x = here + (x - here) * (mask > 0)
+            styles = inputs.scaled_styles(run.pictures, size)
+            loss = StyleLoss(inputs.maps, here, styles, mask, job.strength, thrifty=min(size) >= 256)
+            held = carried if self._is_held() else []
+            weight = SWEEP_WEIGHT if job.passes == 1 else MULTI_PASS_WEIGHT
+            pixels = [high * wide for high, wide in sizes] if first else [0] * scale + [1]
+            base, share = sum(pixels[:scale]) / sum(pixels), pixels[scale] / sum(pixels)
+
+            def report(
+                done: int,
+                loss: float,
+                x: Tensor,
+                size: tuple[int, int] = size,
+                base: float = base,
+                share: float = share,
+            ) -> None:
+                self._report(done, loss, x, size, base + share * done / job.iterations)
+
+            loss_here = TemporalLoss(loss, held, weight)
+            x, _ = optimize(loss_here, x, job.iterations, weight=mask, report=report, check=self._check_stop)
+        return np.ascontiguousarray(x[0].permute(1, 2, 0).cpu().numpy())
+
+    def _start(self, content: Tensor) -> Tensor:
+        """The plate with a little noise, the same in every frame; or what the pass before made of it."""
+        if self.number > 1:
+            return self.run_.inputs.tensor(self.run_.stored.read(self.frame))
+        generator = torch.Generator().manual_seed(self.run_.job.seed)
+        return content + NOISE * torch.randn(content.shape, generator=generator).to(content)
+
+    def _is_held(self) -> bool:
+        """Whether the loss counts what is carried: of several passes the second half, when frames agree roughly."""
+        passes = self.run_.job.passes
+        return passes == 1 or self.number > passes // 2
+
+    def _check_stop(self) -> None:
+        stop, job = self.run_.stop, self.run_.job
+        if stop.exit_code:
+            place = f"frame {self.frame}" + (f" of pass {self.number}" if job.passes > 1 else "")
+            raise Interrupted(f"stopped at {place}", exit_code=stop.exit_code, remedy="--resume goes on")
+
+    def _report(self, done: int, loss: float, x: Tensor, size: tuple[int, int], of_frame: float) -> None:
+        run, job = self.run_, self.run_.job
+        event: dict[str, object] = {
+            "event": "progress",
+            "fraction": run.fraction(self.number, self.count, of_frame),
+            "frame": self.frame,
+            "pass": self.number,
+            "passes": job.passes,
+            "scale": f"{size[1]}x{size[0]}",
+            "iteration": done,
+            "iterations": job.iterations,
+            "loss": loss,
+        }
+        if time.monotonic() >= self.next_preview_s:
+            preview = job.folder / "preview.png"
+            images.write(preview, run.inputs.picture(x), bit_depth="uint8")
+            event["preview"] = str(preview)
+            self.next_preview_s = time.monotonic() + _PREVIEW_EVERY_S
+        run.emit(event)
+
+
+def _digests(job: SequenceJob, inputs: StyleInputs) -> dict[int, str]:
+    """Of each frame SHA-256 over what makes two runs the same painting.
+
+    Raises:
+        ImageError: a frame of the plate, or its matte, is missing.
+    """
+    features = Path(job.features)
+    facts = [
+        METHOD,
+        job.frames,
+        job.passes,
+        job.long_term,
+        job.iterations,
+        job.style_scale,
+        job.strength,
+        job.color,
+        job.seed,
+        inputs.shrink,
+        file_sha256(features) if features.is_file() else job.features,
+        [(file_sha256(style.path), style.weight) for style in job.styles],
+    ]
+    plate = PlateReader(job.plate_path, job.plate_colorspace, inputs.config)
+    mattes = None if job.matte is None else MatteReader(SequencePath.parse(job.matte), job.plate_path)
+    files = job.flow_files
+    vectors = [path for path in (files.forward_path, files.backward_path) if path is not None] if files else []
+    digests = {}
+    for frame in job.frames:
+        digest = plate.begin_digest(json.dumps(facts))
+        digest.update(plate.sha256(frame).encode() + (b"" if mattes is None else mattes.sha256(frame).encode()))
+        for path in vectors:
+            file = path.path(frame)
+            # The last frame has no next one, hence no vectors to it.
+            digest.update(file_sha256(file).encode() if file.is_file() else b"none")
+        digests[frame] = digest.hexdigest()
+    return digests
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a job file; events go to stdout, one JSON object a line. Returns the exit code."""
+
+    def paint(path: Path, emit: Emit, stop: StopFlag) -> list[Path]:
+        return paint_sequence(SequenceJob.load(path), emit, stop)
+
+    return run_job(arguments, "engine.optimize.sequence.sequence", "Paint a shot from style images.", paint)
+
+
+if __name__ == "__main__":
+    leave(main())
