@@ -13,7 +13,7 @@ from engine.base.arrays import Bytes, Floats
 from engine.motion.flow import estimate, one_thread, reliability
 from engine.motion.flow_files import FlowFiles
 
-__all__ = ["ShotMotion"]
+__all__ = ["ShotMotion", "scaled_flow"]
 
 _KEPT_BYTES = 2**28
 """Of gray frames that stay in memory; one that is needed again is read again."""
@@ -59,6 +59,11 @@ class ShotMotion:
 
 def _given(vectors: FlowFiles, here: int, there: int, size: tuple[int, ...]) -> Floats:
     flow = vectors.forward(here) if there > here else vectors.backward(here)
+    return scaled_flow(flow, (size[0], size[1]))
+
+
+def scaled_flow(flow: Floats, size: tuple[int, int]) -> Floats:
+    """A flow (H, W, 2) in pixels of frames of another height and width."""
     high, wide = flow.shape[:2]
     if (high, wide) == size:
         return flow

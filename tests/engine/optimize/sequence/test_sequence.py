@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
@@ -156,6 +157,30 @@ def test_what_was_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     paint(msgspec.structs.replace(made, resume=True))
     assert {frame: (tmp_path / f"p.{frame}.png").read_bytes() for frame in made.frames} == whole
     assert list(frames.glob(".*")) == []
+
+
+@pytest.mark.slow
+def test_strokes_ride_through_the_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("sequence", "stroke_stage"):
+        monkeypatch.setattr(f"engine.optimize.sequence.{module}.STROKE_ITERATIONS_OF_FRAME", 10)
+    made = job(tmp_path, strokes=60, iterations=3, passes=2)
+    events = paint(made)
+    fractions = [event["fraction"] for event in events if event["event"] == "progress"]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    whole = {path.name: path.read_bytes() for path in tmp_path.glob("p.*")}
+    assert sorted(name for name in whole if name.endswith(".svg")) == ["p.1.svg", "p.2.svg", "p.3.svg"]
+    folder = tmp_path / "work" / "sequence" / "strokes"
+    one, two = (load_file(folder / f"{frame:04d}.safetensors")["location_px"] for frame in (1, 2))
+    # Each of most strokes of frame 2 is one of frame 1 that moved along; the descent moves one by a pixel at most.
+    away = np.linalg.norm(two[:, None] - (one - (STEP_PX, 0)), axis=2).min(axis=1)
+    assert (away < 1.5).mean() > 0.7
+
+    for path in tmp_path.glob("p.*"):
+        path.unlink()
+    with pytest.raises(Interrupted, match=r"stopped at the strokes of frame 2; --resume goes on"):
+        paint(made, StopAfter(15))
+    paint(msgspec.structs.replace(made, resume=True))
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("p.*")} == whole
 
 
 def test_a_changed_frame_is_said_when_going_on(tmp_path: Path) -> None:
