@@ -2,7 +2,8 @@
 
 Paints the eleven lynx frames, made small: each alone, in one sweep, and in several passes. Prints the
 temporal error of each (mean change along the plate's motion over pixels whose flow is reliable, in display codes), its
-contrast from the first frame to the last, and seconds a frame. Run again, it goes on.
+contrast from the first frame to the last, and seconds a frame. Then a shot of known answer: how much a surface that one
+frame hides changes, with and without long-term consistency. Run again, it goes on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from engine.optimize.sequence.job import SequenceJob
 from engine.optimize.sequence.sequence import paint_sequence
 from engine.review.steadiness import plate_step, temporal_error
 from tests.support import SHARED
+from tests.support.shifting_shots import change_of_hidden, shifting_plate
 
 __all__ = ["contrast", "main"]
 
@@ -77,6 +79,32 @@ class Figures:
         paint_sequence(job, lambda event: None)
         return (time.monotonic() - began_s) / len(frames)
 
+    def say_hidden(self) -> None:
+        """Two lines on the shot of known answer, which is painted anew."""
+        options = self.options
+        for name, long_term in (("without", ()), ("with", (2,))):
+            folder = options.work / f"hidden {name}"
+            folder.mkdir(exist_ok=True)
+            job = SequenceJob(
+                plate=shifting_plate(folder, 4, hides=3),
+                plate_layer="",
+                frames=(1, 2, 3, 4),
+                plate_colorspace=None,
+                ocio=None,
+                out=str(folder / "out.%d.png"),
+                work=folder / "work",
+                styles=(StyleImage(options.style),),
+                features=str(options.features),
+                iterations=options.iterations,
+                long_term=long_term,
+                device=options.device,
+                threads=options.threads,
+            )
+            paint_sequence(job, lambda event: None)
+            here, there = (images.read(folder / f"out.{frame}.png").rgb for frame in (4, 2))
+            changed = change_of_hidden(here, there, hides=3)
+            print(f"hidden for a frame, {name} long-term consistency: changed by {changed:.2f} codes", flush=True)
+
     def read(self, name: str) -> list[Bytes]:
         """The frames of a folder."""
         found = [images.read(self.options.work / name / f"out.{frame:04d}.png").rgb for frame in FRAMES]
@@ -111,6 +139,7 @@ def main() -> None:
     for name, passes in (("one sweep", 1), (f"{figures.options.passes} passes", figures.options.passes)):
         frame_s = figures.paint(name, passes=passes)
         figures.say(name, figures.read(name), frame_s)
+    figures.say_hidden()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from engine.base.arrays import Bytes, Floats
-from engine.motion.flow import estimate, one_thread, reliability
+from engine.motion.flow import estimate, inside, one_thread, reliability
 from engine.motion.flow_files import FlowFiles
 
 __all__ = ["ShotMotion", "scaled_flow"]
@@ -45,7 +45,10 @@ class ShotMotion:
         else:
             with one_thread():
                 forth, back = estimate(one, two), estimate(two, one)
-        return forth, reliability(forth, back)
+        trust = reliability(forth, back)
+        # Its smoothing leaves some trust beyond the border, where only the border's own pixels could be repeated.
+        trust[~inside(forth)] = 0
+        return forth, trust
 
     def _gray(self, frame: int) -> Bytes:
         found = self._kept.get(frame)

@@ -27,7 +27,7 @@ from engine.training.train import StopFlag
 from tests.support import ROOT
 from tests.support.interrupts import StopAfter
 from tests.support.pictures import picture, write_exr
-from tests.support.shifting_shots import HEIGHT, STEP_PX, WIDTH, passing, shifting_plate
+from tests.support.shifting_shots import HEIGHT, STEP_PX, WIDTH, change_of_hidden, followed, shifting_plate
 from tests.support.vgg_weights import tiny_vgg
 
 
@@ -61,14 +61,6 @@ def paint(made: SequenceJob, stop: StopFlag | None = None) -> list[dict[str, Any
 
 def read(folder: Path, frame: int) -> np.ndarray:
     return images.read(folder / f"p.{frame}.png").rgb
-
-
-def followed(here: np.ndarray, there: np.ndarray, frames: int = 1) -> np.ndarray:
-    """(H, W): how a pixel of ``here`` differs from the same place of the surface, so many frames before."""
-    moved = STEP_PX * frames
-    difference = np.full(here.shape[:2], np.nan)
-    difference[:, : WIDTH - moved] = np.abs(here[:, : WIDTH - moved] - there[:, moved:]).mean(axis=2)
-    return difference * 255
 
 
 def unsteady(folder: Path, count: int) -> float:
@@ -110,10 +102,7 @@ def test_a_surface_that_was_hidden_keeps_its_style(tmp_path: Path) -> None:
     changed = {}
     for long_term in ((), (2,)):
         paint(job(tmp_path, count=4, hides=3, iterations=24, long_term=long_term))
-        back = passing(3, hides=3)[:, : WIDTH - 2 * STEP_PX]
-        back[:6], back[-6:], back[:, :12] = False, False, False
-        found = followed(read(tmp_path, 4), read(tmp_path, 2), 2)[:, : WIDTH - 2 * STEP_PX]
-        changed[long_term] = float(found[back].mean())
+        changed[long_term] = change_of_hidden(read(tmp_path, 4), read(tmp_path, 2), hides=3)
     assert changed[2,] <= 0.5 * changed[()], changed
 
 
