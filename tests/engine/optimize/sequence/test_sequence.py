@@ -229,12 +229,17 @@ def test_wrong_pictures_are_refused_in_one_line(tmp_path: Path) -> None:
     assert caught.value.frame == 2
 
 
-def test_pixels_that_are_no_numbers_are_filled_and_said(tmp_path: Path) -> None:
+def test_pixels_that_are_no_numbers_are_filled_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for frame in (1, 2):
         rgb = images.read(Path(shifting_plate(tmp_path, 2) % frame)).rgb.copy()
         rgb[5, 7:9] = np.nan if frame == 2 else rgb[5, 7:9]
         write_exr(tmp_path / f"hdr.{frame}.exr", dict(zip("RGB", np.moveaxis(rgb, 2, 0), strict=True)))
-    events = paint(job(tmp_path, count=2, plate=str(tmp_path / "hdr.%d.exr"), iterations=2))
+    style = np.full((40, 40, 3), 0.3, np.float32)
+    style[3, 3] = np.inf
+    write_exr(tmp_path / "style.exr", dict(zip("RGB", np.moveaxis(style, 2, 0), strict=True)))
+    styles = (StyleImage(tmp_path / "style.exr"),)
+    events = paint(job(tmp_path, count=2, plate=str(tmp_path / "hdr.%d.exr"), styles=styles, iterations=2))
+    assert "1 pixels of the style image are NaN or Inf; filled from neighbors" in caplog.text
     said = [event["text"] for event in events if event["event"] == "warning"]
     assert said == ["frame 2: 2 pixels of the plate are NaN or Inf; filled from neighbors"]
     assert np.isfinite(read(tmp_path, 2)).all()
