@@ -356,7 +356,8 @@ _ALL = (
     Command(
         "paint",
         "Paints frames of the plate with layered brush strokes: a keyframe to try Paintover with before an artist has\n"
-        "painted one, or an underpainting to start from; or from style images, by optimization of the frame's pixels.\n"
+        "painted one, or an underpainting to start from; or from style images, by optimization of the frame's pixels;\n"
+        "or with strokes, which become an SVG as well.\n"
         "Writes 8 bits, seen as key shows frames.",
         (
             *_PLATE,
@@ -365,6 +366,7 @@ _ALL = (
             own.STYLE,
             table.SEED.but(group="painting", help="same seed: same painting"),
             *own.OF_STYLE_IMAGES,
+            *own.OF_STROKES,
             *_COLOR,
             table.MAX_IMAGE_GIB,
             *_REPORTING,
@@ -373,6 +375,7 @@ _ALL = (
             "paintover paint --plate plate.%04d.jpg --frame 0 --out painted.%04d.png",
             f"paintover paint --plate plate.%04d.exr --frame 1001 --style {PAINT_STYLES[0]} --out painted.%04d.png",
             "paintover paint --plate plate.%04d.exr --frame 7 --style canvas.jpg --features vgg19.pth --out p.%04d.png",
+            "paintover paint --plate plate.%04d.exr --frame 7 --strokes --out p.%04d.png",
         ),
     ),
     Command(

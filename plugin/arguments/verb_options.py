@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.base.choices import PAINT_STYLES
+from engine.optimize.brushstrokes.job import PIXEL_ITERATIONS, STROKE_ITERATIONS, STROKES
 from engine.optimize.job import COLOR_MODES, ITERATIONS_OF_SCALE
 from engine.optimize.sequence.job import ITERATIONS_OF_PASS, LONG_TERM
 from engine.training.job.limits import MINIMUM_BUDGET_S
@@ -25,6 +26,7 @@ __all__ = [
     "MEMORY",
     "NO_BROWSER",
     "OF_SEQUENCES",
+    "OF_STROKES",
     "OF_STYLE_IMAGES",
     "PAGE",
     "PORT",
@@ -90,7 +92,7 @@ ITERATIONS = Option(
     _STYLE_IMAGE,
     "steps of the optimization at each scale",
     metavar="N",
-    default=str(ITERATIONS_OF_SCALE),
+    default=f"{ITERATIONS_OF_SCALE}; with --strokes {STROKE_ITERATIONS}, of the strokes",
 )
 OF_STYLE_IMAGES = (
     table.FEATURES.but(group=_STYLE_IMAGE, help="deep features: VGG weights, or vgg19 or vgg16 to fetch them"),
@@ -106,6 +108,46 @@ OF_STYLE_IMAGES = (
     table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),
     table.DEVICE.but(group=_STYLE_IMAGE),
     table.THREADS.but(group=_STYLE_IMAGE, help="CPU threads"),
+)
+
+_STROKES = "painting with strokes"
+
+OF_STROKES = (
+    Option(
+        "strokes",
+        ("--strokes",),
+        SWITCH,
+        _STROKES,
+        "curves that are moved, bent and colored one by one until they show the plate, or a style image's manner; "
+        "an SVG of them comes beside each painting",
+    ),
+    Option(
+        "stroke_count",
+        ("--stroke-count",),
+        values.counted("--stroke-count", 10, f"{STROKES} is a good start"),
+        _STROKES,
+        "strokes of a frame, at most",
+        metavar="N",
+        default=str(STROKES),
+    ),
+    Option(
+        "directions",
+        ("--directions",),
+        TEXT,
+        _STROKES,
+        "which way strokes run: lines on a transparent layer, or white on black; or an image of directions, x in red "
+        "and y in green; one for all frames or numbered as the plate",
+        metavar="PATH",
+    ),
+    Option(
+        "pixel_iterations",
+        ("--pixel-iterations",),
+        values.counted("--pixel-iterations", 0, f"{PIXEL_ITERATIONS} is a good start, 0 leaves the strokes alone"),
+        _STROKES,
+        "steps on the pixels when the strokes lie, to give them the style image's texture",
+        metavar="N",
+        default=str(PIXEL_ITERATIONS),
+    ),
 )
 
 # sequence

@@ -57,6 +57,7 @@ FLAGS = {
     f"--max-image-gib {_REPORTING}",
     "paint": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations --style-scale "
     "--style-strength --colors --matte --resume --work --colorspace --ocio --device --threads --max-image-gib "
+    "--strokes --stroke-count --directions --pixel-iterations "
     f"{_REPORTING}",
     "sequence": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations "
     "--style-scale --style-strength --colors --matte --passes --long-term --preview --vectors --backward-vectors "
