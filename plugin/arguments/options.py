@@ -89,6 +89,10 @@ class Options(argparse.Namespace):
     style_strength: float | None = None
     colors: str | None = None
     iterations: int | None = None
+    strokes: bool = False
+    stroke_count: int | None = None
+    pixel_iterations: int | None = None
+    directions: str | None = None
     passes: int | None = None
     long_term: str | None = None
     preview: bool = False

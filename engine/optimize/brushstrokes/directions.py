@@ -47,8 +47,8 @@ class Directions:
 def read_directions(path: Path, size: tuple[int, int]) -> Directions:
     """Read an artist's file for a frame.
 
-    With transparency, or gray, it is a drawing: strokes run as its lines do, more so the nearer they are. With colors and
-    none of both it holds vectors: x = 2 red - 1 (right), y = 2 green - 1 (down); middle gray wants nothing.
+    With transparency, or gray, it is a drawing: strokes run as its lines do, more so the nearer they are. Otherwise it
+    holds vectors: x = 2 red - 1 (right), y = 2 green - 1 (down); middle gray wants nothing.
 
     Args:
         path: an image.

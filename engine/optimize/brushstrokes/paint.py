@@ -1,4 +1,4 @@
-"""``python -m engine.optimize.brushstrokes.paint --job JOB.json``: frames painted with brushstrokes, as events on stdout.
+"""``python -m engine.optimize.brushstrokes.paint --job JOB.json``: brushstrokes, one JSON event a line on stdout.
 
 Stopping: the first Ctrl-C or SIGTERM ends between two steps and leaves a checkpoint; the second exits at once. Every
 file is replaced atomically, so that a kill at any moment loses at most the time since the last checkpoint.

@@ -1,7 +1,7 @@
 """Regularity: what strokes lose by crossing their neighbors, by bending, and by leaving the artist's directions.
 
-After Kotovenko et al. (2021): the variation of directions among neighbors, and the curvature; directions by themselves count
-without a sign, as twice their angle.
+After Kotovenko et al. (2021): the variation of directions among neighbors, and the curvature. A direction has no
+sign: it counts as twice its angle.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Search: which strokes each cell of a picture can see, found tile by tile.
 
-A cell is a few pixels square and a tile a few cells; only the strokes whose boxes meet a tile are compared with its cells,
-so that memory grows with the picture and the strokes, not with their product. The lists are exact: a stroke that
+A cell is a few pixels square and a tile a few cells; only the strokes whose boxes meet a tile are compared with its
+cells, so that memory grows with the picture and the strokes, not with their product. The lists are exact: a stroke that
 is missing from a cell's list touches none of its pixels, or lies under one that covers them all.
 """
 
@@ -21,6 +21,8 @@ CELL_PX = 5
 TILE_CELLS = 8
 _PAIRS = 2**21
 """Of a pixel and a stroke, at once."""
+_FEW = 2**15
+"""Of a cell and a stroke: too few to be worth several groups."""
 _REACH_PX = CELL_PX * 2**-0.5
 """From a cell's center to its corner."""
 
@@ -61,6 +63,10 @@ class CellLists:
             end = int(torch.searchsorted(ends, most, right=True))
             most = int(ends[end - 1])
             end = min(end, begin + max(1, _PAIRS // (CELL_PX**2 * max(1, most))))
+            # Few cells are quicker done at once than apart, however much they are padded.
+            rest = int(ends[-1])
+            if (len(order) - begin) * max(1, rest) <= _FEW:
+                end, most = len(order), rest
             cells = order[begin:end]
             places = self.first[cells][:, None] + torch.arange(most, device=cells.device)
             known = places < self.first[cells + 1][:, None]
@@ -90,7 +96,6 @@ def search(
     low, high = line.amin(1) - outer[:, None], line.amax(1) + outer[:, None]
     rows, columns = -(-height // CELL_PX), -(-width // CELL_PX)
     device = points_px.device
-    strokes: list[Tensor] = []
     counts = torch.zeros(rows, columns, dtype=torch.int64, device=device)
     tiles: list[tuple[int, int, Tensor]] = []
     side = TILE_CELLS * CELL_PX
@@ -116,15 +121,15 @@ def search(
     # From tile after tile to row after row.
     first = torch.zeros(rows * columns + 1, dtype=torch.int64, device=device)
     torch.cumsum(counts.flatten(), 0, out=first[1:])
-    strokes_all = torch.zeros(int(first[-1]), dtype=torch.int64, device=device)
+    strokes = torch.zeros(int(first[-1]), dtype=torch.int64, device=device)
     for top, left, found in tiles:
         bottom, right = min(rows, top + TILE_CELLS), min(columns, left + TILE_CELLS)
         block = torch.arange(rows * columns, device=device).view(rows, columns)[top:bottom, left:right].flatten()
         own = counts.flatten()[block]
         begin = torch.repeat_interleave(first[block], own)
         rank = torch.arange(len(found), device=device) - torch.repeat_interleave(own.cumsum(0) - own, own)
-        strokes_all[begin + rank] = found
-    return CellLists(height, width, strokes_all, first)
+        strokes[begin + rank] = found
+    return CellLists(height, width, strokes, first)
 
 
 def _to_lines(at: Tensor, line: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,9 @@ from engine.optimize.brushstrokes.curves import Brushstrokes
 __all__ = ["svg_text", "write_svg"]
 
 
-def svg_text(strokes: Brushstrokes, height: int, width: int, canvas: Floats, matte: Floats | None = None) -> str:
+def svg_text(
+    strokes: Brushstrokes, height: int, width: int, canvas: Sequence[float], matte: Floats | None = None
+) -> str:
     """The drawing, in pixels of a picture of that size, colors in sRGB with 8 bits.
 
     Args:
@@ -47,7 +50,7 @@ def svg_text(strokes: Brushstrokes, height: int, width: int, canvas: Floats, mat
 
 
 def write_svg(
-    path: Path, strokes: Brushstrokes, height: int, width: int, canvas: Floats, matte: Floats | None = None
+    path: Path, strokes: Brushstrokes, height: int, width: int, canvas: Sequence[float], matte: Floats | None = None
 ) -> None:
     """Write it, whole or not at all; arguments as for :func:`svg_text`.
 
@@ -58,7 +61,7 @@ def write_svg(
         temporary.write_text(svg_text(strokes, height, width, canvas, matte), encoding="utf-8", newline="\n")
 
 
-def _hex(color: Floats) -> str:
+def _hex(color: Sequence[float] | Floats) -> str:
     codes = np.round(np.clip(np.asarray(color, np.float64), 0, 1) * 255).astype(int)
     return "#" + "".join(f"{code:02x}" for code in codes)
 
