@@ -20,6 +20,7 @@ import numpy as np
 from engine import images
 from engine.base.arrays import Bytes
 from engine.optimize.job import StyleImage
+from engine.optimize.sequence import temporal
 from engine.optimize.sequence.job import SequenceJob
 from engine.optimize.sequence.sequence import paint_sequence
 from engine.review.steadiness import plate_step, temporal_error
@@ -116,7 +117,7 @@ class Figures:
         pairs = zip(itertools.pairwise(painted), steps, strict=True)
         means = [error.mean for pair, step in pairs if (error := temporal_error(*pair, step)) is not None]
         found = [contrast(picture) for picture in painted]
-        words = f"{name:<12} temporal error {np.mean(means):6.3f}   contrast {found[0]:6.2f} to {found[-1]:6.2f}"
+        words = f"{name:<14} temporal error {np.mean(means):6.3f}   contrast {found[0]:6.2f} to {found[-1]:6.2f}"
         print(f"{words} ({found[-1] / found[0]:.3f})   {frame_s:7.1f} s a frame", flush=True)
 
 
@@ -139,6 +140,11 @@ def main() -> None:
     for name, passes in (("one sweep", 1), (f"{figures.options.passes} passes", figures.options.passes)):
         frame_s = figures.paint(name, passes=passes)
         figures.say(name, figures.read(name), frame_s)
+    # As published: each frame is a blend of two pixels of the one before.
+    temporal.FILTER = cv2.INTER_LINEAR
+    frame_s = figures.paint("one sweep, bilinear")
+    figures.say("bilinear sweep", figures.read("one sweep, bilinear"), frame_s)
+    temporal.FILTER = cv2.INTER_CUBIC
     figures.say_hidden()
 
 

@@ -17,10 +17,22 @@ from engine.base.arrays import Floats
 from engine.motion.flow import pull
 from engine.optimize.style_inputs import resized
 
-__all__ = ["MULTI_PASS_WEIGHT", "SWEEP_WEIGHT", "CarriedFrame", "TemporalLoss", "blended", "carry", "long_term_weights"]
+__all__ = [
+    "FILTER",
+    "MULTI_PASS_WEIGHT",
+    "SWEEP_WEIGHT",
+    "CarriedFrame",
+    "TemporalLoss",
+    "blended",
+    "carry",
+    "long_term_weights",
+]
 
 SWEEP_WEIGHT, MULTI_PASS_WEIGHT = 1000.0, 500.0
 """Of the temporal loss beside content and style, pixels in units of 0..255: in a single sweep and in several passes."""
+
+FILTER = cv2.INTER_CUBIC
+"""How painted frames are resampled: a sweep does so again and again, and bilinear weights would blur them away."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +75,7 @@ def carry(
     carried = []
     for picture, flow, weight in zip(painted, flows, long_term_weights(trusts), strict=True):
         if weight.any():
-            # A sweep resamples again and again what it hands on: bilinear weights would blur it away.
-            pulled = np.asarray(pull(picture, flow, filter_=cv2.INTER_CUBIC), np.float32)
+            pulled = np.asarray(pull(picture, flow, filter_=FILTER), np.float32)
             carried.append(CarriedFrame(tensor(pulled), tensor(weight[..., None])))
     return carried
 
