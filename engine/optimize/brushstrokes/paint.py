@@ -193,7 +193,7 @@ class _Frame:
 
     def _style_loss(self, size: tuple[int, int], content: Tensor, strength: float) -> Callable[[Tensor], Tensor]:
         """Of a picture against the style images, and against a content."""
-        job, inputs, mask = self.job, self.inputs, self._mask(size)
+        inputs, mask = self.inputs, self._mask(size)
         styles = inputs.scaled_styles(inputs.colored(self.view.shown), size)
         whole = StyleLoss(inputs.maps, content, styles, mask, strength, thrifty=min(size) >= 256)
         if mask is None:

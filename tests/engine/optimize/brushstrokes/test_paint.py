@@ -103,7 +103,11 @@ def test_more_steps_come_nearer_to_the_plate(tmp_path: Path) -> None:
 
 def test_a_style_image_changes_strokes_and_then_pixels(tmp_path: Path) -> None:
     made = {}
-    for name, changes in (("plain", {}), ("strokes", {"styled": True, "pixel_iterations": 0}), ("both", {"styled": True})):
+    for name, changes in (
+        ("plain", {}),
+        ("strokes", {"styled": True, "pixel_iterations": 0}),
+        ("both", {"styled": True}),
+    ):
         events = paint(job(tmp_path, **changes))  # type: ignore[arg-type]
         made[name] = read(tmp_path)
     assert np.abs(made["strokes"] - made["plain"]).mean() > 0.01
