@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from engine.training.machine import Machine
 from engine.training.model.features import DeepFeatures, load_features
 
 __all__ = ["LEAST_SIDE_PX", "ShownFrame", "StyleInputs", "resized"]
+
+log = logging.getLogger(__name__)
 
 LEAST_SIDE_PX = 32
 """Of plate and style images: below, the deepest features have two pixels."""
@@ -187,6 +190,8 @@ def _colored(style: Floats, plate: Floats, mode: str) -> Floats:
 def _style_picture(path: Path, config: ColorConfig) -> Floats:
     """A style image as a person sees it, (H, W, 3) in sRGB, 0..1."""
     image = images.read(path)
+    if image.bad_pixels:
+        log.warning("%d pixels of the style image are NaN or Inf; filled from neighbors (%s)", image.bad_pixels, path)
     high, wide = image.rgb.shape[:2]
     if min(high, wide) < LEAST_SIDE_PX:
         why = f"the style image is {wide}x{high}, too small to learn from"

@@ -54,7 +54,8 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
     checkpoint = work / CHECKPOINT
     checkpoints = _files(checkpoint.parent, lambda path: path.stem == checkpoint.stem)
     desk_checkpoints = _files(work / SESSION_FOLDER, lambda path: path.stem == checkpoint.stem)
-    painted = [work / "sequence" / "frames", work / "sequence" / "quarter" / "frames"]
+    sizes = (work / "sequence", work / "sequence" / "quarter")
+    painted = [folder / part for folder in sizes for part in ("frames", "strokes")]
     places = [
         *painted,
         work,

@@ -7,16 +7,31 @@ from pathlib import Path
 from engine.base.errors import InputError
 from engine.base.frames import SequencePath
 from engine.motion.flow_files import FlowFiles
+from engine.optimize.brushstrokes.job import MOST_STROKES, STROKES
 from engine.optimize.job import StyleJob
 from engine.training.job.job import read_file
 
-__all__ = ["ITERATIONS_OF_PASS", "LONG_TERM", "PREVIEW_SHRINK", "SequenceJob", "parse_offsets"]
+__all__ = [
+    "ITERATIONS_OF_PASS",
+    "LONG_TERM",
+    "LONG_TERM_OF_STROKES",
+    "PREVIEW_SHRINK",
+    "STROKE_ITERATIONS_OF_FRAME",
+    "SequenceJob",
+    "parse_offsets",
+]
 
 ITERATIONS_OF_PASS = 100
 """L-BFGS iterations of a frame in each of several passes, where no number is given."""
 
 LONG_TERM = (10, 20, 40)
 """How many frames back a frame is compared as well, beside its neighbor."""
+
+LONG_TERM_OF_STROKES = (8, 16, 32)
+"""The same for frames that are painted with strokes first."""
+
+STROKE_ITERATIONS_OF_FRAME = 50
+"""Steps that move the strokes of a frame."""
 
 PREVIEW_SHRINK = 4
 """Width and height of a frame by those of its preview."""
@@ -52,6 +67,8 @@ class SequenceJob(StyleJob, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     forward and backward in turn."""
     long_term: tuple[int, ...] = LONG_TERM
     """How many frames away a frame is compared as well, beside its neighbor; each at least 2."""
+    strokes: int = 0
+    """How many brushstrokes each frame is painted with before its pixels; 0 for none."""
     preview: bool = False
     """All of it at a quarter of the width and height."""
     vectors: str | None = None
@@ -65,6 +82,9 @@ class SequenceJob(StyleJob, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             raise InputError(f"{self.passes} passes are out of range", remedy=f"give 1 to {_MOST_PASSES}")
         if len(set(self.frames)) != len(self.frames):
             raise InputError("a frame is named twice", remedy="give each frame once")
+        if self.strokes and not 10 <= self.strokes <= MOST_STROKES:
+            remedy = f"give 10 to {MOST_STROKES:,}; {STROKES} is a good start"
+            raise InputError(f"{self.strokes} strokes are out of range", remedy=remedy)
         offsets = self.long_term
         if not all(2 <= offset <= _FARTHEST for offset in offsets) or len(offsets) > _MOST_OFFSETS:
             remedy = f"give up to {_MOST_OFFSETS} numbers from 2 to {_FARTHEST:,}, such as 10,20,40, or none"

@@ -27,9 +27,11 @@ from engine.images.provenance import file_sha256
 from engine.motion.flow import luma8
 from engine.optimize.gatys import StyleLoss, optimize, pyramid_sizes
 from engine.optimize.process import run_job
-from engine.optimize.sequence.job import PREVIEW_SHRINK, SequenceJob
+from engine.optimize.sequence.job import PREVIEW_SHRINK, STROKE_ITERATIONS_OF_FRAME, SequenceJob
 from engine.optimize.sequence.shot_motion import ShotMotion
 from engine.optimize.sequence.stored_frames import StoredFrames
+from engine.optimize.sequence.stored_strokes import StoredStrokes
+from engine.optimize.sequence.stroke_stage import StrokeStage
 from engine.optimize.sequence.temporal import (
     MULTI_PASS_WEIGHT,
     SWEEP_WEIGHT,
@@ -70,14 +72,22 @@ class _Run:
         self.job, self.emit, self.stop, self.inputs = job, emit, stop, inputs
         self.out = SequencePath.parse(job.out)
         self.motion = ShotMotion(self._gray, job.flow_files)
-        self.stored = StoredFrames(job.folder / "frames", _digests(job, inputs))
+        digests = _digests(job, inputs)
+        self.stored = StoredFrames(job.folder / "frames", digests)
         first = self._view(job.frames[0])
         self.size = first.shown.shape[:2]
         # Once for all: colors that follow each frame would flicker with it.
         self.pictures = inputs.colored(first.shown)
-        sizes = [high * wide for high, wide in pyramid_sizes(*self.size)]
+        self.strokes: StrokeStage | None = None
+        if job.strokes:
+            laid = StoredStrokes(job.folder / "strokes", digests)
+            self.strokes = StrokeStage(inputs, job, self.motion, laid, self.pictures, self.size)
+        sizes = [high * wide for high, wide in self.scales(1)]
         self.share_of_first = sum(sizes) / (sum(sizes) + sizes[-1] * (job.passes - 1))
-        """Of the work, the first pass: it alone begins with coarse scales."""
+        """Of the passes' work, the first: it alone may begin with coarse scales."""
+        strokes = self.strokes.small[0] * self.strokes.small[1] * STROKE_ITERATIONS_OF_FRAME if self.strokes else 0
+        self.share_of_strokes = strokes / (strokes + job.iterations * (sum(sizes) + sizes[-1] * (job.passes - 1)))
+        """Of all the work."""
         self.warned: set[int] = set()
 
     def all(self) -> list[Path]:
@@ -90,6 +100,9 @@ class _Run:
             self._say_found()
         else:
             self.stored.forget()
+            if self.strokes is not None:
+                self.strokes.stored.forget()
+        self._lay_strokes()
         for number in range(1, job.passes + 1):
             places = range(len(job.frames))
             for count, place in enumerate(places if number % 2 else reversed(places)):
@@ -103,11 +116,16 @@ class _Run:
                     continue
                 done = {"event": "progress", "fraction": self.fraction(number, count + 1, 0.0), "frame": frame}
                 if last:
-                    self.inputs.write(path, self.inputs.tensor(self.stored.read(frame)), self.view(frame))
+                    self._finish(frame, path)
                     written.append(path)
                     done["path"] = str(path)
                 self.emit(done)
         return written
+
+    def scales(self, number: int) -> list[tuple[int, int]]:
+        """Height and width of what a pass goes through: coarse scales only where it begins from the plate."""
+        sizes = pyramid_sizes(*self.size)
+        return sizes if number == 1 and self.strokes is None else sizes[-1:]
 
     def fraction(self, number: int, count: int, of_frame: float) -> float:
         """How much of all the work is done."""
@@ -115,7 +133,40 @@ class _Run:
         later = (1 - self.share_of_first) / max(self.job.passes - 1, 1)
         before += later * max(number - 2, 0)
         here = self.share_of_first if number == 1 else later
-        return round(min(before + here * (count + of_frame) / len(self.job.frames), 1.0), 4)
+        of_passes = min(before + here * (count + of_frame) / len(self.job.frames), 1.0)
+        return round(self.share_of_strokes + (1 - self.share_of_strokes) * of_passes, 4)
+
+    def check_stop(self, place: str) -> None:
+        """Raises where a stop was asked for; ``place`` is what is in work."""
+        if self.stop.exit_code:
+            raise Interrupted(f"stopped at {place}", exit_code=self.stop.exit_code, remedy="--resume goes on")
+
+    def _lay_strokes(self) -> None:
+        """The strokes of every frame, where the job asks for strokes."""
+        stage, frames = self.strokes, self.job.frames
+        for place, frame in enumerate(frames if stage is not None else ()):
+            if stage is None or (stage.stored.has(frame) and stage.stored.read(frame)):
+                continue
+            preview = _Preview(self)
+
+            def report(done: int, loss: float, x: Tensor, place: int = place, preview: _Preview = preview) -> None:
+                of_frame = (place + done / STROKE_ITERATIONS_OF_FRAME) / len(frames)
+                facts = {"frame": frames[place], "scale": f"strokes at {x.shape[3]}x{x.shape[2]}", "iteration": done}
+                facts |= {"iterations": STROKE_ITERATIONS_OF_FRAME, "loss": loss}
+                fraction = round(self.share_of_strokes * of_frame, 4)
+                self.emit({"event": "progress", "fraction": fraction, **facts, **preview.facts(x)})
+
+            def check(frame: int = frame) -> None:
+                self.check_stop(f"the strokes of frame {frame}")
+
+            stage.paint(place, self.view(frame), report, check)
+
+    def _finish(self, frame: int, path: Path) -> None:
+        """Write a frame as a painting, and its strokes beside it."""
+        view = self.view(frame)
+        self.inputs.write(path, self.inputs.tensor(self.stored.read(frame)), view)
+        if self.strokes is not None:
+            self.strokes.write_drawing(path.with_suffix(".svg"), view)
 
     def view(self, frame: int) -> ShownFrame:
         """A frame of the plate, of the size that the first one has.
@@ -158,6 +209,23 @@ class _Run:
             self.emit({"event": "note", "text": f"resumed: {of} are painted already and stay"})
 
 
+class _Preview:
+    """The picture in the work folder, now and then."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._next_s = time.monotonic() + _PREVIEW_EVERY_S
+
+    def facts(self, x: Tensor) -> dict[str, str]:
+        """Write pixels (1, 3, h, w) if it is time; returns what a progress event says of that."""
+        if time.monotonic() < self._next_s:
+            return {}
+        path = self._run.job.folder / "preview.png"
+        images.write(path, self._run.inputs.picture(x), bit_depth="uint8")
+        self._next_s = time.monotonic() + _PREVIEW_EVERY_S
+        return {"preview": str(path)}
+
+
 class _Painting:
     """One frame of one pass."""
 
@@ -166,27 +234,28 @@ class _Painting:
         self.frame = run.job.frames[place]
         self.view = run.view(self.frame)
         self.carried = run.carried(number, place)
-        self.next_preview_s = time.monotonic() + _PREVIEW_EVERY_S
+        self.preview = _Preview(run)
 
     def run(self) -> Floats:
         """Optimize; returns (H, W, 3), not clipped."""
         run, job, inputs = self.run_, self.run_.job, self.run_.inputs
-        content = inputs.tensor(inputs.target(self.view.shown))
-        x, sizes = self._start(content), pyramid_sizes(*run.size)
-        first = self.number == 1
-        for scale in range(0 if first else len(sizes) - 1, len(sizes)):
-            size = sizes[scale]
+        # The strokes are the content, so that strokes stay strokes.
+        content = (
+            inputs.tensor(inputs.target(self.view.shown)) if run.strokes is None else run.strokes.picture(self.frame)
+        )
+        x, sizes = self._start(content), run.scales(self.number)
+        pixels = [high * wide for high, wide in sizes]
+        for scale, size in enumerate(sizes):
             here, carried = resized(content, size), [each.at(size) for each in self.carried]
             matte = self.view.matte
             mask = None if matte is None else resized(inputs.tensor(matte[..., None]), size)
-            x = blended(resized(x, size), carried, share=not first)
+            x = blended(resized(x, size), carried, share=self.number > 1)
             if mask is not None:
                 x = here + (x - here) * (mask > 0)
             styles = inputs.scaled_styles(run.pictures, size)
             loss = StyleLoss(inputs.maps, here, styles, mask, job.strength, thrifty=min(size) >= 256)
             held = carried if self._is_held() else []
             weight = SWEEP_WEIGHT if job.passes == 1 else MULTI_PASS_WEIGHT
-            pixels = [high * wide for high, wide in sizes] if first else [0] * scale + [1]
             base, share = sum(pixels[:scale]) / sum(pixels), pixels[scale] / sum(pixels)
 
             def report(
@@ -204,9 +273,11 @@ class _Painting:
         return np.ascontiguousarray(x[0].permute(1, 2, 0).cpu().numpy())
 
     def _start(self, content: Tensor) -> Tensor:
-        """The plate with a little noise, the same in every frame; or what the pass before made of it."""
+        """What the pass before made; else the strokes; else the plate with a little noise, the same in every frame."""
         if self.number > 1:
             return self.run_.inputs.tensor(self.run_.stored.read(self.frame))
+        if self.run_.strokes is not None:
+            return content
         generator = torch.Generator().manual_seed(self.run_.job.seed)
         return content + NOISE * torch.randn(content.shape, generator=generator).to(content)
 
@@ -216,10 +287,8 @@ class _Painting:
         return passes == 1 or self.number > passes // 2
 
     def _check_stop(self) -> None:
-        stop, job = self.run_.stop, self.run_.job
-        if stop.exit_code:
-            place = f"frame {self.frame}" + (f" of pass {self.number}" if job.passes > 1 else "")
-            raise Interrupted(f"stopped at {place}", exit_code=stop.exit_code, remedy="--resume goes on")
+        many = self.run_.job.passes > 1
+        self.run_.check_stop(f"frame {self.frame}" + (f" of pass {self.number}" if many else ""))
 
     def _report(self, done: int, loss: float, x: Tensor, size: tuple[int, int], of_frame: float) -> None:
         run, job = self.run_, self.run_.job
@@ -234,12 +303,7 @@ class _Painting:
             "iterations": job.iterations,
             "loss": loss,
         }
-        if time.monotonic() >= self.next_preview_s:
-            preview = job.folder / "preview.png"
-            images.write(preview, run.inputs.picture(x), bit_depth="uint8")
-            event["preview"] = str(preview)
-            self.next_preview_s = time.monotonic() + _PREVIEW_EVERY_S
-        run.emit(event)
+        run.emit({**event, **self.preview.facts(x)})
 
 
 def _digests(job: SequenceJob, inputs: StyleInputs) -> dict[int, str]:
@@ -260,6 +324,7 @@ def _digests(job: SequenceJob, inputs: StyleInputs) -> dict[int, str]:
         job.color,
         job.seed,
         inputs.shrink,
+        job.strokes,
         file_sha256(features) if features.is_file() else job.features,
         [(file_sha256(style.path), style.weight) for style in job.styles],
     ]

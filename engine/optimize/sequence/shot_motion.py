@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from engine.base.arrays import Bytes, Floats
-from engine.motion.flow import estimate, one_thread, reliability
+from engine.motion.flow import estimate, inside, one_thread, reliability
 from engine.motion.flow_files import FlowFiles
 
-__all__ = ["ShotMotion"]
+__all__ = ["ShotMotion", "scaled_flow"]
 
 _KEPT_BYTES = 2**28
 """Of gray frames that stay in memory; one that is needed again is read again."""
@@ -45,7 +45,10 @@ class ShotMotion:
         else:
             with one_thread():
                 forth, back = estimate(one, two), estimate(two, one)
-        return forth, reliability(forth, back)
+        trust = reliability(forth, back)
+        # Its smoothing leaves some trust beyond the border, where only the border's own pixels could be repeated.
+        trust[~inside(forth)] = 0
+        return forth, trust
 
     def _gray(self, frame: int) -> Bytes:
         found = self._kept.get(frame)
@@ -59,6 +62,11 @@ class ShotMotion:
 
 def _given(vectors: FlowFiles, here: int, there: int, size: tuple[int, ...]) -> Floats:
     flow = vectors.forward(here) if there > here else vectors.backward(here)
+    return scaled_flow(flow, (size[0], size[1]))
+
+
+def scaled_flow(flow: Floats, size: tuple[int, int]) -> Floats:
+    """A flow (H, W, 2) in pixels of frames of another height and width."""
     high, wide = flow.shape[:2]
     if (high, wide) == size:
         return flow

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
@@ -26,7 +27,7 @@ from engine.training.train import StopFlag
 from tests.support import ROOT
 from tests.support.interrupts import StopAfter
 from tests.support.pictures import picture, write_exr
-from tests.support.shifting_shots import HEIGHT, STEP_PX, WIDTH, passing, shifting_plate
+from tests.support.shifting_shots import HEIGHT, STEP_PX, WIDTH, change_of_hidden, followed, shifting_plate
 from tests.support.vgg_weights import tiny_vgg
 
 
@@ -60,14 +61,6 @@ def paint(made: SequenceJob, stop: StopFlag | None = None) -> list[dict[str, Any
 
 def read(folder: Path, frame: int) -> np.ndarray:
     return images.read(folder / f"p.{frame}.png").rgb
-
-
-def followed(here: np.ndarray, there: np.ndarray, frames: int = 1) -> np.ndarray:
-    """(H, W): how a pixel of ``here`` differs from the same place of the surface, so many frames before."""
-    moved = STEP_PX * frames
-    difference = np.full(here.shape[:2], np.nan)
-    difference[:, : WIDTH - moved] = np.abs(here[:, : WIDTH - moved] - there[:, moved:]).mean(axis=2)
-    return difference * 255
 
 
 def unsteady(folder: Path, count: int) -> float:
@@ -109,10 +102,7 @@ def test_a_surface_that_was_hidden_keeps_its_style(tmp_path: Path) -> None:
     changed = {}
     for long_term in ((), (2,)):
         paint(job(tmp_path, count=4, hides=3, iterations=24, long_term=long_term))
-        back = passing(3, hides=3)[:, : WIDTH - 2 * STEP_PX]
-        back[:6], back[-6:], back[:, :12] = False, False, False
-        found = followed(read(tmp_path, 4), read(tmp_path, 2), 2)[:, : WIDTH - 2 * STEP_PX]
-        changed[long_term] = float(found[back].mean())
+        changed[long_term] = change_of_hidden(read(tmp_path, 4), read(tmp_path, 2), hides=3)
     assert changed[2,] <= 0.5 * changed[()], changed
 
 
@@ -156,6 +146,30 @@ def test_what_was_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     paint(msgspec.structs.replace(made, resume=True))
     assert {frame: (tmp_path / f"p.{frame}.png").read_bytes() for frame in made.frames} == whole
     assert list(frames.glob(".*")) == []
+
+
+@pytest.mark.slow
+def test_strokes_ride_through_the_shot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("sequence", "stroke_stage"):
+        monkeypatch.setattr(f"engine.optimize.sequence.{module}.STROKE_ITERATIONS_OF_FRAME", 10)
+    made = job(tmp_path, strokes=60, iterations=3, passes=2)
+    events = paint(made)
+    fractions = [event["fraction"] for event in events if event["event"] == "progress"]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    whole = {path.name: path.read_bytes() for path in tmp_path.glob("p.*")}
+    assert sorted(name for name in whole if name.endswith(".svg")) == ["p.1.svg", "p.2.svg", "p.3.svg"]
+    folder = tmp_path / "work" / "sequence" / "strokes"
+    one, two = (load_file(folder / f"{frame:04d}.safetensors")["location_px"] for frame in (1, 2))
+    # Each of most strokes of frame 2 is one of frame 1 that moved along; the descent moves one by a pixel at most.
+    away = np.linalg.norm(two[:, None] - (one - (STEP_PX, 0)), axis=2).min(axis=1)
+    assert (away < 1.5).mean() > 0.7
+
+    for path in tmp_path.glob("p.*"):
+        path.unlink()
+    with pytest.raises(Interrupted, match=r"stopped at the strokes of frame 2; --resume goes on"):
+        paint(made, StopAfter(15))
+    paint(msgspec.structs.replace(made, resume=True))
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("p.*")} == whole
 
 
 def test_a_changed_frame_is_said_when_going_on(tmp_path: Path) -> None:
@@ -215,12 +229,17 @@ def test_wrong_pictures_are_refused_in_one_line(tmp_path: Path) -> None:
     assert caught.value.frame == 2
 
 
-def test_pixels_that_are_no_numbers_are_filled_and_said(tmp_path: Path) -> None:
+def test_pixels_that_are_no_numbers_are_filled_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for frame in (1, 2):
         rgb = images.read(Path(shifting_plate(tmp_path, 2) % frame)).rgb.copy()
         rgb[5, 7:9] = np.nan if frame == 2 else rgb[5, 7:9]
         write_exr(tmp_path / f"hdr.{frame}.exr", dict(zip("RGB", np.moveaxis(rgb, 2, 0), strict=True)))
-    events = paint(job(tmp_path, count=2, plate=str(tmp_path / "hdr.%d.exr"), iterations=2))
+    style = np.full((40, 40, 3), 0.3, np.float32)
+    style[3, 3] = np.inf
+    write_exr(tmp_path / "style.exr", dict(zip("RGB", np.moveaxis(style, 2, 0), strict=True)))
+    styles = (StyleImage(tmp_path / "style.exr"),)
+    events = paint(job(tmp_path, count=2, plate=str(tmp_path / "hdr.%d.exr"), styles=styles, iterations=2))
+    assert "1 pixels of the style image are NaN or Inf; filled from neighbors" in caplog.text
     said = [event["text"] for event in events if event["event"] == "warning"]
     assert said == ["frame 2: 2 pixels of the plate are NaN or Inf; filled from neighbors"]
     assert np.isfinite(read(tmp_path, 2)).all()
