@@ -53,6 +53,10 @@ CANVAS = (0.5, 0.5, 0.5)
 """What no stroke covers; within the matte, the underpainting leaves none of it."""
 _SCALES = (1, 2, 4)
 """At which strokes without a style are compared with the plate: their mean colors count too."""
+_STROKES_STRENGTH = 0.3
+"""Of the style while strokes move, in units of the pixels' later."""
+_FORM_WEIGHT, _FORM_PX = 0.5, 8
+_LIGHTNESS = (0.299, 0.587, 0.114)
 
 
 class _Stopped(Exception):
@@ -151,7 +155,7 @@ class _Frame:
     def _move(self, found: StrokesCheckpoint, layout: Layout) -> StrokesCheckpoint:
         """The descent of the strokes, from where a checkpoint stands to its end."""
         steps = self.job.iterations
-        loss = self._plain_loss() if not self.job.styles else self._style_loss(self.small)
+        loss = self._styled_loss() if self.job.styles else self._plain_loss()
         regularity = Regularity.of(layout.strokes, self.directions)
         descent = Descent(layout, *self.small, self._canvas(), loss, regularity)
         state = found.state
@@ -169,7 +173,7 @@ class _Frame:
         total, latest = self.job.pixel_iterations, found
         x = picture if found.pixels is None else found.pixels
         before = found.iteration
-        loss = self._style_loss(self.size, picture)
+        loss = self._style_loss(self.size, picture, self.job.strength)
 
         def report(done: int, value: float, x: Tensor) -> None:
             nonlocal latest
@@ -187,16 +191,32 @@ class _Frame:
             self._stop(latest if latest.pixels is not None else replace(found, pixels=x))
         return x
 
-    def _style_loss(self, size: tuple[int, int], content: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-        """Of a picture against the style images, and against the plate or another content."""
-        job, inputs, mask = self.job, self.inputs, self._mask(size)
-        if content is None:
-            content = resized(inputs.tensor(inputs.target(self.view.shown)), size)
+    def _style_loss(self, size: tuple[int, int], content: Tensor, strength: float) -> Callable[[Tensor], Tensor]:
+        """Of a picture against the style images, and against a content."""
+        inputs, mask = self.inputs, self._mask(size)
         styles = inputs.scaled_styles(inputs.colored(self.view.shown), size)
-        whole = StyleLoss(inputs.maps, content, styles, mask, job.strength, thrifty=min(size) >= 256)
+        whole = StyleLoss(inputs.maps, content, styles, mask, strength, thrifty=min(size) >= 256)
         if mask is None:
             return whole
         return lambda picture: whole(content + (picture - content) * (mask > 0))
+
+    def _styled_loss(self) -> Callable[[Tensor], Tensor]:
+        """Of the strokes' picture against the style images and the plate: its deep features, and its forms as they are.
+
+        Deep features alone forgive a nose that moves by some pixels; strokes would lose what little of it they have.
+        """
+        plate, mask = self.inputs.tensor(self.inputs.target(self.plate)), self._mask(self.small)
+        whole = self._style_loss(self.small, plate, self.job.strength * _STROKES_STRENGTH)
+        form = _form(plate)
+        with torch.no_grad():
+            unit, power = float(whole(plate)), float(form.square().mean())
+
+        def loss(picture: Tensor) -> Tensor:
+            off = _form(picture) - form
+            off = off if mask is None else off * mask
+            return whole(picture) / max(unit, 1e-12) + _FORM_WEIGHT * off.square().mean() / max(power, 1e-6)
+
+        return loss
 
     def _plain_loss(self) -> Callable[[Tensor], Tensor]:
         """Of a picture against the plate: squared differences of colors, of their means over several pixels too."""
@@ -258,6 +278,12 @@ class _Frame:
             event["preview"] = str(preview)
             self.next_s = time.monotonic() + KEEP_EVERY_S
         self.emit(event)
+
+
+def _form(picture: Tensor) -> Tensor:
+    """(1, 1, H, W) lightness without its mean over some pixels around."""
+    light = (picture * picture.new_tensor(_LIGHTNESS).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return light - F.avg_pool2d(light, 2 * _FORM_PX + 1, 1, _FORM_PX, count_include_pad=False)
 
 
 def _shrunk(picture: Floats, size: tuple[int, int]) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="training is not installed")
@@ -17,7 +19,7 @@ EDGE = 0.75
 def lists_of(strokes: Brushstrokes, height: int, width: int, slack: float = 0) -> list[list[int]]:
     found = search(strokes.points_px, strokes.width_px, height, width, EDGE, slack)
     first = found.first.tolist()
-    return [found.strokes[a:b].tolist() for a, b in zip(first, first[1:], strict=False)]
+    return [found.strokes[a:b].tolist() for a, b in pairwise(first)]
 
 
 @pytest.mark.parametrize("slack", [0.0, 2.0])
