@@ -21,7 +21,6 @@ import numpy as np
 from engine import images
 from engine.base.arrays import Bytes
 from engine.optimize.job import StyleImage
-from engine.optimize.sequence import temporal
 from engine.optimize.sequence.job import SequenceJob
 from engine.optimize.sequence.sequence import paint_sequence
 from engine.review.steadiness import plate_step, temporal_error
@@ -158,11 +157,6 @@ def main() -> None:
     for name, passes in (("one sweep", 1), (f"{figures.options.passes} passes", figures.options.passes)):
         frame_s = figures.paint(name, passes=passes)
         figures.say(name, figures.read(name), frame_s)
-    # As published: each frame is a blend of two pixels of the one before.
-    temporal.FILTER = cv2.INTER_LINEAR
-    frame_s = figures.paint("one sweep, bilinear")
-    figures.say("bilinear sweep", figures.read("one sweep, bilinear"), frame_s)
-    temporal.FILTER = cv2.INTER_CUBIC
     figures.say_hidden()
 
 

@@ -30,7 +30,7 @@ from engine.optimize.gatys import StyleLoss, optimize, pyramid_sizes
 from engine.optimize.process import run_job
 from engine.optimize.sequence.job import PREVIEW_SHRINK, STROKE_ITERATIONS_OF_FRAME, SequenceJob
 from engine.optimize.sequence.shot_motion import ShotMotion
-from engine.optimize.sequence.stored_frames import StoredFrames
+from engine.optimize.sequence.stored_frames import StoredFrames, rounded
 from engine.optimize.sequence.stored_strokes import StoredStrokes
 from engine.optimize.sequence.stroke_stage import StrokeStage
 from engine.optimize.sequence.temporal import (
@@ -109,17 +109,18 @@ class _Run:
             for count, place in enumerate(places if number % 2 else reversed(places)):
                 frame = job.frames[place]
                 path = self.out.path(frame)
-                last = number == job.passes
-                if self.stored.passes[frame] < number:
-                    pixels = _Painting(self, number, place, count).run()
-                    self.stored.write(frame, number, pixels)
-                elif not last or path.is_file():
+                last, known = number == job.passes, self.stored.passes[frame] >= number
+                if known and (not last or path.is_file()):
                     continue
+                pixels = self.stored.read(frame) if known else _Painting(self, number, place, count).run()
                 done = {"event": "progress", "fraction": self.fraction(number, count + 1, 0.0), "frame": frame}
                 if last:
-                    self._finish(frame, path)
+                    self._finish(frame, path, rounded(pixels))
                     written.append(path)
                     done["path"] = str(path)
+                # Last: what is stored as painted is written as well, whatever was there before.
+                if not known:
+                    self.stored.write(frame, number, pixels)
                 self.emit(done)
         return written
 
@@ -162,10 +163,10 @@ class _Run:
 
             stage.paint(place, self.view(frame), report, check)
 
-    def _finish(self, frame: int, path: Path) -> None:
+    def _finish(self, frame: int, path: Path, pixels: Floats) -> None:
         """Write a frame as a painting, and its strokes beside it."""
         view = self.view(frame)
-        self.inputs.write(path, self.inputs.tensor(self.stored.read(frame)), view)
+        self.inputs.write(path, self.inputs.tensor(pixels), view)
         if self.strokes is not None:
             self.strokes.write_drawing(path.with_suffix(".svg"), view)
 

@@ -21,7 +21,7 @@ from engine.base.errors import InputError
 from engine.base.foreign_json import parse_json
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 
-__all__ = ["StoredFrames"]
+__all__ = ["StoredFrames", "rounded"]
 
 _REMEDY = "run again without --resume to start afresh"
 _SUFFIX = ".safetensors"
@@ -116,6 +116,11 @@ class StoredFrames:
             why = f"a frame of the sequence is damaged: {str(error)[:200]}"
             raise InputError(why, path=path, remedy=_REMEDY) from error
         return facts, pixels
+
+
+def rounded(pixels: Floats) -> Floats:
+    """Pixels (H, W, 3) as they come back when they were stored."""
+    return pixels.astype(np.float16).astype(np.float32)
 
 
 def _sha256(pixels: np.ndarray) -> str:
