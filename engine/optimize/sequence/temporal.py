@@ -18,6 +18,7 @@ from engine.motion.flow import pull
 from engine.optimize.style_inputs import resized
 
 __all__ = [
+    "FILTER",
     "MULTI_PASS_WEIGHT",
     "SWEEP_WEIGHT",
     "CarriedFrame",
@@ -30,7 +31,7 @@ __all__ = [
 SWEEP_WEIGHT, MULTI_PASS_WEIGHT = 1000.0, 500.0
 """Of the temporal loss beside content and style, pixels in units of 0..255: in a single sweep and in several passes."""
 
-_FILTER = cv2.INTER_CUBIC
+FILTER = cv2.INTER_CUBIC
 """How painted frames are resampled: a sweep does so again and again, and bilinear weights would blur them away."""
 
 
@@ -74,7 +75,7 @@ def carry(
     carried = []
     for picture, flow, weight in zip(painted, flows, long_term_weights(trusts), strict=True):
         if weight.any():
-            pulled = np.asarray(pull(picture, flow, filter_=_FILTER), np.float32)
+            pulled = np.asarray(pull(picture, flow, filter_=FILTER), np.float32)
             carried.append(CarriedFrame(tensor(pulled), tensor(weight[..., None])))
     return carried
 
