@@ -1,8 +1,8 @@
 """Figures of brushstrokes: ``python -m tests.support.strokes_figures --memory``, or with ``--work DIR`` on the lynx.
 
-``--memory`` draws strokes with gradients, in this process, and prints its peak of resident memory and the seconds that the
-search, a picture and the way back take. ``--work DIR`` lays strokes on a lynx frame, lets them descend toward the plate,
-and prints how far they are from it, what is bare, and how far a browser's drawing of their SVG is from ours.
+``--memory`` draws strokes with gradients, in this process, and prints its peak of resident memory and the seconds of
+search, picture and way back. ``--work DIR`` lays strokes on a lynx frame, lets them descend toward the plate, and
+prints seconds, how far they are from it, and how far a browser's drawing of their SVG is from ours.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ def _lynx(work: Path, count: int, iterations: int) -> None:
         strokes=count,
         iterations=iterations,
     )
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     paint_strokes(job, lambda event: None)
-    spent = time.perf_counter() - began
+    spent, cpu = time.perf_counter() - began, time.process_time() - cpu
     painted = images.read(work / "p.0000.png").rgb
-    print(f"{width}x{height}, {count} strokes, {iterations} steps: {spent:.1f} s")
+    print(f"{width}x{height}, {count} strokes, {iterations} steps: {spent:.1f} s, {cpu:.1f} of a core")
     print(f"mean difference from the plate: {np.abs(painted - images.read(plate).rgb).mean() * 255:.2f} / 255")
     if CHROMIUM is not None:
         drawing = (work / "p.0000.svg").read_text(encoding="utf-8")

@@ -40,7 +40,7 @@ from engine.optimize.brushstrokes.svg import write_svg
 from engine.optimize.colors import with_lightness
 from engine.optimize.gatys import CHUNK, StyleLoss, optimize
 from engine.optimize.process import run_job
-from engine.optimize.style_inputs import ShownFrame, StyleInputs, resized
+from engine.optimize.style_inputs import LEAST_SIDE_PX, ShownFrame, StyleInputs, resized
 from engine.training.train import StopFlag
 
 __all__ = ["STROKES_SIDE_PX", "main", "paint_strokes"]
@@ -107,7 +107,7 @@ class _Frame:
         job, shown = self.job, self.view.shown
         height, width = shown.shape[:2]
         self.size = (height, width)
-        factor = min(1.0, STROKES_SIDE_PX / max(height, width))
+        factor = min(1.0, max(STROKES_SIDE_PX / max(height, width), LEAST_SIDE_PX / min(height, width)))
         self.small = (max(1, round(height * factor)), max(1, round(width * factor)))
         where = job.directions_of(self.view.frame)
         directions = None if where is None else read_directions(where, (width, height))

@@ -172,6 +172,23 @@ def test_a_stop_among_the_pixels_keeps_the_strokes(tmp_path: Path) -> None:
     assert read(tmp_path).shape == (HEIGHT, WIDTH, 3)
 
 
+def test_a_long_frame_keeps_enough_height_for_features(tmp_path: Path) -> None:
+    made = job(tmp_path, styled=True, iterations=1, pixel_iterations=0, strokes=20)
+    picture(tmp_path / "plate.1.png", height=33, width=800)
+    events = paint(made)
+    assert "strokes at 776x32" in [event.get("scale") for event in events]
+    assert read(tmp_path).shape == (33, 800, 3)
+
+
+def test_a_matte_of_one_pixel_gets_a_stroke(tmp_path: Path) -> None:
+    matte = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    matte[20, 30] = 1
+    images.write(tmp_path / "m.1.png", matte, bit_depth="uint8")
+    paint(job(tmp_path, matte=str(tmp_path / "m.%d.png"), iterations=2))
+    changed = np.abs(read(tmp_path) - images.read(tmp_path / "plate.1.png").rgb).max(2) > 0
+    assert changed.sum() <= 1 and "<path " in (tmp_path / "p.1.svg").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 def test_what_was_killed_goes_on(tmp_path: Path) -> None:
     made = job(tmp_path, iterations=5000)
