@@ -16,6 +16,7 @@ from plugin.arguments import table
 from plugin.arguments import verb_options as own
 from plugin.arguments.command import Command
 from plugin.arguments.engine_options import ENGINE, OPTIONS_OF_ENGINE
+from plugin.arguments.machine_commands import MACHINE_COMMANDS
 from plugin.arguments.option import Option
 
 __all__ = ["COMMANDS", "submit_through"]
@@ -473,39 +474,7 @@ _ALL = (
         ),
         usage="paintover export SHOT_OR_LOOK --to nuke|flame DIR [options]",
     ),
-    Command(
-        "worker",
-        "Keeps looks loaded and renders frames on request, for hosts: one JSON object a line on its standard\n"
-        "streams, or on a socket of this machine. It ends when its host does, or when nobody asks for anything.",
-        (own.SOCKET, own.ASK, own.IDLE, own.MEMORY, table.THREADS, table.MAX_IMAGE_GIB, table.DEBUG),
-        (
-            "paintover worker",
-            "paintover worker --socket ~/.paintover/worker.json --idle 3600",
-            "paintover worker --socket ~/.paintover/worker.json --ask request.json",
-        ),
-    ),
-    Command(
-        "install",
-        "Puts Paintover's part of a host where the host looks for it, and remembers where this paintover is, for\n"
-        "hosts that do not see the PATH. Doing it again updates it.",
-        (own.HOST, own.INSTALL_TO, *_REPORTING),
-        ("paintover install nuke", "paintover install nuke --to /studio/nuke", "paintover install resolve"),
-        usage="paintover install nuke|resolve [--to DIR] [options]",
-    ),
-    Command(
-        "uninstall",
-        "Takes away what `paintover install` put there, and nothing else: your own files and lines stay.",
-        (own.HOST, own.INSTALL_TO.but(help="where from"), *_REPORTING),
-        ("paintover uninstall nuke", "paintover uninstall nuke --to /studio/nuke"),
-        usage="paintover uninstall nuke|resolve [--to DIR] [options]",
-    ),
-    Command(
-        "doctor",
-        "Checks this machine: versions, CPU, memory, GPU, color configuration, codecs and paths.\n"
-        "Send its output with every bug report. Exit code 1 if something needed is broken.",
-        (table.OCIO, table.JSON, table.DEBUG),
-        ("paintover doctor", "paintover doctor --json > doctor.json"),
-    ),
+    *MACHINE_COMMANDS,
 )
 
 COMMANDS: Mapping[str, Command] = MappingProxyType({command.verb: command for command in _ALL})

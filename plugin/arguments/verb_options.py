@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.base.choices import PAINT_STYLES
 from engine.optimize.brushstrokes.job import PIXEL_ITERATIONS, STROKE_ITERATIONS, STROKES
 from engine.optimize.job import COLOR_MODES, ITERATIONS_OF_SCALE
-from engine.optimize.sequence.job import ITERATIONS_OF_PASS, LONG_TERM
+from engine.optimize.sequence.job import ITERATIONS_OF_PASS, LONG_TERM, LONG_TERM_OF_STROKES
 from engine.training.job.limits import MINIMUM_BUDGET_S
 from plugin.arguments import table, values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
@@ -154,6 +154,11 @@ OF_STROKES = (
 
 _IN_TIME = "the sequence"
 
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ",".join(map(str, numbers))
+
+
 PASSES = Option(
     "passes",
     ("--passes",),
@@ -170,7 +175,7 @@ LONG_TERM_OFFSETS = Option(
     _IN_TIME,
     "hold a frame to those so many frames away as well, where nearer ones do not show a surface; or none",
     metavar="N,N",
-    default=",".join(map(str, LONG_TERM)),
+    default=f"{_listed(LONG_TERM)}; {_listed(LONG_TERM_OF_STROKES)} with --strokes",
 )
 PREVIEW = Option(
     "preview", ("--preview",), SWITCH, _IN_TIME, "all of it at a quarter of the width and height", default="full size"
@@ -189,7 +194,9 @@ OF_SEQUENCES = (
     *(option for option in OF_STYLE_IMAGES if option.field in ("features", "style_scale", "style_strength", "colors")),
     table.SEED.but(group=_STYLE_IMAGE, help="of the noise to start from"),
     *(option for option in OF_STYLE_IMAGES if option.field == "matte"),
-    *(option.but(group=_IN_TIME) for option in (PASSES, LONG_TERM_OFFSETS, PREVIEW)),
+    *(option.but(group=_IN_TIME) for option in (PASSES, LONG_TERM_OFFSETS)),
+    *(option.but(group=_IN_TIME) for option in OF_STROKES if option.field in ("strokes", "stroke_count")),
+    PREVIEW,
     *(option.but(group=_IN_TIME) for option in (table.VECTORS, table.BACKWARD_VECTORS)),
     table.RESUME.but(group=_IN_TIME, help="go on after a stop, to the same frames"),
     table.WORK.but(group=_IN_TIME, help="folder for the frames of passes and the preview"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.base.errors import InputError
-from engine.base.frames import SequencePath
-from engine.motion.flow_files import FlowFiles
 from engine.optimize.brushstrokes.job import MOST_STROKES, STROKES
 from engine.optimize.job import StyleJob
 from engine.training.job.job import read_file
@@ -94,18 +92,6 @@ class SequenceJob(StyleJob, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def folder(self) -> Path:
         """Where the frames of passes lie, and the preview."""
         return self.work / "sequence" / "quarter" if self.preview else self.work / "sequence"
-
-    @property
-    def flow_files(self) -> FlowFiles | None:
-        """The motion vectors; None where motion is estimated.
-
-        Raises:
-            InputError: files that hold no vectors.
-        """
-        if self.vectors is None:
-            return None
-        backward = None if self.backward_vectors is None else SequencePath.parse(self.backward_vectors)
-        return FlowFiles(SequencePath.parse(self.vectors), backward)
 
     @classmethod
     def load(cls, path: Path) -> SequenceJob:

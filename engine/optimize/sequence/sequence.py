@@ -25,6 +25,7 @@ from engine.base.frames import SequencePath
 from engine.base.temporaries import clean_temporaries
 from engine.images.provenance import file_sha256
 from engine.motion.flow import luma8
+from engine.motion.flow_files import FlowFiles
 from engine.optimize.gatys import StyleLoss, optimize, pyramid_sizes
 from engine.optimize.process import run_job
 from engine.optimize.sequence.job import PREVIEW_SHRINK, STROKE_ITERATIONS_OF_FRAME, SequenceJob
@@ -35,7 +36,7 @@ from engine.optimize.sequence.stroke_stage import StrokeStage
 from engine.optimize.sequence.temporal import (
     MULTI_PASS_WEIGHT,
     SWEEP_WEIGHT,
-    Carried,
+    CarriedFrame,
     TemporalLoss,
     blended,
     carry,
@@ -71,7 +72,7 @@ class _Run:
     def __init__(self, job: SequenceJob, emit: Emit, stop: StopFlag, inputs: StyleInputs) -> None:
         self.job, self.emit, self.stop, self.inputs = job, emit, stop, inputs
         self.out = SequencePath.parse(job.out)
-        self.motion = ShotMotion(self._gray, job.flow_files)
+        self.motion = ShotMotion(self._gray, _vectors(job))
         digests = _digests(job, inputs)
         self.stored = StoredFrames(job.folder / "frames", digests)
         first = self._view(job.frames[0])
@@ -185,7 +186,7 @@ class _Run:
             self.emit({"event": "warning", "text": text})
         return view
 
-    def carried(self, number: int, place: int) -> list[Carried]:
+    def carried(self, number: int, place: int) -> list[CarriedFrame]:
         """What frames that this pass has painted already show of a frame; nothing in a pass that paints them alone."""
         if number == 1 and self.job.passes > 1:
             return []
@@ -306,6 +307,18 @@ class _Painting:
         run.emit({**event, **self.preview.facts(x)})
 
 
+def _vectors(job: SequenceJob) -> FlowFiles | None:
+    """The motion vectors; None where motion is estimated.
+
+    Raises:
+        InputError: files that hold no vectors.
+    """
+    if job.vectors is None:
+        return None
+    backward = None if job.backward_vectors is None else SequencePath.parse(job.backward_vectors)
+    return FlowFiles(SequencePath.parse(job.vectors), backward)
+
+
 def _digests(job: SequenceJob, inputs: StyleInputs) -> dict[int, str]:
     """Of each frame SHA-256 over what makes two runs the same painting.
 
@@ -330,7 +343,7 @@ def _digests(job: SequenceJob, inputs: StyleInputs) -> dict[int, str]:
     ]
     plate = PlateReader(job.plate_path, job.plate_colorspace, inputs.config)
     mattes = None if job.matte is None else MatteReader(SequencePath.parse(job.matte), job.plate_path)
-    files = job.flow_files
+    files = _vectors(job)
     vectors = [path for path in (files.forward_path, files.backward_path) if path is not None] if files else []
     digests = {}
     for frame in job.frames:

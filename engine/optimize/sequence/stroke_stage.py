@@ -97,7 +97,7 @@ class StrokeStage:
             column, row = (strokes.location_px.numpy()[:, axis].astype(int) for axis in (0, 1))
             own = view.shown[row.clip(0, self.size[0] - 1), column.clip(0, self.size[1] - 1)]
             strokes = strokes.colored(torch.from_numpy(with_lightness(own, strokes.color.numpy())))
-        write_svg(path, strokes, *self.size, np.array(CANVAS, np.float32), view.matte)
+        write_svg(path, strokes, *self.size, CANVAS, view.matte)
 
     def _source(self, frame: int, other: int) -> StrokeSource:
         flows = [self.motion.between(*ends)[0] for ends in ((other, frame), (frame, other))]

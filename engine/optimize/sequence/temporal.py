@@ -17,14 +17,26 @@ from engine.base.arrays import Floats
 from engine.motion.flow import pull
 from engine.optimize.style_inputs import resized
 
-__all__ = ["MULTI_PASS_WEIGHT", "SWEEP_WEIGHT", "Carried", "TemporalLoss", "blended", "carry", "long_term_weights"]
+__all__ = [
+    "FILTER",
+    "MULTI_PASS_WEIGHT",
+    "SWEEP_WEIGHT",
+    "CarriedFrame",
+    "TemporalLoss",
+    "blended",
+    "carry",
+    "long_term_weights",
+]
 
 SWEEP_WEIGHT, MULTI_PASS_WEIGHT = 1000.0, 500.0
 """Of the temporal loss beside content and style, pixels in units of 0..255: in a single sweep and in several passes."""
 
+FILTER = cv2.INTER_CUBIC
+"""How painted frames are resampled: a sweep does so again and again, and bilinear weights would blur them away."""
+
 
 @dataclass(frozen=True)
-class Carried:
+class CarriedFrame:
     """What one painted frame shows of the frame in work."""
 
     pixels: Tensor
@@ -32,9 +44,9 @@ class Carried:
     weight: Tensor
     """(1, 1, H, W) in 0..1: where that is the same surface, and no nearer frame shows it."""
 
-    def at(self, size: tuple[int, int]) -> Carried:
+    def at(self, size: tuple[int, int]) -> CarriedFrame:
         """The same at another height and width."""
-        return Carried(resized(self.pixels, size), resized(self.weight, size))
+        return CarriedFrame(resized(self.pixels, size), resized(self.weight, size))
 
 
 def long_term_weights(trusts: Sequence[Floats]) -> list[Floats]:
@@ -51,7 +63,7 @@ def long_term_weights(trusts: Sequence[Floats]) -> list[Floats]:
 
 def carry(
     painted: Sequence[Floats], flows: Sequence[Floats], trusts: Sequence[Floats], tensor: Callable[[Floats], Tensor]
-) -> list[Carried]:
+) -> list[CarriedFrame]:
     """Painted frames as seen from the frame in work; those that show nothing new of it are left out.
 
     Args:
@@ -63,13 +75,12 @@ def carry(
     carried = []
     for picture, flow, weight in zip(painted, flows, long_term_weights(trusts), strict=True):
         if weight.any():
-            # A sweep resamples again and again what it hands on: bilinear weights would blur it away.
-            pulled = np.asarray(pull(picture, flow, filter_=cv2.INTER_CUBIC), np.float32)
-            carried.append(Carried(tensor(pulled), tensor(weight[..., None])))
+            pulled = np.asarray(pull(picture, flow, filter_=FILTER), np.float32)
+            carried.append(CarriedFrame(tensor(pulled), tensor(weight[..., None])))
     return carried
 
 
-def blended(x: Tensor, carried: Sequence[Carried], *, share: bool) -> Tensor:
+def blended(x: Tensor, carried: Sequence[CarriedFrame], *, share: bool) -> Tensor:
     """Pixels to start from: ``x`` where nothing is carried.
 
     Args:
@@ -88,7 +99,7 @@ class TemporalLoss:
     """A loss of pixels, and the weighted squared difference from what is carried: a mean over the frame."""
 
     loss: Callable[[Tensor], Tensor]
-    carried: Sequence[Carried]
+    carried: Sequence[CarriedFrame]
     weight: float
 
     def __call__(self, x: Tensor) -> Tensor:

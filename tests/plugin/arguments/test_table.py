@@ -60,8 +60,8 @@ FLAGS = {
     "--strokes --stroke-count --directions --pixel-iterations "
     f"{_REPORTING}",
     "sequence": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations "
-    "--style-scale --style-strength --colors --matte --passes --long-term --preview --vectors --backward-vectors "
-    f"--resume --work --colorspace --ocio --device --threads --max-image-gib {_REPORTING}",
+    "--style-scale --style-strength --colors --matte --passes --long-term --strokes --stroke-count --preview "
+    f"--vectors --backward-vectors --resume --work --colorspace --ocio --device --threads --max-image-gib {_REPORTING}",
     "suggest": "--plate --frames --frame --layer --keyframe --fit-paintings --count --out --json --work "
     "--colorspace --ocio "
     f"--max-image-gib {_REPORTING}",

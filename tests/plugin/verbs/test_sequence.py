@@ -50,6 +50,7 @@ STYLE = ("--style", "canvas.png", "--features", "vgg.safetensors", "--device", "
         ([*STYLE, "--passes", "0"], "--passes 0 is too small, the least is 1; 1 is one sweep"),
         ([*STYLE, "--long-term", "ten"], '"ten" is no list of frame offsets; write 10,20,40, or none'),
         ([*STYLE, "--long-term", "1,2"], "frame offsets 1,2 are out of range"),
+        ([*STYLE, "--stroke-count", "50"], "--stroke-count goes with --strokes"),
         ([*STYLE, "--out", "p.%d.exr"], "a painting is codes of a display"),
         ([*STYLE, "--frames", "1-5"], "the plate lacks frame 4 and 1 more (shot/plate.4.png); on disk are frames 1-3"),
         ([*STYLE, "--matte", "m.%d.png"], "frame 1: the matte of this frame is missing, and 2 more"),
@@ -71,22 +72,23 @@ def test_a_frame_that_is_missing_in_the_middle_is_named(shot: Cli) -> None:
 @pytest.mark.slow
 def test_a_sequence_of_a_shot(shot: Cli) -> None:
     words = [*SEQUENCE, *STYLE, "--passes", "2", "--long-term", "2", "--iterations", "2", "--work", "w"]
+    words += ["--strokes", "--stroke-count", "20"]
     said = shot(*words, "--progress", "json")
     assert said.code == 0, said
     for frame in (1, 2, 3):
         assert images.read(shot.folder / f"p.{frame}.png").rgb.shape == (HEIGHT, WIDTH, 3)
     lines = [json.loads(line) for line in said.out.splitlines()]
-    texts = [line["text"] for line in lines if "loss" in line]
+    texts = [line["text"] for line in lines if "pass" in line]
     assert [re.sub(r", loss .*", "", text) for text in texts] == [
         f"pass {number} of 2, frame {frame}, 56x40, 2 of 2"
         for number, frame in ((1, 1), (1, 2), (1, 3), (2, 3), (2, 2), (2, 1))
     ]
     job = json.loads((shot.folder / "w" / "sequence" / "job.json").read_text(encoding="utf-8"))
-    assert (job["passes"], job["long_term"], job["iterations"]) == (2, [2], 2)
+    assert (job["passes"], job["long_term"], job["iterations"], job["strokes"]) == (2, [2], 2, 20)
     assert "this image may have been painted on and is not replaced" in shot.refused(*words)
     assert shot(*words, "--resume").code == 0
     cleaned = shot("clean", "--work", "w", "--remove", "--progress", "lines")
-    assert "frames of a sequence's passes: 3 files" in cleaned.err + cleaned.out
+    assert "frames of a sequence's passes: 6 files" in cleaned.err + cleaned.out
     assert not (shot.folder / "w" / "sequence" / "frames").exists() and (shot.folder / "p.1.png").exists()
 
 

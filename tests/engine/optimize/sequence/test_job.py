@@ -54,14 +54,6 @@ def test_values_out_of_range_are_refused(changes: dict[str, object], said: str) 
     assert str(caught.value).startswith(said)
 
 
-def test_vectors_must_be_vectors() -> None:
-    assert job().flow_files is None
-    with pytest.raises(InputError, match=r'"v\.%04d\.png" holds no motion vectors'):
-        _ = job(vectors="v.%04d.png").flow_files
-    with pytest.raises(InputError, match="has one direction only"):
-        _ = job(vectors="v.%04d.flo").flow_files
-
-
 def test_a_file_gives_the_same_job_back(tmp_path: Path) -> None:
     made = job(passes=6, long_term=(8, 16), preview=True, seed=7)
     made.save(tmp_path / "job.json")

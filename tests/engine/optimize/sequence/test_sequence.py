@@ -223,6 +223,8 @@ def test_wrong_pictures_are_refused_in_one_line(tmp_path: Path) -> None:
     picture(tmp_path / "plate.2.png", height=HEIGHT, width=WIDTH + 4)
     with pytest.raises(ImageError, match="this frame is 60x40, the first one 56x40"):
         paint(made)
+    with pytest.raises(InputError, match="has one direction only"):
+        paint(msgspec.structs.replace(made, vectors=str(tmp_path / "v.%d.flo")))
     (tmp_path / "plate.2.png").unlink()
     with pytest.raises(ImageError, match="the plate's frame is missing") as caught:
         paint(made)

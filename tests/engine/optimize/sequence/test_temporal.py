@@ -11,7 +11,7 @@ torch.set_num_threads(1)  # tiny tensors on a busy machine: a second thread most
 from torch import Tensor
 
 from engine.base.arrays import Floats
-from engine.optimize.sequence.temporal import Carried, TemporalLoss, blended, carry, long_term_weights
+from engine.optimize.sequence.temporal import CarriedFrame, TemporalLoss, blended, carry, long_term_weights
 
 
 def tensor(picture: Floats) -> Tensor:
@@ -53,7 +53,7 @@ def test_frames_are_pulled_along_the_flow() -> None:
 def test_what_a_frame_starts_from() -> None:
     x = flat(0.2, 3)
     assert blended(x, [], share=True) is x
-    near, far = Carried(flat(0.8, 3), flat(0.5)), Carried(flat(0.4, 3), flat(0.25))
+    near, far = CarriedFrame(flat(0.8, 3), flat(0.5)), CarriedFrame(flat(0.4, 3), flat(0.25))
     # 0.5 * 0.8 + 0.25 * 0.4 + 0.25 * 0.2, and (0.2 + 0.5) / 1.75
     assert torch.allclose(blended(x, [near, far], share=False), flat(0.55, 3))
     assert torch.allclose(blended(x, [near, far], share=True), flat(0.4, 3))
@@ -62,7 +62,7 @@ def test_what_a_frame_starts_from() -> None:
 def test_the_loss_is_a_mean_over_the_frame_in_units_of_255() -> None:
     weight = flat(0.0)
     weight[..., 0] = 1  # a third of the pixels
-    carried = [Carried(flat(0.5, 3), weight)]
+    carried = [CarriedFrame(flat(0.5, 3), weight)]
     loss = TemporalLoss(lambda x: x.sum() * 0 + 7.0, carried, 1000.0)
     off = flat(0.5 + 2 / 255, 3)
     assert float(loss(off)) == pytest.approx(7 + 1000 * 4 / 3, rel=1e-4)
