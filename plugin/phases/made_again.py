@@ -54,9 +54,11 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
     checkpoint = work / CHECKPOINT
     checkpoints = _files(checkpoint.parent, lambda path: path.stem == checkpoint.stem)
     desk_checkpoints = _files(work / SESSION_FOLDER, lambda path: path.stem == checkpoint.stem)
+    optimized = [work / "style", work / "strokes"]
     sizes = (work / "sequence", work / "sequence" / "quarter")
     painted = [folder / part for folder in sizes for part in ("frames", "strokes")]
     places = [
+        *optimized,
         *painted,
         work,
         checkpoint.parent,
@@ -74,6 +76,11 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
         MadeAgain("guide images", "paintover prepare --guides", tuple(_prepared(work / "guide", "guide "))),
         MadeAgain("preview", "paintover train", tuple(_files(work, lambda path: path.name == _PREVIEW))),
         MadeAgain("checkpoint", "paintover train, from the beginning", tuple(checkpoints)),
+        MadeAgain(
+            "checkpoint of a painting",
+            "paintover paint, from the beginning",
+            tuple(path for folder in optimized for path in _files(folder, lambda path: path.stem == checkpoint.stem)),
+        ),
         MadeAgain("frames that the desk showed", "paintover desk", tuple(_files(work / RESULTS, _is_result))),
         MadeAgain("the desk's checkpoint", "paintover desk, from the beginning", tuple(desk_checkpoints)),
         MadeAgain(
