@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -108,7 +109,9 @@ class _Frame:
         height, width = shown.shape[:2]
         self.size = (height, width)
         factor = min(1.0, max(STROKES_SIDE_PX / max(height, width), LEAST_SIDE_PX / min(height, width)))
-        self.small = (max(1, round(height * factor)), max(1, round(width * factor)))
+        # Rounded up: strokes that cover the small frame cover the large one to its last row.
+        self.small = (math.ceil(height * factor - 1e-6), math.ceil(width * factor - 1e-6))
+        self.scale = max(height / self.small[0], width / self.small[1])
         where = job.directions_of(self.view.frame)
         directions = None if where is None else read_directions(where, (width, height))
         self.digest = _digest(job, self.inputs, self.view, directions)
@@ -134,7 +137,7 @@ class _Frame:
         found = found.to(device)
         if found.pixels is None:
             found = self._move(found, begun)
-        strokes = found.state.strokes.scaled(self.size[1] / self.small[1])
+        strokes = found.state.strokes.scaled(self.scale)
         picture = self._drawn(strokes, self.size)
         if job.color == "luminance":
             painted = with_lightness(plate_colors, strokes.color.cpu().numpy())
