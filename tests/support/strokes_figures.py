@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,10 +22,11 @@ import torch
 
 from engine import images
 from engine.optimize.brushstrokes.curves import Brushstrokes
-from engine.optimize.brushstrokes.job import STROKE_ITERATIONS, STROKES, StrokesJob
+from engine.optimize.brushstrokes.job import PIXEL_ITERATIONS, STROKE_ITERATIONS, STROKES, StrokesJob
 from engine.optimize.brushstrokes.paint import paint_strokes
 from engine.optimize.brushstrokes.render import EDGE_PX, render
 from engine.optimize.brushstrokes.search import search
+from engine.optimize.job import StyleImage
 from tests.support import SHARED
 from tests.support.brushstrokes import scattered
 
@@ -78,7 +80,7 @@ def peak_of_drawing(count: int, height: int, width: int) -> tuple[float, float, 
     return peak / 2**30, (peak - before) / 2**30, spent
 
 
-def _lynx(work: Path, count: int, iterations: int) -> None:
+def _lynx(work: Path, count: int, iterations: int, pixels: int, style: Path | None, features: str) -> None:
     plate = SHARED / "shots" / "lynx" / "plate.0000.jpg"
     height, width = images.read(plate).rgb.shape[:2]
     (work / "strokes").mkdir(parents=True, exist_ok=True)
@@ -90,18 +92,25 @@ def _lynx(work: Path, count: int, iterations: int) -> None:
         ocio=None,
         out=str(work / "p.%04d.png"),
         work=work,
-        styles=(),
-        features="",
+        styles=() if style is None else (StyleImage(style.absolute()),),
+        features=features if style is not None else "",
+        pixel_iterations=pixels if style is not None else 0,
         strokes=count,
         iterations=iterations,
     )
     began, cpu = time.perf_counter(), time.process_time()
-    paint_strokes(job, lambda event: None)
+    stages: dict[str, float] = {}
+
+    def on_event(event: dict[str, Any]) -> None:
+        stages[str(event.get("scale", "written")).split(" at")[0]] = time.process_time() - cpu
+
+    paint_strokes(job, on_event)
     spent, cpu = time.perf_counter() - began, time.process_time() - cpu
     painted = images.read(work / "p.0000.png").rgb
     print(f"{width}x{height}, {count} strokes, {iterations} steps: {spent:.1f} s, {cpu:.1f} of a core")
+    print("seconds of a core at the end of each stage: " + ", ".join(f"{k} {v:.0f}" for k, v in stages.items()))
     print(f"mean difference from the plate: {np.abs(painted - images.read(plate).rgb).mean() * 255:.2f} / 255")
-    if CHROMIUM is not None:
+    if CHROMIUM is not None and not job.pixel_iterations:
         drawing = (work / "p.0000.svg").read_text(encoding="utf-8")
         seen = browser_picture([drawing], width, height, work / "browser.png")
         off = np.abs(seen - painted) * 255
@@ -117,6 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--strokes", type=int, default=STROKES)
     parser.add_argument("--side", type=int, default=1024, help="of the square picture for --memory")
     parser.add_argument("--iterations", type=int, default=STROKE_ITERATIONS)
+    parser.add_argument("--pixel-iterations", type=int, default=PIXEL_ITERATIONS)
+    parser.add_argument("--style", type=Path)
+    parser.add_argument("--features", default="vgg19")
     options = parser.parse_args(arguments)
     if options.memory:
         peak, added, spent = peak_of_drawing(options.strokes, options.side, options.side)
@@ -124,7 +136,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{options.strokes} strokes at {options.side}x{options.side}: peak {peak:.2f} GiB, {added:.2f} added")
         print(f"{torch.get_num_threads()} threads: {parts}")
     if options.work is not None:
-        _lynx(options.work, options.strokes, options.iterations)
+        pixels, style, features = options.pixel_iterations, options.style, options.features
+        _lynx(options.work, options.strokes, options.iterations, pixels, style, features)
     return 0
 
 
