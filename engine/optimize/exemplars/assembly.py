@@ -1,0 +1,124 @@
+"""Assembly: candidates in, a painted frame out; patches chosen, seams drawn, what is left of them filtered away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from engine.base.arrays import Floats, Mask
+from engine.motion.flow import one_thread, pull
+from engine.optimize.exemplars.candidates import CandidateFields, find_candidates
+from engine.optimize.exemplars.expansion import cheapest_labels, expand
+from engine.optimize.exemplars.guided_filter import guided_filter
+from engine.optimize.exemplars.patches import CELL_PX, patch_field, patch_unlike
+from engine.optimize.exemplars.pictures import ExemplarPicture
+from engine.optimize.exemplars.seams import drawn_seams, seam_strength
+
+__all__ = ["MISFIT", "Assembled", "assemble"]
+
+MISFIT = 0.6
+"""Difference of the plates in a patch from which no exemplar shows what the frame shows."""
+_RADIUS_PX, _EPSILON = 12, 0.002
+"""Of the guided filter; the radius for a frame of 960 pixels, larger for larger ones."""
+_OF_WIDTH = 960
+_SEEN = 0.03
+"""Difference from which a seam shows, summed over the channels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """A frame, painted from exemplars."""
+
+    painting: Floats
+    """(H, W, 3) sRGB in 0..1."""
+    numbers: npt.NDArray[np.uint8]
+    """(H, W): which exemplar serves each pixel."""
+    seams: Mask
+    """(H, W): where pieces meet."""
+    misfit: Mask
+    """(H, W): where no exemplar fits."""
+    greedy: int
+    """Energy of the choice of each patch by itself."""
+    energy: int
+    """Energy of the choice that was made."""
+
+
+def assemble(
+    plate: Floats,
+    exemplars: Sequence[ExemplarPicture],
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    check: Callable[[], None] = lambda: None,
+    report: Callable[[float, str], None] = lambda done, what: None,
+) -> Assembled:
+    """Paint a frame from exemplars; the same bytes for the same seed, whatever the number of threads.
+
+    Args:
+        plate: (H, W, 3) sRGB in 0..1, as the frame is shown.
+        check: called often; what it raises ends all.
+        report: receives the share that is done, and what comes next.
+    """
+    with one_thread():
+        report(0.0, "patches that could serve")
+        candidates = find_candidates(
+            plate,
+            exemplars,
+            seed=seed,
+            threads=threads,
+            check=check,
+            report=lambda done: report(0.5 * done, "patches that could serve"),
+        )
+        unlike = patch_unlike(candidates)
+        field = patch_field(candidates, unlike, exemplars)
+        report(0.6, "which exemplar serves where")
+        cells, energies = expand(field, cheapest_labels(field), check=check)
+        cells = cells.reshape(unlike.shape[1:])
+        report(0.7, "seams")
+        labels = drawn_seams(cells, candidates, exemplars, check)
+        chosen = np.take_along_axis(unlike, cells[None], axis=0)[0]
+        misfit = np.repeat(np.repeat(chosen > MISFIT, CELL_PX, axis=0), CELL_PX, axis=1)
+        report(0.9, "seams")
+        painting, numbers, seams = _painted(plate, labels, candidates, exemplars, check)
+    height, width = labels.shape
+    return Assembled(painting, numbers, seams, misfit[:height, :width], energies[0], energies[-1])
+
+
+def _painted(
+    plate: Floats,
+    labels: npt.NDArray[np.uint8],
+    candidates: CandidateFields,
+    exemplars: Sequence[ExemplarPicture],
+    check: Callable[[], None],
+) -> tuple[Floats, npt.NDArray[np.uint8], Mask]:
+    """The frame, from which exemplar each pixel is, and where pieces meet.
+
+    What follows the plate's forms and what is stroke are told apart by the guided filter. The first is blended over
+    seams, along the frame's own edges; the second stays as it was painted, and both are away from seams.
+    """
+    height, width = labels.shape
+    radius = max(2, round(_RADIUS_PX * max(height, width) / _OF_WIDTH))
+    places = np.zeros((height, width, 2), np.float32)
+    for label in np.unique(labels):
+        here = labels == label
+        places[here] = candidates.places[label][here]
+    numbers = np.array(candidates.exemplar, np.uint8)[labels]
+    picture, base = (np.zeros((height, width, 3), np.float32) for _ in range(2))
+    for number, exemplar in enumerate(exemplars):
+        check()
+        here = numbers == number
+        if here.any():
+            picture[here] = pull(exemplar.painting, places, filter_=cv2.INTER_CUBIC)[here]
+            forms = guided_filter(exemplar.painting, exemplar.plate, radius, _EPSILON)
+            base[here] = pull(forms, places)[here]
+    strength = seam_strength(places, numbers, picture, exemplars)
+    check()
+    away = cv2.distanceTransform((strength <= _SEEN).astype(np.uint8), cv2.DIST_L2, 5)
+    near = np.clip(1 - away / np.float32(2 * radius), 0, 1)
+    near = (near * near * (3 - 2 * near))[..., None]
+    blended = picture + near * (guided_filter(base, plate, radius, _EPSILON) - base)
+    return np.clip(blended, 0, 1).astype(np.float32), numbers, strength > _SEEN
