@@ -26,6 +26,7 @@ from engine.base.errors import ImageError, InputError, Interrupted, PaintoverErr
 from engine.base.events import Emit, fail, leave, open_events
 from engine.base.foreign_json import parse_json
 from engine.base.frames import SequencePath
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries, replacing
 from engine.color.config import ColorConfig
 from engine.color.keys import KeyTransform, key_transform, write_key
@@ -39,7 +40,6 @@ from engine.shot.matte_reader import MatteReader
 from engine.shot.plate import PlateReader
 from engine.training.machine import Machine
 from engine.training.model.features import DeepFeatures, load_features
-from engine.training.train import StopFlag
 
 __all__ = ["LEAST_SIDE_PX", "main", "stylize"]
 

@@ -14,14 +14,17 @@ from engine.motion.flow import one_thread, pull
 from engine.optimize.exemplars.candidates import CandidateFields, find_candidates
 from engine.optimize.exemplars.expansion import cheapest_labels, expand
 from engine.optimize.exemplars.guided_filter import guided_filter
-from engine.optimize.exemplars.patches import CELL_PX, patch_field, patch_unlike
+from engine.optimize.exemplars.patches import patch_field, patch_unlike
 from engine.optimize.exemplars.pictures import ExemplarPicture
 from engine.optimize.exemplars.seams import drawn_seams, seam_strength
 
 __all__ = ["MISFIT", "Assembled", "assemble"]
 
-MISFIT = 0.6
-"""Difference of the plates in a patch from which no exemplar shows what the frame shows."""
+MISFIT = 0.3
+"""Difference of the plates from which no exemplar shows what the frame shows: summed over the channels, of the means
+around a pixel, since texture that differs is the same surface."""
+_AROUND_PX = 4.0
+"""Deviation of those means, for a frame of 960 pixels."""
 _RADIUS_PX, _EPSILON = 12, 0.002
 """Of the guided filter; the radius for a frame of 960 pixels, larger for larger ones."""
 _OF_WIDTH = 960
@@ -80,12 +83,9 @@ def assemble(
         cells = cells.reshape(unlike.shape[1:])
         report(0.7, "seams")
         labels = drawn_seams(cells, candidates, exemplars, check)
-        chosen = np.take_along_axis(unlike, cells[None], axis=0)[0]
-        misfit = np.repeat(np.repeat(chosen > MISFIT, CELL_PX, axis=0), CELL_PX, axis=1)
         report(0.9, "seams")
-        painting, numbers, seams = _painted(plate, labels, candidates, exemplars, check)
-    height, width = labels.shape
-    return Assembled(painting, numbers, seams, misfit[:height, :width], energies[0], energies[-1])
+        painting, numbers, seams, misfit = _painted(plate, labels, candidates, exemplars, check)
+    return Assembled(painting, numbers, seams, misfit, energies[0], energies[-1])
 
 
 def _painted(
@@ -94,8 +94,8 @@ def _painted(
     candidates: CandidateFields,
     exemplars: Sequence[ExemplarPicture],
     check: Callable[[], None],
-) -> tuple[Floats, npt.NDArray[np.uint8], Mask]:
-    """The frame, from which exemplar each pixel is, and where pieces meet.
+) -> tuple[Floats, npt.NDArray[np.uint8], Mask, Mask]:
+    """The frame, from which exemplar each pixel is, where pieces meet, and where none fits.
 
     What follows the plate's forms and what is stroke are told apart by the guided filter. The first is blended over
     seams, along the frame's own edges; the second stays as it was painted, and both are away from seams.
@@ -107,7 +107,7 @@ def _painted(
         here = labels == label
         places[here] = candidates.places[label][here]
     numbers = np.array(candidates.exemplar, np.uint8)[labels]
-    picture, base = (np.zeros((height, width, 3), np.float32) for _ in range(2))
+    picture, base, below = (np.zeros((height, width, 3), np.float32) for _ in range(3))
     for number, exemplar in enumerate(exemplars):
         check()
         here = numbers == number
@@ -115,10 +115,15 @@ def _painted(
             picture[here] = pull(exemplar.painting, places, filter_=cv2.INTER_CUBIC)[here]
             forms = guided_filter(exemplar.painting, exemplar.plate, radius, _EPSILON)
             base[here] = pull(forms, places)[here]
+            below[here] = pull(exemplar.plate, places)[here]
     strength = seam_strength(places, numbers, picture, exemplars)
     check()
     away = cv2.distanceTransform((strength <= _SEEN).astype(np.uint8), cv2.DIST_L2, 5)
     near = np.clip(1 - away / np.float32(2 * radius), 0, 1)
     near = (near * near * (3 - 2 * near))[..., None]
     blended = picture + near * (guided_filter(base, plate, radius, _EPSILON) - base)
-    return np.clip(blended, 0, 1).astype(np.float32), numbers, strength > _SEEN
+    around = _AROUND_PX * max(height, width) / _OF_WIDTH
+    unlike = np.abs(cv2.GaussianBlur(plate - below, (0, 0), around)).sum(axis=2)
+    least = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(around) + 1,) * 2)
+    misfit = cv2.morphologyEx((unlike > MISFIT).astype(np.uint8), cv2.MORPH_OPEN, least) > 0
+    return np.clip(blended, 0, 1).astype(np.float32), numbers, strength > _SEEN, misfit

@@ -19,10 +19,10 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 
 from engine import images
 from engine.base.errors import ImageError, InputError, Interrupted
+from engine.base.stop_flag import StopFlag
 from engine.color.keys import find_key_transform
 from engine.optimize.job import StyleImage, StyleJob
 from engine.optimize.stylize import CHECKPOINT, load_checkpoint, main, stylize
-from engine.training.train import StopFlag
 from tests.support import ROOT
 from tests.support.interrupts import StopAfter
 from tests.support.pictures import picture
