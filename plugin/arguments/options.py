@@ -85,6 +85,7 @@ class Options(argparse.Namespace):
     to: list[str] | None = None
     place: str | None = None
     style: list[str] | None = None
+    exemplars: list[str] | None = None
     style_scale: float | None = None
     style_strength: float | None = None
     colors: str | None = None

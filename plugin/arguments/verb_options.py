@@ -12,6 +12,7 @@ __all__ = [
     "ASK",
     "COUNT",
     "DISPLAY",
+    "EXEMPLAR",
     "EXPORTED",
     "EXPORT_TO",
     "EXPOSURE",
@@ -42,7 +43,7 @@ TUNE_SECONDS = 30
 
 # paint
 
-_STYLE_IMAGE = "painting from a style image"
+_STYLE_IMAGE = "painting from style images or exemplars"
 
 STYLE = Option(
     "style",
@@ -52,6 +53,14 @@ STYLE = Option(
     f"{', '.join(PAINT_STYLES)}; or a style image, whose colors and strokes are taken: repeat for several",
     metavar="NAME|PATH[,weight=W]",
     default=PAINT_STYLES[0],
+)
+EXEMPLAR = Option(
+    "exemplars",
+    ("--exemplar",),
+    Kind(takes="many"),
+    "painting",
+    "a painted frame and the plate below it, in place of a style: the frame is put together from them; repeat it",
+    metavar="PLATE=PAINTING",
 )
 STYLE_SCALE = Option(
     "style_scale",
@@ -98,7 +107,7 @@ OF_STYLE_IMAGES = (
     COLORS,
     table.MATTE.but(
         group=_STYLE_IMAGE,
-        help="where the style goes, numbered as the plate: matte.%04d.png; elsewhere the plate stays",
+        help="where the painting goes, numbered as the plate: matte.%04d.png; elsewhere the plate stays",
     ),
     table.RESUME.but(group=_STYLE_IMAGE, help="go on after a stop; frames that are painted stay"),
     table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),

@@ -16,6 +16,7 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.arguments.request import out_from, plate_from
 from plugin.phases.color import say_color, say_losses
+from plugin.phases.exemplars import assemble_frames, exemplar_job, painted_exemplars
 from plugin.phases.style_images import optimize_frames, style_images, style_job
 from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
@@ -36,17 +37,24 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_spaces(config, [options.colorspace])
     check_plate(plate)
     check_out(out, plate)
-    images = style_images(options)
+    exemplars = painted_exemplars(options)
+    images = () if exemplars else style_images(options)
     job = style_job(options, plate, out, images) if images else None
-    if not options.overwrite and not (job and job.resume):
+    assembled = exemplar_job(options, plate, out, exemplars) if exemplars else None
+    if not options.overwrite and not ((job or assembled) and options.resume):
         check_paintings_kept([out.path(frame) for frame in plate.frames])
     style = ", ".join(image.path.name for image in images) or (options.style or [PAINT_STYLES[0]])[0]
-    progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, style {style}")])
+    manner = f"from {len(exemplars)} exemplars" if exemplars else f"style {style}"
+    progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, {manner}")])
     progress.begin("paint")
     say_color(progress, config, plate)
     say_losses(progress, plate, out, for_painting=True)
-    if job is not None:
-        optimize_frames(job, progress, stop, debug=options.debug)
+    if job is not None or assembled is not None:
+        if job is not None:
+            optimize_frames(job, progress, stop, debug=options.debug)
+        if assembled is not None:
+            assemble_frames(assembled, progress, stop, debug=options.debug)
+            progress.note(f"{assembled.folder}: pictures of which exemplar served where")
         for frame in plate.frames:
             _say_painted(progress, frame, out.path(frame))
         progress.finish()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -77,17 +78,11 @@ def find_candidates(
         motion, sure = _motion(plate, exemplar)
         own = plate_guides(exemplar.plate, _SHOWN_PX)
 
-        def searched(
-            way: tuple[int, bool, float], number: int = number, exemplar: ExemplarPicture = exemplar
-        ) -> Floats:
-            turn, moved, far = way
-            home = motion if moved else _same_place(plate.shape[:2], exemplar.plate.shape[:2])
-            random = np.random.default_rng([seed, number, turn])
-            return _searched(plate, exemplar, home, far, random.integers(0, _LARGEST_BLOCK, 2))
-
-        ways = [(0, True, 0.5), (1, False, 0.5), (2, False, 0.05)]
-        with ThreadPoolExecutor(max_workers=max(1, min(threads, len(ways)))) as pool:
-            found = [motion, *pool.map(searched, ways)]
+        still = _same_place(plate.shape[:2], exemplar.plate.shape[:2])
+        homes, fars = (motion, still, still), (0.5, 0.5, 0.05)
+        begins = [np.random.default_rng([seed, number, turn]).integers(0, _LARGEST_BLOCK, 2) for turn in range(3)]
+        with ThreadPoolExecutor(max_workers=max(1, min(threads, len(homes)))) as pool:
+            found = [motion, *pool.map(partial(_searched, plate, exemplar), homes, fars, begins)]
         for index, field in enumerate(found):
             worse = _UNSURE * (1 - sure) if index == 0 else np.zeros((), np.float32)
             unlike.append(_unlike(guides, own, exemplar, field) + worse)

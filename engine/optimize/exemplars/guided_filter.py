@@ -1,4 +1,4 @@
-"""Guided filter: smoothing that keeps the edges which another picture has (He, Sun and Tang 2010), with a color guide."""
+"""Guided filter: smoothing that keeps the edges of another picture, in color (He, Sun and Tang 2010)."""
 
 from __future__ import annotations
 

@@ -66,11 +66,11 @@ def load_exemplar(exemplar: PaintedExemplar, longer_side: int, config: ColorConf
     painted = _resized(np.nan_to_num(coverage), size) > max(PAINTED, 0.5)
     if not painted.any():
         raise ImageError("nothing is painted on the exemplar", path=exemplar.painting, remedy="paint some of it")
-    shown = [
-        _resized(_shown(image, path, config), size)
+    below, above = (
+        np.clip(_resized(_shown(image, path, config), size), 0, 1)
         for image, path in ((plate, exemplar.plate), (painting, exemplar.painting))
-    ]
-    return ExemplarPicture(exemplar.painting.name, *(np.clip(each, 0, 1) for each in shown), painted)
+    )
+    return ExemplarPicture(exemplar.painting.name, below, above, painted)
 
 
 def _shown(image: Image, path: object, config: ColorConfig) -> Floats:
