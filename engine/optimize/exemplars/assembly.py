@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from engine.base.arrays import Floats, Mask
 from engine.motion.flow import one_thread, pull
-from engine.optimize.exemplars.candidates import CandidateFields, find_candidates
+from engine.optimize.exemplars.candidates import find_candidates
 from engine.optimize.exemplars.expansion import cheapest_labels, expand
 from engine.optimize.exemplars.guided_filter import guided_filter
 from engine.optimize.exemplars.patches import patch_field, patch_unlike
 from engine.optimize.exemplars.pictures import ExemplarPicture
-from engine.optimize.exemplars.seams import drawn_seams, seam_strength
+from engine.optimize.exemplars.seams import Pieces, drawn_seams, seam_strength
 
 __all__ = ["MISFIT", "Assembled", "assemble"]
 
@@ -82,31 +82,23 @@ def assemble(
         cells, energies = expand(field, cheapest_labels(field), check=check)
         cells = cells.reshape(unlike.shape[1:])
         report(0.7, "seams")
-        labels = drawn_seams(cells, candidates, exemplars, check)
+        pieces = drawn_seams(plate, cells, candidates, exemplars, check)
         report(0.9, "seams")
-        painting, numbers, seams, misfit = _painted(plate, labels, candidates, exemplars, check)
-    return Assembled(painting, numbers, seams, misfit, energies[0], energies[-1])
+        painting, seams, misfit = _painted(plate, pieces, exemplars, check)
+    return Assembled(painting, pieces.numbers, seams, misfit, energies[0], energies[-1])
 
 
 def _painted(
-    plate: Floats,
-    labels: npt.NDArray[np.uint8],
-    candidates: CandidateFields,
-    exemplars: Sequence[ExemplarPicture],
-    check: Callable[[], None],
-) -> tuple[Floats, npt.NDArray[np.uint8], Mask, Mask]:
-    """The frame, from which exemplar each pixel is, where pieces meet, and where none fits.
+    plate: Floats, pieces: Pieces, exemplars: Sequence[ExemplarPicture], check: Callable[[], None]
+) -> tuple[Floats, Mask, Mask]:
+    """The frame, where pieces meet, and where none fits.
 
     What follows the plate's forms and what is stroke are told apart by the guided filter. The first is blended over
     seams, along the frame's own edges; the second stays as it was painted, and both are away from seams.
     """
-    height, width = labels.shape
+    places, numbers = pieces.places, pieces.numbers
+    height, width = numbers.shape
     radius = max(2, round(_RADIUS_PX * max(height, width) / _OF_WIDTH))
-    places = np.zeros((height, width, 2), np.float32)
-    for label in np.unique(labels):
-        here = labels == label
-        places[here] = candidates.places[label][here]
-    numbers = np.array(candidates.exemplar, np.uint8)[labels]
     picture, base, below = (np.zeros((height, width, 3), np.float32) for _ in range(3))
     for number, exemplar in enumerate(exemplars):
         check()
@@ -116,7 +108,7 @@ def _painted(
             forms = guided_filter(exemplar.painting, exemplar.plate, radius, _EPSILON)
             base[here] = pull(forms, places)[here]
             below[here] = pull(exemplar.plate, places)[here]
-    strength = seam_strength(places, numbers, picture, exemplars)
+    strength = seam_strength(pieces, picture, exemplars)
     check()
     away = cv2.distanceTransform((strength <= _SEEN).astype(np.uint8), cv2.DIST_L2, 5)
     near = np.clip(1 - away / np.float32(2 * radius), 0, 1)
@@ -126,4 +118,4 @@ def _painted(
     unlike = np.abs(cv2.GaussianBlur(plate - below, (0, 0), around)).sum(axis=2)
     least = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(around) + 1,) * 2)
     misfit = cv2.morphologyEx((unlike > MISFIT).astype(np.uint8), cv2.MORPH_OPEN, least) > 0
-    return np.clip(blended, 0, 1).astype(np.float32), numbers, strength > _SEEN, misfit
+    return np.clip(blended, 0, 1).astype(np.float32), strength > _SEEN, misfit

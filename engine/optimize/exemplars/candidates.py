@@ -50,6 +50,8 @@ class CandidateFields:
     """(L, H, W): how unlike the plates are there, and what else speaks against it."""
     exemplar: tuple[int, ...]
     """Of each label, which exemplar it takes from."""
+    follows_motion: tuple[bool, ...]
+    """Of each label, whether its places follow motion; else they are of pieces that are moved as a whole."""
 
 
 def find_candidates(
@@ -73,6 +75,7 @@ def find_candidates(
     places: list[Floats] = []
     unlike: list[Floats] = []
     numbers: list[int] = []
+    moving: list[bool] = []
     for number, exemplar in enumerate(exemplars):
         check()
         motion, sure = _motion(plate, exemplar)
@@ -88,8 +91,9 @@ def find_candidates(
             unlike.append(_unlike(guides, own, exemplar, field) + worse)
             places.append(field)
             numbers.append(number)
+            moving.append(index == 0)
         report((number + 1) / len(exemplars))
-    return CandidateFields(np.stack(places), np.stack(unlike), tuple(numbers))
+    return CandidateFields(np.stack(places), np.stack(unlike), tuple(numbers), tuple(moving))
 
 
 def _unlike(guides: Floats, own: Floats, exemplar: ExemplarPicture, field: Floats) -> Floats:

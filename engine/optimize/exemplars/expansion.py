@@ -4,16 +4,16 @@ Sources
     Boykov, Veksler, Zabih 2001 (alpha expansion); Kolmogorov, Zabih 2004 (which moves are a cut, and the graph);
     Rother, Kumar, Kolmogorov, Blake 2005 (what to do with pairs that are not submodular).
 
-A move offers every site one label: the sites that take it are found together, exactly, by scipy's maximum flow. A
-label need not mean the same patch at two sites, so that a pair may disagree although both take it. Then the pair may
-not be submodular: with A what it costs as it is, B and C where one of both changes and D where both do, A + D > B + C.
-The cut is given B and C raised by what is missing. So it sees no labeling cheaper than it is, and sees the present one
-as it is: what it finds costs at most what it says, which is at most the energy before. No move raises the energy.
+A move offers one label to all sites that may have it, and those that take it are found together, by scipy's maximum
+flow. A label need not mean the same patch at two sites: a pair may disagree although both take it. Then it may not be
+submodular: with A what the pair costs as it is, B and C where one of both changes and D where both do, A + D > B + C.
+The cut is given B and C raised by what is missing. So it sees no labeling cheaper than it is, and the present one as it
+is: what it finds costs at most what the cut says, and that is at most the energy before. No move raises the energy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +23,10 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from engine.base.arrays import Mask
 
-__all__ = ["FORBIDDEN", "Integers", "RandomField", "cheapest_labels", "expand", "field_energy"]
+__all__ = ["Integers", "RandomField", "cheapest_labels", "expand", "field_energy", "offers_of"]
 
 Integers = npt.NDArray[np.int64]
 
-FORBIDDEN = 2**24
-"""Cost of a label that a site cannot have."""
 _MOST = 2**30
 """Capacity of an edge: the flow counts in 32 bits."""
 
@@ -37,23 +35,38 @@ _MOST = 2**30
 class RandomField:
     """Sites with labels that cost, and pairs of sites whose labels cost together. All costs are whole numbers."""
 
-    single: Integers
-    """(N, L): what each label costs each site; :data:`FORBIDDEN` and more where it cannot have it."""
+    sites: int
+    """How many."""
+    offers: Sequence[tuple[Integers, Integers]]
+    """For each label the sites that may have it, and what it costs each of them."""
     pairs: Integers
     """(E, 2): sites that are neighbors."""
-    between: Callable[[Integers, Integers], Integers]
-    """What the pairs cost, (E,), where their first sites have these labels, (E,), and their second sites those."""
+    between: Callable[[Integers, Integers, Integers], Integers]
+    """What these pairs cost, numbers in ``pairs``, where their first sites have these labels, and their second those:
+    three arrays of one length, and one more."""
+
+
+def offers_of(single: Integers) -> list[tuple[Integers, Integers]]:
+    """The offers of a table (N, L), in which every site may have every label."""
+    every = np.arange(len(single), dtype=np.int64)
+    return [(every, np.ascontiguousarray(single[:, label])) for label in range(single.shape[1])]
 
 
 def field_energy(field: RandomField, labels: Integers) -> int:
     """The energy of a labeling, (N,)."""
-    own = field.single[np.arange(len(labels)), labels].sum()
-    return int(own + field.between(labels[field.pairs[:, 0]], labels[field.pairs[:, 1]]).sum())
+    every = np.arange(len(field.pairs), dtype=np.int64)
+    first, second = field.pairs.T
+    return int(_paid(field, labels).sum() + field.between(every, labels[first], labels[second]).sum())
 
 
 def cheapest_labels(field: RandomField) -> Integers:
     """The label that costs each site least by itself, (N,)."""
-    return np.asarray(field.single.argmin(axis=1), np.int64)
+    least = np.full(field.sites, np.iinfo(np.int64).max)
+    labels = np.zeros(field.sites, np.int64)
+    for label, (sites, costs) in enumerate(field.offers):
+        better = costs < least[sites]
+        least[sites[better]], labels[sites[better]] = costs[better], label
+    return labels
 
 
 def expand(
@@ -66,7 +79,7 @@ def expand(
     """Moves of every label in turn, until none helps.
 
     Args:
-        start: (N,), labels to begin with.
+        start: (N,), labels to begin with, of those that the sites may have.
         rounds: through all labels, at most.
         check: called before each move; what it raises ends all.
 
@@ -74,52 +87,75 @@ def expand(
         The labels, and the energies: at the start and after each move that was made, each below the one before.
     """
     labels = start.copy()
+    paid = _paid(field, labels)
     energies = [field_energy(field, labels)]
-    count = field.single.shape[1]
+    count = len(field.offers)
     idle = 0
     for move in range(rounds * count):
         check()
         if idle == count:
             break
         label = move % count
-        moved = np.where(_taking(field, labels, label), label, labels)
-        energy = field_energy(field, moved)
+        sites, costs = field.offers[label]
+        other = labels[sites] != label
+        changed, gain = _best_move(field, labels, label, sites[other], costs[other] - paid[sites[other]])
         idle += 1
-        if energy < energies[-1]:
-            labels, idle = moved, 0
-            energies.append(energy)
+        if gain > 0:
+            idle = 0
+            taking = np.zeros(field.sites, bool)
+            taking[changed] = True
+            paid[sites[taking[sites]]] = costs[taking[sites]]
+            labels[changed] = label
+            energies.append(energies[-1] - gain)
     return labels, energies
 
 
-def _taking(field: RandomField, labels: Integers, label: int) -> Mask:
-    """(N,): the sites that take a label in the best move."""
-    own = field.single[np.arange(len(labels)), labels]
-    free = (labels != label) & (field.single[:, label] < FORBIDDEN)
-    # What a site pays for taking it.
-    price = np.where(free, field.single[:, label] - own, 0)
+def _paid(field: RandomField, labels: Integers) -> Integers:
+    """(N,): what each site's label costs it."""
+    paid = np.zeros(field.sites, np.int64)
+    for label, (sites, costs) in enumerate(field.offers):
+        has = labels[sites] == label
+        paid[sites[has]] = costs[has]
+    return paid
+
+
+def _best_move(
+    field: RandomField, labels: Integers, label: int, sites: Integers, price: Integers
+) -> tuple[Integers, int]:
+    """The sites that take a label in the best move, and by how much the energy falls.
+
+    Args:
+        sites: (M,), those that may.
+        price: (M,), what each pays more by itself.
+    """
+    number = np.full(field.sites, -1, np.int64)
+    number[sites] = np.arange(len(sites))
     first, second = field.pairs.T
+    touched = np.flatnonzero((number[first] >= 0) | (number[second] >= 0))
+    first, second = first[touched], second[touched]
     now_first, now_second = labels[first], labels[second]
-    offered = np.full(len(first), label, np.int64)
-    stay, change_second, change_first, change_both = (
-        field.between(now_first, now_second),
-        field.between(now_first, offered),
-        field.between(offered, now_second),
-        field.between(offered, offered),
+    offered = np.full(len(touched), label, np.int64)
+    stay, late, early, both = (
+        field.between(touched, now_first, now_second),
+        field.between(touched, now_first, offered),
+        field.between(touched, offered, now_second),
+        field.between(touched, offered, offered),
     )
-    alone_first, alone_second = free[first] & ~free[second], free[second] & ~free[first]
-    np.add.at(price, first[alone_first], (change_first - stay)[alone_first])
-    np.add.at(price, second[alone_second], (change_second - stay)[alone_second])
-    both = free[first] & free[second]
-    first, second = first[both], second[both]
-    stay, change_second, change_first, change_both = (
-        each[both] for each in (stay, change_second, change_first, change_both)
-    )
-    missing = np.maximum(stay + change_both - change_first - change_second, 0)
-    change_first = change_first + missing // 2
-    change_second = change_second + (missing - missing // 2)
-    np.add.at(price, first, change_first - stay)
-    np.add.at(price, second, change_both - change_first)
-    return free & _sink_side(price, first, second, change_first + change_second - stay - change_both)
+    one, two = number[first], number[second]
+    cost = price.copy()
+    # A neighbor that has the label already, or cannot have it, stays: what the pair costs is the other one's alone.
+    np.add.at(cost, one[two < 0], (early - stay)[two < 0])
+    np.add.at(cost, two[one < 0], (late - stay)[one < 0])
+    free = (one >= 0) & (two >= 0)
+    a, b, c, d = stay[free], late[free], early[free], both[free]
+    missing = np.maximum(a + d - b - c, 0)
+    b, c = b + missing // 2, c + (missing - missing // 2)
+    np.add.at(cost, one[free], c - a)
+    np.add.at(cost, two[free], d - c)
+    changes = _sink_side(cost, one[free], two[free], b + c - a - d)
+    changed_first, changed_second = ((side >= 0) & changes[side] for side in (one, two))
+    after = np.where(changed_first, np.where(changed_second, both, early), np.where(changed_second, late, stay))
+    return sites[changes], int((stay - after).sum() - price[changes].sum())
 
 
 def _sink_side(price: Integers, first: Integers, second: Integers, parted: Integers) -> Mask:

@@ -14,7 +14,7 @@ from numba import njit
 
 from engine.base.arrays import Floats
 from engine.optimize.exemplars.candidates import CandidateFields
-from engine.optimize.exemplars.expansion import Integers, RandomField
+from engine.optimize.exemplars.expansion import Integers, RandomField, offers_of
 from engine.optimize.exemplars.pictures import ExemplarPicture
 
 __all__ = ["CELL_PX", "patch_field", "patch_unlike"]
@@ -58,13 +58,12 @@ def patch_field(candidates: CandidateFields, unlike: Floats, exemplars: Sequence
     table = _disagreements(candidates.places, stacked, sizes, numbers, pairs, columns)
     table = _AGREE * table + np.float32(_PARTED) * (numbers[:, None] != numbers[None])
     costs = np.rint(table * _UNIT).astype(np.int64)
-    every = np.arange(len(pairs))
 
-    def between(first: Integers, second: Integers) -> Integers:
-        return np.asarray(costs[every, first, second], np.int64)
+    def between(each: Integers, first: Integers, second: Integers) -> Integers:
+        return np.asarray(costs[each, first, second], np.int64)
 
     single = np.rint(unlike.reshape(labels, -1).T * _UNIT).astype(np.int64)
-    return RandomField(single, pairs, between)
+    return RandomField(rows * columns, offers_of(single), pairs, between)
 
 
 def _at_cells(picture: Floats) -> Floats:

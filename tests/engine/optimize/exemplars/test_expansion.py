@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("scipy", reason="scipy is not installed")
 
 from engine.optimize.exemplars.expansion import (
-    FORBIDDEN,
     Integers,
     RandomField,
     cheapest_labels,
     expand,
     field_energy,
+    offers_of,
 )
 
 
@@ -35,15 +35,14 @@ def table_field(seed: int, shape: tuple[int, int], labels: int, *, metric: bool)
     places = random.integers(0, 60, (labels, 2) if metric else (sites, labels, 2))
     first, second = (np.broadcast_to(places, (sites, labels, 2))[pairs[:, side]] for side in (0, 1))
     table = np.abs(first[:, :, None] - second[:, None]).sum(axis=3).astype(np.int64)
-    every = np.arange(len(pairs))
     single = random.integers(0, 100, (sites, labels)).astype(np.int64)
-    return RandomField(single, pairs, lambda a, b: table[every, a, b])
+    return RandomField(sites, offers_of(single), pairs, lambda each, a, b: table[each, a, b])
 
 
 def lowest(field: RandomField) -> int:
     """By exhaustive search."""
-    sites, labels = field.single.shape
-    return min(field_energy(field, np.array(each)) for each in itertools.product(range(labels), repeat=sites))
+    every = itertools.product(range(len(field.offers)), repeat=field.sites)
+    return min(field_energy(field, np.array(each)) for each in every)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -74,23 +73,26 @@ def test_pairs_that_are_not_submodular_never_raise_the_energy() -> None:
     """Costs without any order, so that most pairs are not submodular; from any start."""
     random = np.random.default_rng(3)
     pairs = grid(6, 6)
-    every = np.arange(len(pairs))
     table = random.integers(0, 100, (len(pairs), 4, 4)).astype(np.int64)
-    field = RandomField(random.integers(0, 30, (36, 4)).astype(np.int64), pairs, lambda a, b: table[every, a, b])
+    offers = offers_of(random.integers(0, 30, (36, 4)).astype(np.int64))
+    field = RandomField(36, offers, pairs, lambda each, a, b: table[each, a, b])
     for _ in range(5):
-        _, energies = expand(field, random.integers(0, 4, 36).astype(np.int64))
+        labels, energies = expand(field, random.integers(0, 4, 36).astype(np.int64))
+        assert field_energy(field, labels) == energies[-1]
         assert all(later < earlier for earlier, later in itertools.pairwise(energies)) and len(energies) > 2
 
 
-def test_forbidden_labels_are_never_taken() -> None:
-    field = table_field(1, (6, 8), 4, metric=True)
-    field.single[::2, 2] = FORBIDDEN
-    labels, _ = expand(field, cheapest_labels(field))
-    assert not (labels[::2] == 2).any()
+def test_sites_take_only_what_they_are_offered() -> None:
+    whole = table_field(1, (6, 8), 4, metric=True)
+    kept, costs = np.arange(0, 48, 2), np.full(48, -50, np.int64)
+    field = RandomField(48, [*whole.offers[:2], (kept, costs[kept]), whole.offers[3]], whole.pairs, whole.between)
+    labels, energies = expand(field, cheapest_labels(field))
+    assert (labels[::2] == 2).any() and not (labels[1::2] == 2).any()
+    assert field_energy(field, labels) == energies[-1] < energies[0]
 
 
 def test_nothing_changes_where_nothing_is_gained() -> None:
-    pairs = grid(3, 3)
-    field = RandomField(np.zeros((9, 2), np.int64), pairs, lambda a, b: (a != b).astype(np.int64))
+    offers = offers_of(np.zeros((9, 2), np.int64))
+    field = RandomField(9, offers, grid(3, 3), lambda each, a, b: (a != b).astype(np.int64))
     labels, energies = expand(field, np.ones(9, np.int64))
     assert labels.tolist() == [1] * 9 and energies == [0]
