@@ -67,15 +67,15 @@ def drawn_seams(
     # One number for a shift of one exemplar; those that follow motion have theirs below.
     shift = np.rint(places).astype(np.int64) + 2**20
     keys = np.where(moving, -1 - numbers, (numbers << 42) + (shift[..., 0] << 21) + shift[..., 1])
-    _, samples, pieces = np.unique(keys, return_index=True, return_inverse=True)
-    pieces = pieces.reshape(height, width).astype(np.int32)
+    _, samples, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    pieces: Integers = inverse.reshape(height, width).astype(np.int64)
     sources = _Sources(plate, places, labels, samples, candidates, exemplars)
     band = _near_steps(pieces, _BAND_PX)
     # The band's rim keeps its pieces: what lies beyond it is decided.
     inner = cv2.erode(band.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     sites = np.flatnonzero(band)
     if len(sites):
-        start = pieces.ravel()[sites].astype(np.int64)
+        start = pieces.ravel()[sites]
         field = _seam_field(sites, pieces, inner, sources, check)
         pieces.ravel()[sites] = expand(field, start, rounds=2, check=check)[0]
     every = np.arange(height * width)
@@ -114,7 +114,7 @@ class _Sources:
         self._plates = np.concatenate([each.plate.reshape(-1, 3) for each in exemplars])
         self._painted = np.concatenate([each.painted.ravel() for each in exemplars])
 
-    def moves(self, pieces: npt.NDArray[np.integer], pixels: Integers) -> Floats:
+    def moves(self, pieces: Integers, pixels: Integers) -> Floats:
         """(n, 2): from pixels of the frame to their places in these pieces."""
         shift = self._shift[pieces].copy()
         motion = self._motion[pieces]
@@ -145,7 +145,7 @@ class _Sources:
 
 def _seam_field(
     sites: Integers,
-    pieces: npt.NDArray[np.int32],
+    pieces: Integers,
     inner: Mask,
     sources: _Sources,
     check: Callable[[], None],
@@ -215,7 +215,7 @@ def _rim(down: int, right: int) -> tuple[slice | int, slice | int]:
     return 0 if down > 0 else -1, slice(None)
 
 
-def _near_steps(pieces: npt.NDArray[np.int32], reach_px: int) -> Mask:
+def _near_steps(pieces: Integers, reach_px: int) -> Mask:
     steps = np.zeros(pieces.shape, np.uint8)
     steps[:, 1:] |= pieces[:, 1:] != pieces[:, :-1]
     steps[1:] |= pieces[1:] != pieces[:-1]
