@@ -129,9 +129,9 @@ class _Run:
             size = sizes[scale]
             mask = None if matte is None else _resized(self._tensor(matte[..., None]), size)
             here = _resized(content, size)
-            loss = StyleLoss(
-                self.maps, here, self._scaled_styles(pictures, size), mask, job.strength, thrifty=min(size) >= 256
-            )
+            scaled = self._scaled_styles(pictures, size)
+            thrifty = min(size) >= 256
+            loss = StyleLoss(self.maps, here, scaled, mask, job.strength, thrifty=thrifty, layers=job.layers)
             x = _resized(x, size)
             if mask is not None:
                 x = here + (x - here) * (mask > 0)
@@ -321,6 +321,9 @@ def _colored(style: Floats, plate: Floats, mode: str) -> Floats:
 def _style_picture(path: Path, config: ColorConfig) -> Floats:
     """A style image as a person sees it, (H, W, 3) in sRGB, 0..1."""
     image = images.read(path)
+    if image.bad_pixels:
+        why = f"{image.bad_pixels} pixels of the style image are NaN or Inf"
+        raise ImageError(why, path=path, remedy="write it again without them")
     high, wide = image.rgb.shape[:2]
     if min(high, wide) < LEAST_SIDE_PX:
         why = f"the style image is {wide}x{high}, too small to learn from"
@@ -332,7 +335,7 @@ def _digest(
     job: StyleJob, transform: KeyTransform, styles: list[tuple[Floats, float]], shown: Floats, matte: Floats | None
 ) -> str:
     """SHA-256 over what makes two runs the same painting."""
-    facts = [job.iterations, job.style_scale, job.strength, job.color, job.seed, transform.frame]
+    facts = [job.iterations, job.style_scale, job.strength, job.layers, job.color, job.seed, transform.frame]
     features = Path(job.features)
     facts.append(file_sha256(features) if features.is_file() else job.features)
     digest = hashlib.sha256(json.dumps(facts).encode())

@@ -88,6 +88,7 @@ class Options(argparse.Namespace):
     exemplars: list[str] | None = None
     style_scale: float | None = None
     style_strength: float | None = None
+    style_layers: str | None = None
     colors: str | None = None
     iterations: int | None = None
     port: int | None = None

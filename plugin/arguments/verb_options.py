@@ -80,6 +80,15 @@ STYLE_STRENGTH = Option(
     metavar="X",
     default="1",
 )
+STYLE_LAYERS = Option(
+    "style_layers",
+    ("--style-layers",),
+    TEXT,
+    _STYLE_IMAGE,
+    "how much each of the five layers counts that the style is compared by, from fine texture to large forms",
+    metavar="W,W,W,W,W",
+    default="1,1,1,1,1",
+)
 COLORS = Option(
     "colors",
     ("--colors",),
@@ -104,6 +113,7 @@ OF_STYLE_IMAGES = (
     ITERATIONS,
     STYLE_SCALE,
     STYLE_STRENGTH,
+    STYLE_LAYERS,
     COLORS,
     table.MATTE.but(
         group=_STYLE_IMAGE,

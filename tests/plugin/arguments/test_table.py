@@ -56,8 +56,8 @@ FLAGS = {
     "key": f"--plate --frames --frame --layer --out --overwrite --colorspace --ocio --display --view --exposure "
     f"--max-image-gib {_REPORTING}",
     "paint": "--plate --frames --frame --layer --out --overwrite --style --exemplar --seed --features --iterations "
-    "--style-scale --style-strength --colors --matte --resume --work --colorspace --ocio --device --threads "
-    f"--max-image-gib {_REPORTING}",
+    "--style-scale --style-strength --style-layers --colors --matte --resume --work --colorspace --ocio "
+    f"--device --threads --max-image-gib {_REPORTING}",
     "suggest": "--plate --frames --frame --layer --keyframe --fit-paintings --count --out --json --work "
     "--colorspace --ocio "
     f"--max-image-gib {_REPORTING}",
