@@ -6,7 +6,6 @@ is written whole or not at all, and takes seconds: to go on is to leave alone th
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from engine.base.arrays import Floats
-from engine.base.errors import ImageError, Interrupted, PaintoverError
-from engine.base.events import Emit, fail, leave, open_events
+from engine.base.errors import ImageError, Interrupted
+from engine.base.events import Emit, leave
 from engine.base.frames import SequencePath
 from engine.base.machine import cpu_count
 from engine.base.stop_flag import StopFlag
@@ -27,6 +26,7 @@ from engine.optimize.exemplars.assembly import Assembled, assemble
 from engine.optimize.exemplars.job import ExemplarJob
 from engine.optimize.exemplars.labels_sheet import misfit_words, write_labels_sheet
 from engine.optimize.exemplars.pictures import LEAST_SIDE_PX, ExemplarPicture, load_exemplar
+from engine.optimize.process import run_job
 from engine.shot.matte_reader import MatteReader
 from engine.shot.plate import PlateReader
 
@@ -77,7 +77,7 @@ def _paint(
     plate = PlateReader(job.plate_path, job.plate_colorspace, config).read(frame)
     if plate.image.bad_pixels:
         why = f"{plate.image.bad_pixels} pixels of the plate are NaN or Inf"
-        emit({"event": "warning", "text": f"frame {frame}: {why}; they are taken as black"})
+        emit({"event": "warning", "text": f"frame {frame}: {why}; they are filled from around"})
     transform = replace(key_transform(plate.image, plate.path, frame, config, plate.space, path), bit_depth="uint8")
     shown = np.ascontiguousarray(transform.shown(plate.image, config), np.float32)
     height, width = shown.shape[:2]
@@ -134,24 +134,12 @@ def _matte(job: ExemplarJob, frame: int, header: Header) -> Floats | None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a job file; events go to stdout, one JSON object a line. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m engine.optimize.exemplars.assemble", description="Paint from several exemplars."
+    return run_job(
+        arguments,
+        "engine.optimize.exemplars.assemble",
+        "Paint from several exemplars.",
+        lambda path, emit, stop: paint_from_exemplars(ExemplarJob.load(path), emit, stop),
     )
-    parser.add_argument("--job", required=True, type=Path, help="the job, JSON")
-    options = parser.parse_args(arguments)
-    emit = open_events()
-    stop = StopFlag()
-    stop.install()
-    try:
-        written = paint_from_exemplars(ExemplarJob.load(options.job), emit, stop)
-        emit({"event": "finished", "paths": [str(path) for path in written]})
-    except Interrupted as error:
-        return error.exit_code
-    except PaintoverError as error:
-        return fail(emit, error)
-    except MemoryError:
-        return fail(emit, PaintoverError("out of memory", remedy="give fewer exemplars or a smaller plate"))
-    return 0
 
 
 if __name__ == "__main__":
