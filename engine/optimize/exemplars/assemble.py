@@ -77,7 +77,7 @@ def _paint(
     plate = PlateReader(job.plate_path, job.plate_colorspace, config).read(frame)
     if plate.image.bad_pixels:
         why = f"{plate.image.bad_pixels} pixels of the plate are NaN or Inf"
-        emit({"event": "warning", "text": f"frame {frame}: {why}; they are filled from around"})
+        emit({"event": "warning", "text": f"frame {frame}: {why}; filled from neighbors"})
     transform = replace(key_transform(plate.image, plate.path, frame, config, plate.space, path), bit_depth="uint8")
     shown = np.ascontiguousarray(transform.shown(plate.image, config), np.float32)
     height, width = shown.shape[:2]
