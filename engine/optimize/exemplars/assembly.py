@@ -16,7 +16,7 @@ from engine.optimize.exemplars.expansion import cheapest_labels, expand
 from engine.optimize.exemplars.guided_filter import guided_filter
 from engine.optimize.exemplars.patches import patch_field, patch_unlike
 from engine.optimize.exemplars.pictures import ExemplarPicture
-from engine.optimize.exemplars.seams import Pieces, drawn_seams, seam_strength
+from engine.optimize.exemplars.seams import PlacedPieces, drawn_seams, seam_strength
 
 __all__ = ["MISFIT", "Assembled", "assemble"]
 
@@ -89,7 +89,7 @@ def assemble(
 
 
 def _painted(
-    plate: Floats, pieces: Pieces, exemplars: Sequence[ExemplarPicture], check: Callable[[], None]
+    plate: Floats, pieces: PlacedPieces, exemplars: Sequence[ExemplarPicture], check: Callable[[], None]
 ) -> tuple[Floats, Mask, Mask]:
     """The frame, where pieces meet, and where none fits.
 

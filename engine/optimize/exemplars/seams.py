@@ -20,7 +20,7 @@ from engine.optimize.exemplars.expansion import Integers, RandomField, expand
 from engine.optimize.exemplars.patches import CELL_PX
 from engine.optimize.exemplars.pictures import ExemplarPicture
 
-__all__ = ["Pieces", "drawn_seams", "seam_strength"]
+__all__ = ["PlacedPieces", "drawn_seams", "seam_strength"]
 
 _BAND_PX = 12
 """How far from where two pieces meet a seam may run."""
@@ -36,7 +36,7 @@ _STEP_PX = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Pieces:
+class PlacedPieces:
     """From where every pixel of a frame is taken."""
 
     places: Floats
@@ -51,7 +51,7 @@ def drawn_seams(
     candidates: CandidateFields,
     exemplars: Sequence[ExemplarPicture],
     check: Callable[[], None] = lambda: None,
-) -> Pieces:
+) -> PlacedPieces:
     """The pieces that the cells have chosen, with seams where they show least.
 
     Args:
@@ -79,7 +79,7 @@ def drawn_seams(
         field = _seam_field(sites, pieces, inner, sources, check)
         pieces.ravel()[sites] = expand(field, start, rounds=2, check=check)[0]
     every = np.arange(height * width)
-    return Pieces(
+    return PlacedPieces(
         sources.moves(pieces.ravel(), every).reshape(height, width, 2),
         sources.exemplar[pieces].astype(np.uint8),
     )
@@ -188,7 +188,7 @@ def _seam_field(
     return RandomField(len(sites), offers, numbers[pairs], between)
 
 
-def seam_strength(pieces: Pieces, assembled: Floats, exemplars: Sequence[ExemplarPicture]) -> Floats:
+def seam_strength(pieces: PlacedPieces, assembled: Floats, exemplars: Sequence[ExemplarPicture]) -> Floats:
     """(H, W): how far a pixel of a picture (H, W, 3) is from what the piece beside it would have put there."""
     places, numbers = pieces.places, pieces.numbers
     strength = np.zeros(numbers.shape, np.float32)
