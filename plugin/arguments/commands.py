@@ -374,8 +374,8 @@ _ALL = (
             "paintover paint --plate plate.%04d.jpg --frame 0 --out painted.%04d.png",
             f"paintover paint --plate plate.%04d.exr --frame 1001 --style {PAINT_STYLES[0]} --out painted.%04d.png",
             "paintover paint --plate plate.%04d.exr --frame 7 --style canvas.jpg --features vgg19.pth --out p.%04d.png",
-            "paintover paint --plate plate.%04d.exr --frame 7 --exemplar plate.0001.exr=p1.png \\",
-            "                --exemplar plate.0040.exr=p40.png --out p.%04d.png",
+            "paintover paint --plate plate.%04d.exr --frame 7 --exemplar 1=p1.png \\",
+            "                --exemplar other.0040.exr=p40.png --out p.%04d.png",
         ),
     ),
     Command(

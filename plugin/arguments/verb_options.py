@@ -59,8 +59,9 @@ EXEMPLAR = Option(
     ("--exemplar",),
     Kind(takes="many"),
     "painting",
-    "a painted frame and the plate below it, in place of a style: the frame is put together from them; repeat it",
-    metavar="PLATE=PAINTING",
+    "a painted frame, by the image below it or its number in the plate, in place of a style: frames are put together "
+    "from them; repeat it",
+    metavar="PLATE|FRAME=PAINTING",
 )
 STYLE_SCALE = Option(
     "style_scale",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.base.errors import ImageError, InputError, Interrupted
-from engine.base.frames import SequencePath
+from engine.base.frames import MOVIE_SUFFIXES, SequencePath
 from engine.optimize.exemplars.job import ExemplarJob, PaintedExemplar
 from engine.shot.shot import Plate
 from plugin.arguments.ocio_variable import active_config
@@ -29,14 +29,17 @@ COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.optimize.exemplars.ass
 _OF_STYLES = ("style", "features", "iterations", "style_scale", "style_strength", "style_layers", "colors", "device")
 
 
-def painted_exemplars(options: Options) -> tuple[PaintedExemplar, ...]:
-    """The exemplars that are asked for.
+def painted_exemplars(options: Options, plate: Plate) -> tuple[PaintedExemplar, ...]:
+    """The exemplars that are asked for; a number in the place of their plate is a frame of ``plate``.
 
     Raises:
-        InputError: not PLATE=PAINTING, a file is missing, or an option beside them that is for styles.
+        InputError: not PLATE=PAINTING, a file is missing, a movie, or an option beside them that is for styles.
     """
-    found = tuple(map(PaintedExemplar.parse, options.exemplars or ()))
+    found = tuple(_numbered(PaintedExemplar.parse(text), plate) for text in options.exemplars or ())
     for exemplar in found:
+        if exemplar.plate.suffix.lower() in MOVIE_SUFFIXES:
+            remedy = "export the frame that was painted with paintover key, and name that"
+            raise InputError("the exemplar's plate is a movie", path=exemplar.plate, remedy=remedy)
         for path, what in ((exemplar.plate, "plate"), (exemplar.painting, "painting")):
             if not path.is_file():
                 raise InputError(f"the exemplar's {what} is missing", path=path, remedy="check --exemplar")
@@ -46,6 +49,13 @@ def painted_exemplars(options: Options) -> tuple[PaintedExemplar, ...]:
                 flag = "--" + field.replace("_", "-")
                 raise InputError(f"{flag} does not go with --exemplar", remedy="leave one of both out")
     return found
+
+
+def _numbered(exemplar: PaintedExemplar, plate: Plate) -> PaintedExemplar:
+    number = exemplar.plate.name
+    if exemplar.plate.exists() or not number.lstrip("-").isdecimal() or number != str(exemplar.plate):
+        return exemplar
+    return PaintedExemplar(plate.path.path(int(number)), exemplar.painting)
 
 
 def exemplar_job(

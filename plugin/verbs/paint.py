@@ -37,7 +37,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_spaces(config, [options.colorspace])
     check_plate(plate)
     check_out(out, plate)
-    exemplars = painted_exemplars(options)
+    exemplars = painted_exemplars(options, plate)
     images = () if exemplars else style_images(options)
     job = style_job(options, plate, out, images) if images else None
     assembled = exemplar_job(options, plate, out, exemplars) if exemplars else None

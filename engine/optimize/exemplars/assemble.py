@@ -86,7 +86,7 @@ def _paint(
         raise ImageError(why, frame=frame, path=plate.path, remedy=f"its least side is {LEAST_SIDE_PX} pixels")
     matte = _matte(job, frame, plate.image.header)
     if not exemplars or max(exemplars[0].plate.shape[:2]) != max(height, width):
-        exemplars = [load_exemplar(each, max(height, width), config) for each in job.exemplars]
+        exemplars = [load_exemplar(each, max(height, width), config, job.colorspace_of(each)) for each in job.exemplars]
 
     def check() -> None:
         if stop.exit_code:

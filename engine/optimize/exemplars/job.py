@@ -61,7 +61,7 @@ class ExemplarJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: tuple[int, ...]
     """The frames to put together, in order."""
     plate_colorspace: str | None
-    """OCIO name; None asks the file and the config's rules."""
+    """OCIO name, also of exemplars' plates of the same kind of file; None asks the file and the config's rules."""
     ocio: str | None
     """Path of an OCIO config; None takes the active one."""
     out: str
@@ -104,6 +104,11 @@ class ExemplarJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def labels_path(self, frame: int) -> Path:
         """The picture of which exemplar serves where in a frame."""
         return self.folder / f"labels.{frame:04d}.png"
+
+    def colorspace_of(self, exemplar: PaintedExemplar) -> str | None:
+        """What the exemplar's plate is stated to be in."""
+        same = exemplar.plate.suffix.lower() == Path(self.plate).suffix.lower()
+        return self.plate_colorspace if same else None
 
     def facts(self) -> dict[str, Any]:
         """Every field as a JSON value."""

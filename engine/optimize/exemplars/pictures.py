@@ -12,7 +12,6 @@ from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
-from engine.images.files import Image
 from engine.optimize.exemplars.job import PaintedExemplar
 from engine.shot.paintings import PAINTED, painted_alpha
 
@@ -38,8 +37,13 @@ class ExemplarPicture:
     """(h, w): where there is paint."""
 
 
-def load_exemplar(exemplar: PaintedExemplar, longer_side: int, config: ColorConfig) -> ExemplarPicture:
+def load_exemplar(
+    exemplar: PaintedExemplar, longer_side: int, config: ColorConfig, colorspace: str | None = None
+) -> ExemplarPicture:
     """Read an exemplar, and bring its longer side to a frame's, so that its strokes have the size that they have there.
+
+    Args:
+        colorspace: OCIO name, of its plate; None for what the file and the config say.
 
     Raises:
         ImageError: a file is missing, damaged, too small or not finite; the painting has another shape than its plate,
@@ -67,14 +71,10 @@ def load_exemplar(exemplar: PaintedExemplar, longer_side: int, config: ColorConf
     if not painted.any():
         raise ImageError("nothing is painted on the exemplar", path=exemplar.painting, remedy="paint some of it")
     below, above = (
-        np.clip(_resized(_shown(image, path, config), size), 0, 1)
-        for image, path in ((plate, exemplar.plate), (painting, exemplar.painting))
+        np.clip(_resized(Showing.default(config).picture(image.rgb, image.header, path, config, asked), size), 0, 1)
+        for image, path, asked in ((plate, exemplar.plate, colorspace), (painting, exemplar.painting, None))
     )
     return ExemplarPicture(exemplar.painting.name, below, above, painted)
-
-
-def _shown(image: Image, path: object, config: ColorConfig) -> Floats:
-    return Showing.default(config).picture(image.rgb, image.header, str(path), config)
 
 
 def _resized(picture: Floats, size: tuple[int, int]) -> Floats:

@@ -28,6 +28,8 @@ def shot(cli: Cli) -> Cli:
     ("words", "said"),
     [
         (["--exemplar", "wide.1.png"], '"wide.1.png" is not an exemplar; write PLATE=PAINTING, such as '),
+        (["--exemplar", "7=p1.png"], "the exemplar's plate is missing (wide.7.png); check --exemplar"),
+        (["--exemplar", "shot.mov=p1.png"], "the exemplar's plate is a movie (shot.mov); export the frame that was"),
         (["--exemplar", "gone.png=p1.png"], "the exemplar's plate is missing (gone.png); check --exemplar"),
         (["--exemplar", "wide.1.png=gone.png"], "the exemplar's painting is missing (gone.png); check --exemplar"),
         (["--exemplar", "wide.1.png=p1.png", "--style", "oil"], "--style does not go with --exemplar"),
@@ -46,7 +48,7 @@ def test_wrong_words_are_refused_before_any_work(shot: Cli, words: list[str], sa
 
 @pytest.mark.slow
 def test_a_keyframe_from_exemplars(shot: Cli) -> None:
-    words = [*PAINT, "--exemplar", "wide.1.png=p1.png", "--exemplar", "wide.2.png=p2.1.png", "--threads", "1"]
+    words = [*PAINT, "--exemplar", "1=p1.png", "--exemplar", "wide.2.png=p2.1.png", "--threads", "1"]
     said = shot(*words, "--progress", "json")
     assert said.code == 0, said
     found = images.read(shot.folder / "out.1.png").rgb

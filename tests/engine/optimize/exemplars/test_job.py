@@ -58,3 +58,9 @@ def test_values_that_make_no_sense_are_refused(changes: dict[str, object], said:
     with pytest.raises(InputError) as caught:
         job(**changes)
     assert str(caught.value).startswith(said)
+
+
+def test_a_stated_colorspace_is_that_of_the_same_kind_of_file() -> None:
+    made = job(plate="plate.%04d.exr", plate_colorspace="ACEScg")
+    assert made.colorspace_of(PaintedExemplar(Path("x/other.EXR"), Path("p.png"))) == "ACEScg"
+    assert made.colorspace_of(PaintedExemplar(Path("key.png"), Path("p.png"))) is None
