@@ -15,7 +15,7 @@ from engine.optimize.exemplars.candidates import find_candidates
 from engine.optimize.exemplars.expansion import cheapest_labels, expand
 from engine.optimize.exemplars.guided_filter import guided_filter
 from engine.optimize.exemplars.patches import patch_field, patch_unlike
-from engine.optimize.exemplars.pictures import ExemplarPicture
+from engine.optimize.exemplars.pictures import ExemplarPicture, painted_at
 from engine.optimize.exemplars.seams import PlacedPieces, drawn_seams, seam_strength
 
 __all__ = ["MISFIT", "Assembled", "assemble"]
@@ -91,7 +91,7 @@ def assemble(
 def _painted(
     plate: Floats, pieces: PlacedPieces, exemplars: Sequence[ExemplarPicture], check: Callable[[], None]
 ) -> tuple[Floats, Mask, Mask]:
-    """The frame, where pieces meet, and where none fits.
+    """The frame, where pieces meet, and where none fits; where there is no paint the plate shows.
 
     What follows the plate's forms and what is stroke are told apart by the guided filter. The first is blended over
     seams, along the frame's own edges; the second stays as it was painted, and both are away from seams.
@@ -99,10 +99,12 @@ def _painted(
     places, numbers = pieces.places, pieces.numbers
     height, width = numbers.shape
     radius = max(2, round(_RADIUS_PX * max(height, width) / _OF_WIDTH))
-    picture, base, below = (np.zeros((height, width, 3), np.float32) for _ in range(3))
+    picture, base, below = plate.copy(), plate.copy(), plate.copy()
+    painted = np.zeros((height, width), bool)
     for number, exemplar in enumerate(exemplars):
         check()
-        here = numbers == number
+        here = (numbers == number) & painted_at(exemplar, places)
+        painted |= here
         if here.any():
             picture[here] = pull(exemplar.painting, places, filter_=cv2.INTER_CUBIC)[here]
             forms = guided_filter(exemplar.painting, exemplar.plate, radius, _EPSILON)
@@ -118,4 +120,4 @@ def _painted(
     unlike = np.abs(cv2.GaussianBlur(plate - below, (0, 0), around)).sum(axis=2)
     least = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(around) + 1,) * 2)
     misfit = cv2.morphologyEx((unlike > MISFIT).astype(np.uint8), cv2.MORPH_OPEN, least) > 0
-    return np.clip(blended, 0, 1).astype(np.float32), strength > _SEEN, misfit
+    return np.clip(blended, 0, 1).astype(np.float32), strength > _SEEN, misfit | ~painted

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from engine.base.arrays import Floats
-from engine.motion.flow import estimate, inside, luma8, pull, reliability
+from engine.motion.flow import estimate, luma8, pull, reliability
 from engine.motion.patch_search import CELL, NOTHING, WANTED, search
 from engine.optimize.exemplars.guides import plate_guides
-from engine.optimize.exemplars.pictures import ExemplarPicture
+from engine.optimize.exemplars.pictures import ExemplarPicture, painted_at
 
 __all__ = ["CandidateFields", "find_candidates"]
 
@@ -98,10 +98,8 @@ def find_candidates(
 
 def _unlike(guides: Floats, own: Floats, exemplar: ExemplarPicture, field: Floats) -> Floats:
     """(H, W): how unlike the frame's guides and those of an exemplar at its places are."""
-    high, wide = exemplar.painted.shape
     found = np.abs(guides - pull(own, field)).sum(axis=2)
-    painted = pull(exemplar.painted.astype(np.uint8), field, filter_=cv2.INTER_NEAREST) > 0
-    return np.asarray(found + _UNPAINTED * ~(painted & inside(field, high, wide)), np.float32)
+    return np.asarray(found + _UNPAINTED * ~painted_at(exemplar, field), np.float32)
 
 
 def _same_place(size: tuple[int, ...], other: tuple[int, ...]) -> Floats:

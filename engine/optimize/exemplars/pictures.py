@@ -12,10 +12,12 @@ from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError
 from engine.color.config import ColorConfig
 from engine.color.showing import Showing
+from engine.motion.filling import filled
+from engine.motion.flow import pull
 from engine.optimize.exemplars.job import PaintedExemplar
 from engine.shot.paintings import PAINTED, painted_alpha
 
-__all__ = ["LEAST_SIDE_PX", "ExemplarPicture", "load_exemplar"]
+__all__ = ["LEAST_SIDE_PX", "ExemplarPicture", "load_exemplar", "painted_at"]
 
 LEAST_SIDE_PX = 32
 """Of frames and exemplars: two of the largest blocks that patches are looked for in."""
@@ -32,7 +34,7 @@ class ExemplarPicture:
     plate: Floats
     """(h, w, 3) sRGB in 0..1."""
     painting: Floats
-    """(h, w, 3) sRGB in 0..1."""
+    """(h, w, 3) sRGB in 0..1; where there is no paint its color goes on, so that none other bleeds into its edge."""
     painted: Mask
     """(h, w): where there is paint."""
 
@@ -74,7 +76,13 @@ def load_exemplar(
         np.clip(_resized(Showing.default(config).picture(image.rgb, image.header, path, config, asked), size), 0, 1)
         for image, path, asked in ((plate, exemplar.plate, colorspace), (painting, exemplar.painting, None))
     )
-    return ExemplarPicture(exemplar.painting.name, below, above, painted)
+    return ExemplarPicture(exemplar.painting.name, below, filled(above, painted), painted)
+
+
+def painted_at(exemplar: ExemplarPicture, places: Floats) -> Mask:
+    """(H, W): whether there is paint where pixels are taken from, (H, W, 2); none is outside, to half a pixel."""
+    mask = exemplar.painted.astype(np.uint8)
+    return np.asarray(pull(mask, places, border=cv2.BORDER_CONSTANT, filter_=cv2.INTER_NEAREST) > 0)
 
 
 def _resized(picture: Floats, size: tuple[int, int]) -> Floats:

@@ -96,8 +96,19 @@ def test_unpainted_places_are_avoided() -> None:
     painted[:, : WIDTH // 2] = False
     first = ExemplarPicture("a", plate, np.zeros_like(plate), painted)
     second = ExemplarPicture("b", plate, np.ones_like(plate), ~painted)
-    numbers = assemble(plate, [first, second]).numbers
-    assert (numbers[:, : WIDTH // 2 - 4] == 1).all() and (numbers[:, WIDTH // 2 + 4 :] == 0).all()
+    made = assemble(plate, [first, second])
+    assert (made.numbers[:, : WIDTH // 2 - 4] == 1).all() and (made.numbers[:, WIDTH // 2 + 4 :] == 0).all()
+    assert not made.misfit.any()
+
+
+def test_where_there_is_no_paint_the_plate_shows_and_is_said_to_fit_none() -> None:
+    plate = soft(1)
+    painted = np.zeros((HEIGHT, WIDTH), bool)
+    painted[:, 40:44] = True
+    made = assemble(plate, [ExemplarPicture("a", plate, np.zeros_like(plate), painted)])
+    shows = made.misfit & (np.abs(made.painting - plate).max(axis=2) < HALF_A_CODE)
+    assert shows.mean() > 0.3
+    assert (made.painting[:, 41:43] == 0).all()
 
 
 def test_exemplars_may_be_of_any_size_and_threads_do_not_matter() -> None:
