@@ -6,7 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -91,6 +91,8 @@ class StyleJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         InputError: a value that makes no sense, wherever it is built.
     """
 
+    needs_style: ClassVar[bool] = True
+
     plate: str
     """Pattern or movie of the plate."""
     plate_layer: str
@@ -132,7 +134,7 @@ class StyleJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_text(self)
-        if not self.frames or not self.styles:
+        if not self.frames or (self.needs_style and not self.styles):
             raise InputError("nothing to paint", remedy="give frames and a style image")
         if self.color not in COLOR_MODES:
             raise InputError(f"{self.color!r} is unknown", remedy=f"use {', '.join(COLOR_MODES)}")

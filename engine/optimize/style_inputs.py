@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from engine.training.model.features import DeepFeatures, load_features
 
 __all__ = ["LEAST_SIDE_PX", "ShownFrame", "StyleInputs", "resized"]
 
+log = logging.getLogger(__name__)
+
 LEAST_SIDE_PX = 32
 """Of plate and style images: below, the deepest features have two pixels."""
 
@@ -55,7 +58,8 @@ class StyleInputs:
     job: StyleJob
     config: ColorConfig
     machine: Machine
-    maps: VggMaps
+    features: VggMaps | None
+    """None for a job without style images."""
     styles: list[tuple[Floats, float]]
     """Style images, (H, W, 3) in sRGB, 0..1, and their weights."""
     shrink: int = 1
@@ -71,7 +75,19 @@ class StyleInputs:
         config = ColorConfig.active(job.ocio)
         machine = Machine.choose(job.device, job.threads)
         styles = [(_style_picture(style.path, config), style.weight) for style in job.styles]
-        return cls(job, config, machine, VggMaps(_features(job.features)).to(machine.device), styles, shrink)
+        features = VggMaps(_features(job.features)).to(machine.device) if styles else None
+        return cls(job, config, machine, features, styles, shrink)
+
+    @property
+    def maps(self) -> VggMaps:
+        """The features.
+
+        Raises:
+            InputError: there are none, because there are no style images.
+        """
+        if self.features is None:
+            raise InputError("without style images there are no features", remedy="give a style image")
+        return self.features
 
     def frame(self, frame: int, out: Path) -> ShownFrame:
         """A frame of the plate, shown for a painting that goes to ``out``.
@@ -85,7 +101,7 @@ class StyleInputs:
         shown = self._shrunk(np.ascontiguousarray(transform.shown(plate.image, self.config), np.float32))
         height, width = shown.shape[:2]
         if min(height, width) < LEAST_SIDE_PX:
-            why = f"the plate is {width}x{height}, too small for a style image"
+            why = f"the plate is {width}x{height}, too small for {'a style image' if self.styles else 'strokes'}"
             why += f" at one part in {self.shrink}" if self.shrink > 1 else ""
             raise ImageError(why, frame=frame, path=plate.path, remedy=f"its least side is {LEAST_SIDE_PX} pixels")
         matte = self._matte(frame, plate.image.header)
@@ -175,8 +191,7 @@ def _style_picture(path: Path, config: ColorConfig) -> Floats:
     """A style image as a person sees it, (H, W, 3) in sRGB, 0..1."""
     image = images.read(path)
     if image.bad_pixels:
-        why = f"{image.bad_pixels} pixels of the style image are NaN or Inf"
-        raise ImageError(why, path=path, remedy="write it again without them")
+        log.warning("%d pixels of the style image are NaN or Inf; filled from neighbors (%s)", image.bad_pixels, path)
     high, wide = image.rgb.shape[:2]
     if min(high, wide) < LEAST_SIDE_PX:
         why = f"the style image is {wide}x{high}, too small to learn from"

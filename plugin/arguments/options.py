@@ -91,6 +91,13 @@ class Options(argparse.Namespace):
     style_layers: str | None = None
     colors: str | None = None
     iterations: int | None = None
+    strokes: bool = False
+    stroke_count: int | None = None
+    pixel_iterations: int | None = None
+    directions: str | None = None
+    passes: int | None = None
+    long_term: str | None = None
+    preview: bool = False
     port: int | None = None
     """0 for any free one."""
     no_browser: bool = False

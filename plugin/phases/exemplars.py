@@ -26,7 +26,17 @@ __all__ = ["COMMAND", "assemble_frames", "exemplar_job", "painted_exemplars"]
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.optimize.exemplars.assemble")
 """What is started, before ``--job FILE``."""
 
-_OF_STYLES = ("style", "features", "iterations", "style_scale", "style_strength", "style_layers", "colors", "device")
+_OF_STYLES = (
+    "style",
+    "features",
+    "iterations",
+    "style_scale",
+    "style_strength",
+    "style_layers",
+    "colors",
+    "device",
+    "strokes",
+)
 
 
 def painted_exemplars(options: Options, plate: Plate) -> tuple[PaintedExemplar, ...]:

@@ -54,7 +54,12 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
     checkpoint = work / CHECKPOINT
     checkpoints = _files(checkpoint.parent, lambda path: path.stem == checkpoint.stem)
     desk_checkpoints = _files(work / SESSION_FOLDER, lambda path: path.stem == checkpoint.stem)
+    optimized = [work / "style", work / "strokes"]
+    sizes = (work / "sequence", work / "sequence" / "quarter")
+    painted = [folder / part for folder in sizes for part in ("frames", "strokes")]
     places = [
+        *optimized,
+        *painted,
         work,
         checkpoint.parent,
         work / RESULTS,
@@ -71,8 +76,18 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
         MadeAgain("guide images", "paintover prepare --guides", tuple(_prepared(work / "guide", "guide "))),
         MadeAgain("preview", "paintover train", tuple(_files(work, lambda path: path.name == _PREVIEW))),
         MadeAgain("checkpoint", "paintover train, from the beginning", tuple(checkpoints)),
+        MadeAgain(
+            "checkpoint of a painting",
+            "paintover paint, from the beginning",
+            tuple(path for folder in optimized for path in _files(folder, lambda path: path.stem == checkpoint.stem)),
+        ),
         MadeAgain("frames that the desk showed", "paintover desk", tuple(_files(work / RESULTS, _is_result))),
         MadeAgain("the desk's checkpoint", "paintover desk, from the beginning", tuple(desk_checkpoints)),
+        MadeAgain(
+            "frames of a sequence's passes",
+            "paintover sequence",
+            tuple(path for folder in painted for path in _files(folder, _is_stored)),
+        ),
         MadeAgain("abandoned temporary files", "nothing that needs them", tuple(dict.fromkeys(abandoned))),
     ]
     return [kind for kind in found if kind.files]
@@ -123,6 +138,10 @@ def _prepared(folder: Path, kind: str) -> Iterator[Path]:
 
 def _is_result(path: Path) -> bool:
     return path.suffix == ".npy" and path.stem.lstrip("-").isdigit()
+
+
+def _is_stored(path: Path) -> bool:
+    return path.suffix == ".safetensors" and path.stem.lstrip("-").isdigit()
 
 
 def _is_stmap(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +19,8 @@ from engine.optimize.exemplars.job import PaintedExemplar
 from engine.shot.paintings import PAINTED, painted_alpha
 
 __all__ = ["LEAST_SIDE_PX", "ExemplarPicture", "load_exemplar", "painted_at"]
+
+log = logging.getLogger(__name__)
 
 LEAST_SIDE_PX = 32
 """Of frames and exemplars: two of the largest blocks that patches are looked for in."""
@@ -48,15 +51,15 @@ def load_exemplar(
         colorspace: OCIO name, of its plate; None for what the file and the config say.
 
     Raises:
-        ImageError: a file is missing, damaged, too small or not finite; the painting has another shape than its plate,
+        ImageError: a file is missing, damaged or too small; the painting has another shape than its plate,
             or nothing painted.
         ColorError: a file names a colorspace that the config cannot read.
     """
     plate, painting = images.read(exemplar.plate), images.read(exemplar.painting)
     for path, image, what in ((exemplar.plate, plate, "plate"), (exemplar.painting, painting, "painting")):
         if image.bad_pixels:
-            why = f"{image.bad_pixels} pixels of the exemplar's {what} are NaN or Inf"
-            raise ImageError(why, path=path, remedy="write it again without them")
+            said = "%d pixels of the exemplar's %s are NaN or Inf; filled from neighbors (%s)"
+            log.warning(said, image.bad_pixels, what, path)
         high, wide = image.rgb.shape[:2]
         if min(high, wide) < LEAST_SIDE_PX:
             why = f"the exemplar's {what} is {wide}x{high}, too small to copy patches from"

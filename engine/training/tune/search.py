@@ -54,6 +54,7 @@ from engine.training.job.recipe_settings import REVISION
 from engine.training.job.search import Search
 from engine.training.tune.grid import Setting, settings_of
 from engine.training.tune.plot import draw_plot
+from engine.training.tune.reference import ReferenceReader
 
 __all__ = ["MAX_SCORED", "Result", "Search", "main", "run_setting", "scored_frames", "search"]
 
@@ -166,7 +167,8 @@ def _score(
     how = RenderSettings(device=job.device, out_colorspace=config.working, bit_depth="float", threads=job.threads)
     render(job.look, plate, out, how, work=sidecars)
     distance = _deep_distance(job.features) if job.features else None
-    reference = PlateReader(SequencePath.parse(search.reference), search.reference_colorspace, config)
+    beside = PlateReader.of(plate, config)
+    reference = ReferenceReader(SequencePath.parse(search.reference), search.reference_colorspace, beside, config)
     errors, distances = [], []
     for frame in frames:
         wanted = shaper.encode(reference.linear(frame))

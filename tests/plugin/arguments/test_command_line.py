@@ -43,6 +43,8 @@ _BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "style_scale": _SECONDS,
     "style_strength": _SECONDS,
     "iterations": st.integers(1, 9999),
+    "passes": st.integers(1, 99),
+    "stroke_count": st.integers(10, 9999),
     "device": st.sampled_from(["auto", "cpu", "cuda:0", "cuda:3"]),
     "compression": st.sampled_from(["zip", "zip:6", "zips", "piz", "dwaa:45", "none"]),
     "shard": st.integers(1, 9).flatmap(lambda count: st.builds(Shard, st.integers(1, count), st.just(count))),

@@ -125,14 +125,11 @@ def test_wrong_pictures_are_refused_in_one_line(tmp_path: Path) -> None:
     job(tmp_path)
     picture(tmp_path / "tiny.png", height=20, width=40)
     picture(tmp_path / "wide.png", height=40, width=90)
-    bad = np.ones((HEIGHT, WIDTH, 3), np.float32)
-    bad[3, 4] = np.nan
-    write_exr(tmp_path / "nan.exr", {name: bad[..., channel] for channel, name in enumerate("RGB")})
-    images.write(tmp_path / "empty.png", bad * 0, alpha=np.zeros((HEIGHT, WIDTH), np.float32), bit_depth="uint8")
+    nothing = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    images.write(tmp_path / "empty.png", nothing, alpha=nothing[..., 0], bit_depth="uint8")
     for plate, painting, said in (
         ("tiny.png", "tiny.png", "the exemplar's plate is 40x20, too small to copy patches from"),
         ("painted_on.png", "wide.png", "the painting is 90x40, and the plate that it is painted on 56x40"),
-        ("painted_on.png", "nan.exr", "1 pixels of the exemplar's painting are NaN or Inf"),
         ("painted_on.png", "empty.png", "nothing is painted on the exemplar"),
         ("painted_on.png", "gone.png", "there is no such image"),
     ):
@@ -147,6 +144,17 @@ def test_wrong_pictures_are_refused_in_one_line(tmp_path: Path) -> None:
     picture(tmp_path / "plate.1.png", height=20, width=48)
     with pytest.raises(ImageError, match="the plate is 48x20, too small to be put together from patches"):
         paint_from_exemplars(made, lambda event: None)
+
+
+def test_exemplars_that_are_not_finite_are_filled_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sound = np.random.default_rng(1).random((HEIGHT, WIDTH), dtype=np.float32)
+    bad = sound.copy()
+    bad[2, 3] = np.nan
+    write_exr(tmp_path / "nan.exr", {"R": bad, "G": sound, "B": sound})
+    made = job(tmp_path)
+    paint(job(tmp_path, exemplars=(PaintedExemplar(tmp_path / "painted_on.png", tmp_path / "nan.exr"),)))
+    assert "1 pixels of the exemplar's painting are NaN or Inf; filled from neighbors" in caplog.text
+    assert np.isfinite(images.read(Path(made.out % 1)).rgb).all()
 
 
 def test_the_process_speaks_in_events(
