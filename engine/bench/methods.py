@@ -249,7 +249,8 @@ def _prepared(case: Case, keys: Sequence[int], work: Path) -> None:
     """Put the sidecars of these keyframes into a work folder."""
     # A sidecar depends on its own keyframe alone, so all runs of a shot share them.
     shared = case.folder / "sidecars"
-    prepare_sidecars(case.plate, keys, shared)
+    paintings = {key: case.folder / _SCENE / f"painted.{key:04d}.png" for key in keys}
+    prepare_sidecars(case.plate, keys, shared, paintings=paintings)
     work.mkdir(parents=True, exist_ok=True)
     if not (work / "stmap").exists():
         (work / "stmap").symlink_to(Path("..", shared.name, "stmap"), target_is_directory=True)

@@ -112,7 +112,7 @@ def repaint_frame(
     """
     height, width = track.confidence.shape
     wanted = track.confidence < LOST
-    if not wanted.any():
+    if not wanted.any() or (marks is not None and marks.all()):
         return nothing_repainted(height, width)
     flow, has = _ridden(previous, *steps)
     has &= wanted & inside(flow)

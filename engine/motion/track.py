@@ -2,8 +2,8 @@
 
 A track is carried on frame by frame. Each frame starts from the chained flow and is then matched with the keyframe
 directly, which takes out the drift; pixel by pixel the better of the two goes on, and is registered with the keyframe
-to about a tenth of a pixel. Confidence has no memory: it judges the pixel's present match, so that what was hidden and
-comes back is carried again.
+to about a tenth of a pixel. Flat regions then move with what is textured. Confidence has no memory: it judges the
+pixel's present match, so that what was hidden and comes back is carried again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from engine.base.arrays import Bytes, Floats, Mask
 from engine.color import shaper
 from engine.motion.filling import filled
+from engine.motion.flat_regions import settled
 from engine.motion.flow import compose, estimate, inside, luma8, pull
 from engine.motion.registration import ImageGradients, image_gradients, refined
 
@@ -125,7 +126,8 @@ def _matched(chained: Floats, here: FrameFeatures, there: FrameFeatures, *, coar
     flow, mismatch = _better(chained, estimate(here.gray, there.gray, chained), here, there)
     trusted = np.exp(-np.square(mismatch / _MISMATCH)).astype(np.float32)
     known = None if here.known is None else np.asarray(here.known > 0)
-    return refined(flow, trusted, here.gradients, _other(there), coarse=coarse, known=known)
+    flow = refined(flow, trusted, here.gradients, _other(there), coarse=coarse, known=known)
+    return settled(flow, flatness(here), trusted, here.color, there.color, known)
 
 
 def _other(there: FrameFeatures) -> ImageGradients:

@@ -1,7 +1,9 @@
 """Marks: what a painter put into a keyframe that its plate does not ask for, such as a sun in an empty sky.
 
 A surface that no keyframe shows is painted with strokes of places whose plate looks alike; a mark among them would be
-seen a second time. So places are left out whose painting departs from that of most places with such a plate.
+seen a second time. So places are left out whose painting departs from that of most places with such a plate. A
+painting whose finest detail is the plate's, as that of a grade or a filter, has no strokes to lend at all: what it
+looks like on a surface follows from that surface's own plate.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from engine import images
 from engine.base.arrays import Floats, Mask
 from engine.base.errors import ImageError
 
-__all__ = ["find_marks", "marks_of", "read_painting", "suffix_of"]
+__all__ = ["OWN", "PLATES", "find_marks", "fine_correlation", "marks_of", "read_painting", "suffix_of"]
 
 _ACROSS = 64
 """Cells along the width in which plate and painting are compared."""
@@ -31,11 +33,29 @@ _DEPARTS, _SPREADS = 0.1, 4.0
 _LARGEST = 0.04
 """Share of the picture above which a thing is no mark: there is enough of it to be a surface of its own."""
 
+OWN, PLATES = 0.3, 0.6
+"""Correlation of the finest detail of painting and plate up to which strokes are the painting's own, and from which
+they are the plate's."""
+
 
 def marks_of(path: Path, color: Floats, contrast: Floats) -> Mask | None:
-    """The marks of a painting, see :func:`find_marks`; None where there is none that can be read."""
+    """What of a painting is not lent, (H, W): see :func:`find_marks`; None where there is none that can be read.
+
+    All of a painting that follows its plate into the finest detail.
+    """
     painting = read_painting(path, *contrast.shape)
-    return None if painting is None else find_marks(color, contrast, painting)
+    if painting is None:
+        return None
+    if fine_correlation(color, painting) > (OWN + PLATES) / 2:
+        return np.ones(contrast.shape, bool)
+    return find_marks(color, contrast, painting)
+
+
+def fine_correlation(plate: Floats, painting: Floats) -> float:
+    """Of what both, (H, W, 3), have within three pixels, -1..1; 1 where either has nothing there."""
+    one, two = (gray - cv2.blur(gray, (3, 3)) for gray in (plate.mean(axis=2), painting.mean(axis=2)))
+    scale = float(np.sqrt(np.square(one).mean() * np.square(two).mean()))
+    return float((one * two).mean()) / scale if scale > 0 else 1.0
 
 
 def suffix_of(marks: Mask | None) -> str:

@@ -61,7 +61,7 @@ from engine.shot.shot import Plate
 
 __all__ = ["Vectors", "prepare_sidecars"]
 
-METHOD = "track-7"
+METHOD = "track-8"
 """Changes when the same plate would give another map."""
 _LAYERS = "layers-1"
 """Likewise, of tracks by mattes."""

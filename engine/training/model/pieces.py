@@ -17,12 +17,10 @@ from engine.color import shaper
 from engine.motion.flow import pull
 from engine.motion.repaint import repaint_elsewhere
 from engine.motion.track import frame_features
+from engine.preparation.marks import OWN, PLATES, fine_correlation
 
 __all__ = ["Pieces", "find_pieces", "joined"]
 
-_OWN, _PLATES = 0.3, 0.6
-"""Correlation of the finest detail of painting and plate up to which strokes are the painting's own, and from which
-they are the plate's."""
 _AROUND_PX = 6.0
 """Deviation of the blur by which two places of a painting are compared."""
 _ALIKE = 0.15
@@ -59,7 +57,7 @@ def find_pieces(plate: Floats, painting: Floats) -> Pieces:
         step = np.abs(np.diff(found.flow, axis=axis)).max(axis=2) > _TORN_PX
         torn = np.maximum(torn, np.pad(step, [(0, 1) if a == axis else (0, 0) for a in (0, 1)]).astype(np.float32))
     seam = np.clip(3 * cv2.GaussianBlur(torn, (0, 0), _SEAM_PX), 0, 1)
-    own = float(np.clip((_PLATES - _fine_correlation(plate, painting)) / (_PLATES - _OWN), 0, 1))
+    own = float(np.clip((PLATES - fine_correlation(plate, painting)) / (PLATES - OWN), 0, 1))
     return Pieces(np.ascontiguousarray(found.flow.transpose(2, 0, 1)), found.confidence, alike, seam, own)
 
 
@@ -68,10 +66,3 @@ def joined(pieces: Floats, painting: Floats, seam: Floats) -> Floats:
     soft = cv2.GaussianBlur(pieces, (0, 0), _SEAM_PX)
     tone = cv2.GaussianBlur(painting - pieces, (0, 0), _AROUND_PX)
     return np.asarray(pieces + seam[..., None] * (soft - pieces) + tone, np.float32)
-
-
-def _fine_correlation(plate: Floats, painting: Floats) -> float:
-    """Of what both have within three pixels, -1..1."""
-    one, two = (gray - cv2.blur(gray, (3, 3)) for gray in (plate.mean(axis=2), painting.mean(axis=2)))
-    scale = float(np.sqrt(np.square(one).mean() * np.square(two).mean()))
-    return float((one * two).mean()) / scale if scale > 0 else 1.0

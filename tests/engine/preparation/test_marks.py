@@ -13,7 +13,7 @@ from engine import images
 from engine.base.arrays import Floats
 from engine.base.frames import FrameRange, SequencePath
 from engine.motion.stmap import sidecar_path, stmap_to_flow
-from engine.preparation.marks import find_marks, read_painting
+from engine.preparation.marks import find_marks, fine_correlation, marks_of, read_painting
 from engine.preparation.sidecars import prepare_sidecars
 from engine.shot.shot import Plate
 
@@ -32,9 +32,23 @@ def sky(frame: int) -> Floats:
 
 
 def painted(plate: Floats) -> Floats:
-    """Strokes in the plate's colors."""
-    strokes = np.random.default_rng(1).normal(0, 0.08, (HEIGHT // 4, WIDTH // 12, 3)).astype(np.float32)
-    return np.asarray(np.clip(plate + cv2.resize(strokes, (WIDTH, HEIGHT)), 0, 1), np.float32)
+    """Strokes in the plate's colors, with bristles of their own."""
+    rng = np.random.default_rng(1)
+    strokes = cv2.resize(rng.normal(0, 0.08, (HEIGHT // 4, WIDTH // 12, 3)).astype(np.float32), (WIDTH, HEIGHT))
+    bristles = cv2.resize(rng.normal(0, 0.03, (HEIGHT, WIDTH // 12, 1)).astype(np.float32), (WIDTH, HEIGHT))
+    return np.asarray(np.clip(cv2.blur(plate, (7, 7)) + strokes + bristles[..., None], 0, 1), np.float32)
+
+
+def test_a_painting_that_follows_its_plate_lends_nothing(tmp_path: Path) -> None:
+    path, plate, contrast = tmp_path / "painting.png", sky(0), np.zeros((HEIGHT, WIDTH), np.float32)
+    assert fine_correlation(plate, plate * np.float32(0.7)) == pytest.approx(1)
+    assert abs(fine_correlation(plate, painted(plate))) < 0.2
+    images.write(path, np.asarray(plate[..., ::-1] * np.float32(0.8), np.float32), bit_depth="uint8")
+    graded = marks_of(path, plate, contrast)
+    assert graded is not None and graded.all()
+    images.write(path, painted(plate), bit_depth="uint8")
+    brushed = marks_of(path, plate, contrast)
+    assert brushed is not None and not brushed.any()
 
 
 def with_sun(painting: Floats) -> Floats:
