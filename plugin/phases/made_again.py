@@ -6,6 +6,7 @@ rendered frames and files of others never are, and links are not followed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ __all__ = ["MadeAgain", "made_again", "remove"]
 _CHAIN_STATES = ("after.npz", "before.npz")
 """How far a keyframe was followed; beside its STMaps."""
 _PREVIEW = "preview.png"
+_LABELS = re.compile(r"labels\.-?\d{3,}\.png")
+"""Which exemplar served where in a frame."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
     painted = [folder / part for folder in sizes for part in ("frames", "strokes")]
     places = [
         *optimized,
+        work / "exemplars",
         *painted,
         work,
         checkpoint.parent,
@@ -87,6 +91,11 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
             "frames of a sequence's passes",
             "paintover sequence",
             tuple(path for folder in painted for path in _files(folder, _is_stored)),
+        ),
+        MadeAgain(
+            "pictures of exemplars",
+            "paintover paint --exemplar",
+            tuple(_files(work / "exemplars", lambda path: _LABELS.fullmatch(path.name) is not None)),
         ),
         MadeAgain("abandoned temporary files", "nothing that needs them", tuple(dict.fromkeys(abandoned))),
     ]

@@ -26,6 +26,7 @@ from engine.base.arrays import Floats
 from engine.base.errors import Interrupted
 from engine.base.events import Emit, leave
 from engine.base.frames import SequencePath
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries
 from engine.color.keys import write_key
 from engine.images.provenance import file_sha256
@@ -42,7 +43,6 @@ from engine.optimize.colors import with_lightness
 from engine.optimize.gatys import CHUNK, StyleLoss, optimize
 from engine.optimize.process import run_job
 from engine.optimize.style_inputs import LEAST_SIDE_PX, ShownFrame, StyleInputs, resized
-from engine.training.train import StopFlag
 
 __all__ = ["STROKES_SIDE_PX", "main", "paint_strokes"]
 
@@ -198,7 +198,8 @@ class _Frame:
         """Of a picture against the style images, and against a content."""
         inputs, mask = self.inputs, self._mask(size)
         styles = inputs.scaled_styles(inputs.colored(self.view.shown), size)
-        whole = StyleLoss(inputs.maps, content, styles, mask, strength, thrifty=min(size) >= 256)
+        thrifty, layers = min(size) >= 256, inputs.job.layers
+        whole = StyleLoss(inputs.maps, content, styles, mask, strength, thrifty=thrifty, layers=layers)
         if mask is None:
             return whole
         return lambda picture: whole(content + (picture - content) * (mask > 0))
@@ -299,7 +300,7 @@ def _digest(job: StrokesJob, inputs: StyleInputs, view: ShownFrame, directions: 
     """SHA-256 over what makes two runs the same painting."""
     facts = [job.iterations, job.pixel_iterations, job.strokes, job.style_scale, job.strength, job.color, job.seed]
     features = Path(job.features)
-    facts += [view.frame, file_sha256(features) if features.is_file() else job.features]
+    facts += [job.layers, view.frame, file_sha256(features) if features.is_file() else job.features]
     digest = hashlib.sha256(json.dumps(facts).encode())
     arrays = [array for picture, share in inputs.styles for array in (picture, np.float64(share))]
     arrays += [view.shown, view.matte, *([] if directions is None else [directions.double, directions.weight])]

@@ -19,12 +19,12 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 
 from engine import images
 from engine.base.errors import ImageError, InputError, Interrupted
+from engine.base.stop_flag import StopFlag
 from engine.color.keys import find_key_transform
 from engine.optimize.brushstrokes.checkpoint import FILE
 from engine.optimize.brushstrokes.job import StrokesJob
 from engine.optimize.brushstrokes.paint import main, paint_strokes
 from engine.optimize.job import StyleImage
-from engine.training.train import StopFlag
 from tests.support import ROOT
 from tests.support.interrupts import StopAfter
 from tests.support.pictures import picture, write_exr
