@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.base.errors import Interrupted, PaintoverError
 from engine.base.events import Emit, fail, open_events
-from engine.training.train import StopFlag
+from engine.base.stop_flag import StopFlag
 
 __all__ = ["run_job"]
 

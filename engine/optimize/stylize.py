@@ -22,13 +22,13 @@ from engine.base.errors import InputError, Interrupted
 from engine.base.events import Emit, leave
 from engine.base.foreign_json import parse_json
 from engine.base.frames import SequencePath
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries, replacing
 from engine.images.provenance import file_sha256
 from engine.optimize.gatys import StyleLoss, optimize, pyramid_sizes
 from engine.optimize.job import StyleJob
 from engine.optimize.process import run_job
 from engine.optimize.style_inputs import ShownFrame, StyleInputs, resized
-from engine.training.train import StopFlag
 
 __all__ = ["main", "stylize"]
 
@@ -105,9 +105,9 @@ class _Run:
             size = sizes[scale]
             mask = None if view.matte is None else resized(inputs.tensor(view.matte[..., None]), size)
             here = resized(content, size)
-            loss = StyleLoss(
-                inputs.maps, here, inputs.scaled_styles(pictures, size), mask, job.strength, thrifty=min(size) >= 256
-            )
+            scaled = inputs.scaled_styles(pictures, size)
+            thrifty = min(size) >= 256
+            loss = StyleLoss(inputs.maps, here, scaled, mask, job.strength, thrifty=thrifty, layers=job.layers)
             x = resized(x, size)
             if mask is not None:
                 x = here + (x - here) * (mask > 0)
@@ -244,7 +244,7 @@ def load_checkpoint(folder: Path, frame: int, inputs_sha256: str) -> tuple[Tenso
 
 def _digest(job: StyleJob, inputs: StyleInputs, view: ShownFrame) -> str:
     """SHA-256 over what makes two runs the same painting."""
-    facts = [job.iterations, job.style_scale, job.strength, job.color, job.seed, view.frame]
+    facts = [job.iterations, job.style_scale, job.strength, job.layers, job.color, job.seed, view.frame]
     features = Path(job.features)
     facts.append(file_sha256(features) if features.is_file() else job.features)
     digest = hashlib.sha256(json.dumps(facts).encode())

@@ -358,13 +358,14 @@ _ALL = (
         "paint",
         "Paints frames of the plate with layered brush strokes: a keyframe to try Paintover with before an artist has\n"
         "painted one, or an underpainting to start from; or from style images, by optimization of the frame's pixels;\n"
-        "or with strokes, which become an SVG as well.\n"
+        "with strokes, which become an SVG as well; or from painted frames, patch by patch.\n"
         "Writes 8 bits, seen as key shows frames.",
         (
             *_PLATE,
             table.OUT.but(help="painted images: painted.%04d.png or .jpg"),
             _OUT_PAINTED,
             own.STYLE,
+            own.EXEMPLAR,
             table.SEED.but(group="painting", help="same seed: same painting"),
             *own.OF_STYLE_IMAGES,
             *own.OF_STROKES,
@@ -376,6 +377,8 @@ _ALL = (
             "paintover paint --plate plate.%04d.jpg --frame 0 --out painted.%04d.png",
             f"paintover paint --plate plate.%04d.exr --frame 1001 --style {PAINT_STYLES[0]} --out painted.%04d.png",
             "paintover paint --plate plate.%04d.exr --frame 7 --style canvas.jpg --features vgg19.pth --out p.%04d.png",
+            "paintover paint --plate plate.%04d.exr --frame 7 --exemplar 1=p1.png \\",
+            "                --exemplar other.0040.exr=p40.png --out p.%04d.png",
             "paintover paint --plate plate.%04d.exr --frame 7 --strokes --out p.%04d.png",
         ),
     ),

@@ -85,8 +85,10 @@ class Options(argparse.Namespace):
     to: list[str] | None = None
     place: str | None = None
     style: list[str] | None = None
+    exemplars: list[str] | None = None
     style_scale: float | None = None
     style_strength: float | None = None
+    style_layers: str | None = None
     colors: str | None = None
     iterations: int | None = None
     strokes: bool = False

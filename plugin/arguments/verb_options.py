@@ -14,6 +14,7 @@ __all__ = [
     "ASK",
     "COUNT",
     "DISPLAY",
+    "EXEMPLAR",
     "EXPORTED",
     "EXPORT_TO",
     "EXPOSURE",
@@ -46,7 +47,7 @@ TUNE_SECONDS = 30
 
 # paint
 
-_STYLE_IMAGE = "painting from a style image"
+_STYLE_IMAGE = "painting from style images or exemplars"
 
 STYLE = Option(
     "style",
@@ -56,6 +57,15 @@ STYLE = Option(
     f"{', '.join(PAINT_STYLES)}; or a style image, whose colors and strokes are taken: repeat for several",
     metavar="NAME|PATH[,weight=W]",
     default=PAINT_STYLES[0],
+)
+EXEMPLAR = Option(
+    "exemplars",
+    ("--exemplar",),
+    Kind(takes="many"),
+    "painting",
+    "a painted frame, by the image below it or its number in the plate, in place of a style: frames are put together "
+    "from them; repeat it",
+    metavar="PLATE|FRAME=PAINTING",
 )
 STYLE_SCALE = Option(
     "style_scale",
@@ -74,6 +84,15 @@ STYLE_STRENGTH = Option(
     "how much the style counts against the plate's forms",
     metavar="X",
     default="1",
+)
+STYLE_LAYERS = Option(
+    "style_layers",
+    ("--style-layers",),
+    TEXT,
+    _STYLE_IMAGE,
+    "how much each of the five layers counts that the style is compared by, from fine texture to large forms",
+    metavar="W,W,W,W,W",
+    default="1,1,1,1,1",
 )
 COLORS = Option(
     "colors",
@@ -99,10 +118,11 @@ OF_STYLE_IMAGES = (
     ITERATIONS,
     STYLE_SCALE,
     STYLE_STRENGTH,
+    STYLE_LAYERS,
     COLORS,
     table.MATTE.but(
         group=_STYLE_IMAGE,
-        help="where the style goes, numbered as the plate: matte.%04d.png; elsewhere the plate stays",
+        help="where the painting goes, numbered as the plate: matte.%04d.png; elsewhere the plate stays",
     ),
     table.RESUME.but(group=_STYLE_IMAGE, help="go on after a stop; frames that are painted stay"),
     table.WORK.but(group=_STYLE_IMAGE, help="folder for checkpoint and preview"),
@@ -191,7 +211,11 @@ OF_SEQUENCES = (
         help="steps of the optimization: of each frame at each scale, and in each further pass",
         default=f"{ITERATIONS_OF_SCALE}; {ITERATIONS_OF_PASS} with several passes",
     ),
-    *(option for option in OF_STYLE_IMAGES if option.field in ("features", "style_scale", "style_strength", "colors")),
+    *(
+        option
+        for option in OF_STYLE_IMAGES
+        if option.field in ("features", "style_scale", "style_strength", "style_layers", "colors")
+    ),
     table.SEED.but(group=_STYLE_IMAGE, help="of the noise to start from"),
     *(option for option in OF_STYLE_IMAGES if option.field == "matte"),
     *(option.but(group=_IN_TIME) for option in (PASSES, LONG_TERM_OFFSETS)),

@@ -20,7 +20,7 @@ COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.optimize.brushstrokes.
 """What is started, before ``--job FILE``."""
 
 _OF_STROKES = ("stroke_count", "pixel_iterations", "directions")
-_OF_STYLES = ("features", "style_scale", "style_strength", "colors", "pixel_iterations")
+_OF_STYLES = ("features", "style_scale", "style_strength", "style_layers", "colors", "pixel_iterations")
 
 
 def strokes_job(options: Options, plate: Plate, out: SequencePath) -> StrokesJob:

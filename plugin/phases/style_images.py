@@ -12,7 +12,7 @@ from typing import Any
 from engine.base.choices import PAINT_STYLES
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.frames import SequencePath
-from engine.optimize.job import ITERATIONS_OF_SCALE, StyleImage, StyleJob
+from engine.optimize.job import ITERATIONS_OF_SCALE, STYLE_LAYER_COUNT, StyleImage, StyleJob, layer_weights
 from engine.shot.shot import Plate
 from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
@@ -27,7 +27,9 @@ __all__ = ["COMMAND", "check_source_kept", "optimize_frames", "style_fields", "s
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.optimize.stylize")
 """What is started, before ``--job FILE``."""
 
-_ONLY_HERE = ("features", "iterations", "style_scale", "style_strength", "colors", "matte", "resume")
+_ONLY_HERE = (
+    "features", "iterations", "style_scale", "style_strength", "style_layers", "colors", "matte", "resume",
+)  # fmt: skip
 
 
 def style_images(options: Options) -> tuple[StyleImage, ...]:
@@ -104,6 +106,7 @@ def style_fields(options: Options, plate: Plate, out: SequencePath, styles: tupl
         "iterations": options.iterations or ITERATIONS_OF_SCALE,
         "style_scale": options.style_scale or 1.0,
         "strength": options.style_strength or 1.0,
+        "layers": layer_weights(options.style_layers) if options.style_layers else (1.0,) * STYLE_LAYER_COUNT,
         "color": options.colors or "style",
         "matte": None if matte is None else _absolute(matte.text),
         "seed": options.seed or 0,

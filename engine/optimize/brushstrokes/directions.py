@@ -20,7 +20,7 @@ _REACH = 0.12
 """How far a drawn stroke's direction spreads, in units of the frame's shorter side."""
 _LEAST_INK = 1e-3
 """Of the frame; below, nothing is drawn."""
-_REMEDY = "draw strokes on a transparent layer or white on black, or give x in red and y in green around middle gray"
+_REMEDY = "draw lines on a transparent layer or white on black, or give x in red and y in green around middle gray"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,9 @@ def read_directions(path: Path, size: tuple[int, int]) -> Directions:
     if alpha is not None and float(np.ptp(alpha)) > 0:
         field = drawn_directions(np.clip(alpha, 0, 1))
     elif float(np.ptp(image.rgb, axis=2).max()) <= _GRAY:
-        field = drawn_directions(np.clip(image.rgb.mean(2), 0, 1))
+        ink = np.clip(image.rgb.mean(2), 0, 1)
+        # The lines are what there is less of: people draw black on white as well.
+        field = drawn_directions(ink if float(ink.mean()) <= 0.5 else 1 - ink)
     else:
         field = vector_directions(image.rgb)
     if float(field.weight.max()) < 0.01:

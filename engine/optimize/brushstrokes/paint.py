@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from engine.base.arrays import Floats
 from engine.base.errors import Interrupted
 from engine.base.events import Emit, leave
 from engine.base.frames import SequencePath
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries
 from engine.color.keys import write_key
 from engine.images.provenance import file_sha256
@@ -40,8 +42,7 @@ from engine.optimize.brushstrokes.svg import write_svg
 from engine.optimize.colors import with_lightness
 from engine.optimize.gatys import CHUNK, StyleLoss, optimize
 from engine.optimize.process import run_job
-from engine.optimize.style_inputs import ShownFrame, StyleInputs, resized
-from engine.training.train import StopFlag
+from engine.optimize.style_inputs import LEAST_SIDE_PX, ShownFrame, StyleInputs, resized
 
 __all__ = ["STROKES_SIDE_PX", "main", "paint_strokes"]
 
@@ -107,8 +108,10 @@ class _Frame:
         job, shown = self.job, self.view.shown
         height, width = shown.shape[:2]
         self.size = (height, width)
-        factor = min(1.0, STROKES_SIDE_PX / max(height, width))
-        self.small = (max(1, round(height * factor)), max(1, round(width * factor)))
+        factor = min(1.0, max(STROKES_SIDE_PX / max(height, width), LEAST_SIDE_PX / min(height, width)))
+        # Rounded up: strokes that cover the small frame cover the large one to its last row.
+        self.small = (math.ceil(height * factor - 1e-6), math.ceil(width * factor - 1e-6))
+        self.scale = max(height / self.small[0], width / self.small[1])
         where = job.directions_of(self.view.frame)
         directions = None if where is None else read_directions(where, (width, height))
         self.digest = _digest(job, self.inputs, self.view, directions)
@@ -134,7 +137,7 @@ class _Frame:
         found = found.to(device)
         if found.pixels is None:
             found = self._move(found, begun)
-        strokes = found.state.strokes.scaled(self.size[1] / self.small[1])
+        strokes = found.state.strokes.scaled(self.scale)
         picture = self._drawn(strokes, self.size)
         if job.color == "luminance":
             painted = with_lightness(plate_colors, strokes.color.cpu().numpy())
@@ -195,7 +198,8 @@ class _Frame:
         """Of a picture against the style images, and against a content."""
         inputs, mask = self.inputs, self._mask(size)
         styles = inputs.scaled_styles(inputs.colored(self.view.shown), size)
-        whole = StyleLoss(inputs.maps, content, styles, mask, strength, thrifty=min(size) >= 256)
+        thrifty, layers = min(size) >= 256, inputs.job.layers
+        whole = StyleLoss(inputs.maps, content, styles, mask, strength, thrifty=thrifty, layers=layers)
         if mask is None:
             return whole
         return lambda picture: whole(content + (picture - content) * (mask > 0))
@@ -296,7 +300,7 @@ def _digest(job: StrokesJob, inputs: StyleInputs, view: ShownFrame, directions: 
     """SHA-256 over what makes two runs the same painting."""
     facts = [job.iterations, job.pixel_iterations, job.strokes, job.style_scale, job.strength, job.color, job.seed]
     features = Path(job.features)
-    facts += [view.frame, file_sha256(features) if features.is_file() else job.features]
+    facts += [job.layers, view.frame, file_sha256(features) if features.is_file() else job.features]
     digest = hashlib.sha256(json.dumps(facts).encode())
     arrays = [array for picture, share in inputs.styles for array in (picture, np.float64(share))]
     arrays += [view.shown, view.matte, *([] if directions is None else [directions.double, directions.weight])]

@@ -19,7 +19,8 @@ __all__ = ["NEIGHBORS", "Regularity", "doubled"]
 NEIGHBORS = 10
 _SMOOTH, _CURVED, _WISHED = 0.05, 0.5, 2.0
 """Weights, where the picture's own loss is 1 at the start."""
-_ROWS = 512
+_DISTANCES = 2**23
+"""At once."""
 
 
 def doubled(strokes: Brushstrokes) -> Tensor:
@@ -45,7 +46,8 @@ class Regularity:
         """For strokes that begin as these."""
         place = strokes.location_px.detach()
         count = min(NEIGHBORS, len(strokes) - 1)
-        near = [torch.cdist(rows, place).topk(count + 1, largest=False)[1][:, 1:] for rows in place.split(_ROWS)]
+        rows = max(1, _DISTANCES // len(strokes))
+        near = [torch.cdist(some, place).topk(count + 1, largest=False)[1][:, 1:] for some in place.split(rows)]
         wish = weight = None
         if directions is not None:
             high, wide = directions.weight.shape
@@ -56,7 +58,7 @@ class Regularity:
 
     def __call__(self, strokes: Brushstrokes) -> Tensor:
         own = doubled(strokes)
-        crossing = (1 - (own[:, None] * own[self.neighbors]).sum(-1)).mean()
+        crossing = (1 - (own[:, None] * own[self.neighbors]).sum(-1)).sum() / max(1, self.neighbors.numel())
         start, control, end = strokes.curve_px.unbind(1)
         bow = (control - (start + end) / 2).square().sum(1) / ((end - start).square().sum(1) + 1.0)
         loss = _SMOOTH * crossing + _CURVED * bow.mean()

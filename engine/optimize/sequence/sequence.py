@@ -22,6 +22,7 @@ from engine.base.arrays import Bytes, Floats
 from engine.base.errors import ImageError, Interrupted
 from engine.base.events import Emit, leave
 from engine.base.frames import SequencePath
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries
 from engine.images.provenance import file_sha256
 from engine.motion.flow import luma8
@@ -45,7 +46,6 @@ from engine.optimize.style_inputs import ShownFrame, StyleInputs, resized
 from engine.optimize.stylize import NOISE
 from engine.shot.matte_reader import MatteReader
 from engine.shot.plate import PlateReader
-from engine.training.train import StopFlag
 
 __all__ = ["main", "paint_sequence"]
 
@@ -255,7 +255,7 @@ class _Painting:
             if mask is not None:
                 x = here + (x - here) * (mask > 0)
             styles = inputs.scaled_styles(run.pictures, size)
-            loss = StyleLoss(inputs.maps, here, styles, mask, job.strength, thrifty=min(size) >= 256)
+            loss = StyleLoss(inputs.maps, here, styles, mask, job.strength, thrifty=min(size) >= 256, layers=job.layers)
             held = carried if self._is_held() else []
             weight = SWEEP_WEIGHT if job.passes == 1 else MULTI_PASS_WEIGHT
             base, share = sum(pixels[:scale]) / sum(pixels), pixels[scale] / sum(pixels)
@@ -335,6 +335,7 @@ def _digests(job: SequenceJob, inputs: StyleInputs) -> dict[int, str]:
         job.iterations,
         job.style_scale,
         job.strength,
+        job.layers,
         job.color,
         job.seed,
         inputs.shrink,

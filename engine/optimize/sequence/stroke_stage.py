@@ -112,7 +112,7 @@ class StrokeStage:
         content = resized(inputs.tensor(inputs.target(view.shown)), size)
         mask = None if view.matte is None else resized(inputs.tensor(view.matte[..., None]), size)
         styles = inputs.scaled_styles(list(self.pictures), size)
-        style = StyleLoss(inputs.maps, content, styles, mask, job.strength, thrifty=min(size) >= 256)
+        style = StyleLoss(inputs.maps, content, styles, mask, job.strength, thrifty=min(size) >= 256, layers=job.layers)
         motions = [self.motion.between(frame, other) for other in near]
         flows = [scaled_flow(flow, size) for flow, _ in motions]
         trusts = [_shrunk(trust, size) for _, trust in motions]

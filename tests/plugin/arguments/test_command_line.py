@@ -39,6 +39,7 @@ _BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "max_image_gib": _SECONDS,
     "exposure": st.floats(-20, 20, allow_nan=False),
     "style": st.lists(_NAMES, max_size=3),
+    "exemplars": st.lists(_NAMES, max_size=3),
     "style_scale": _SECONDS,
     "style_strength": _SECONDS,
     "iterations": st.integers(1, 9999),

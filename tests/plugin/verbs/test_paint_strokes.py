@@ -43,7 +43,7 @@ def shot(cli: Cli) -> Cli:
         (["--stroke-count", "3"], "--stroke-count 3 is too small, the least is 10; 5000 is a good start"),
         (["--stroke-count", "900000"], "900000 strokes are out of range; give 10 to 200,000"),
         (["--directions", "d.%d.png"], "frame 1: the directions are missing (d.1.png); check --directions"),
-        (["--directions", "gone.png"], "gone.png\" names no frame number; use %04d"),
+        (["--directions", "gone.png"], 'gone.png" names no frame number; use %04d'),
         ([*STYLED, "--out", "p.%d.exr"], "a painting is codes of a display"),
         (
             ["--directions", "canvas.1.png", "--out", "canvas.%d.png", "--overwrite"],
@@ -55,7 +55,7 @@ def test_wrong_words_are_refused_before_any_work(shot: Cli, words: list[str], sa
     pytest.importorskip("torch", reason="training is not installed")
     picture(shot.folder / "canvas.1.png", seed=2, height=40, width=48)
     found = shot.refused(*PAINT, *words)
-    assert found.startswith(said) or "gone.png" in said and said in found, found
+    assert found.startswith(said) or ("gone.png" in said and said in found), found
     assert not (shot.folder / "work").exists()
 
 

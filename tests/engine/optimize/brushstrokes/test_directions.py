@@ -47,10 +47,11 @@ def test_files_of_both_kinds(tmp_path: Path) -> None:
     ink = np.zeros((60, 80, 3), np.float32)
     cv2.line(ink, (10, 30), (70, 30), (1.0, 1.0, 1.0), 4)
     images.write(tmp_path / "white.png", ink, bit_depth="uint8")
+    images.write(tmp_path / "black.png", 1 - ink, bit_depth="uint8")
     images.write(tmp_path / "layer.png", 1 - ink, alpha=ink[..., 0], bit_depth="uint8")
     vectors = np.zeros((60, 80, 3), np.float32) + np.float32([1.0, 0.5, 0.5])
     images.write(tmp_path / "vectors.png", vectors, bit_depth="uint8")
-    for name in ("white.png", "layer.png", "vectors.png"):
+    for name in ("white.png", "black.png", "layer.png", "vectors.png"):
         assert angle_deg(read_directions(tmp_path / name, (80, 60)), 40, 30) in (
             pytest.approx(0, abs=1),
             pytest.approx(180, abs=1),
@@ -68,9 +69,7 @@ def test_a_smaller_frame_has_the_same_directions() -> None:
 
 def test_files_that_say_nothing_are_refused_in_one_line(tmp_path: Path) -> None:
     images.write(tmp_path / "black.png", np.zeros((60, 80, 3), np.float32), bit_depth="uint8")
-    with pytest.raises(
-        ImageError, match=r"the directions say nothing .*; draw strokes on a transparent layer or white"
-    ):
+    with pytest.raises(ImageError, match=r"the directions say nothing .*; draw lines on a transparent layer or white"):
         read_directions(tmp_path / "black.png", (80, 60))
     with pytest.raises(
         ImageError, match=r"the directions are 80x60, and the plate 80x61 .*; give an image of the plate's"

@@ -19,12 +19,12 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 
 from engine import images
 from engine.base.errors import ImageError, InputError, Interrupted
+from engine.base.stop_flag import StopFlag
 from engine.color.keys import find_key_transform
 from engine.optimize.brushstrokes.checkpoint import FILE
 from engine.optimize.brushstrokes.job import StrokesJob
 from engine.optimize.brushstrokes.paint import main, paint_strokes
 from engine.optimize.job import StyleImage
-from engine.training.train import StopFlag
 from tests.support import ROOT
 from tests.support.interrupts import StopAfter
 from tests.support.pictures import picture, write_exr
@@ -170,6 +170,23 @@ def test_a_stop_among_the_pixels_keeps_the_strokes(tmp_path: Path) -> None:
     assert {"event": "note", "text": "resumed frame 1 at the pixels, after 10 iterations"} in events
     assert (tmp_path / "p.1.svg").read_bytes() == drawing
     assert read(tmp_path).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_long_frame_keeps_enough_height_for_features(tmp_path: Path) -> None:
+    made = job(tmp_path, styled=True, iterations=1, pixel_iterations=0, strokes=20)
+    picture(tmp_path / "plate.1.png", height=33, width=800)
+    events = paint(made)
+    assert "strokes at 776x32" in [event.get("scale") for event in events]
+    assert read(tmp_path).shape == (33, 800, 3)
+
+
+def test_a_matte_of_one_pixel_gets_a_stroke(tmp_path: Path) -> None:
+    matte = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    matte[20, 30] = 1
+    images.write(tmp_path / "m.1.png", matte, bit_depth="uint8")
+    paint(job(tmp_path, matte=str(tmp_path / "m.%d.png"), iterations=2))
+    changed = np.abs(read(tmp_path) - images.read(tmp_path / "plate.1.png").rgb).max(2) > 0
+    assert changed.sum() <= 1 and "<path " in (tmp_path / "p.1.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -11,6 +15,7 @@ torch.set_num_threads(1)
 
 from engine.optimize.brushstrokes.curves import Brushstrokes, sampled
 from engine.optimize.brushstrokes.search import CELL_PX, search
+from tests.support import ROOT
 from tests.support.brushstrokes import scattered
 
 EDGE = 0.75
@@ -45,6 +50,17 @@ def test_lists_are_those_of_a_search_through_all_strokes(slack: float) -> None:
         assert must <= set(found)
     # What is there beyond need: cells are taken as discs.
     assert seen < 1.6 * needed
+
+
+@pytest.mark.slow
+def test_the_published_number_of_strokes_fits() -> None:
+    """In a process of its own, with gradients, at 1024 pixels."""
+    command = [sys.executable, "-m", "tests.support.strokes_figures", "--memory"]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = re.match(r"5000 strokes at 1024x1024: peak ([\d.]+) GiB", done.stdout)
+    # All strokes for all pixels would be 20 GiB for one number each.
+    assert found and float(found[1]) < 2.0, done.stdout
 
 
 def test_groups_hold_every_cell_once_with_its_strokes() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -12,16 +10,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training is not installed")
 
-from engine import images
 from engine.base.errors import OutputError
 from engine.optimize.brushstrokes.curves import Brushstrokes
 from engine.optimize.brushstrokes.render import render
 from engine.optimize.brushstrokes.svg import svg_text, write_svg
 from tests.support.brushstrokes import scattered
+from tests.support.strokes_figures import CHROMIUM, browser_picture
 
 NAME = "{http://www.w3.org/2000/svg}"
 CANVAS = (0.5, 0.25, 1.0)
-CHROMIUM = os.environ.get("PAINTOVER_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def test_each_stroke_is_a_path_in_order() -> None:
@@ -48,22 +45,13 @@ def test_the_file_is_written_whole(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; PAINTOVER_CHROMIUM=PATH names another one")
 def test_a_browser_draws_it_alike(tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     height, width = 120, 180
     strokes = scattered(250, height, width, seed=7)
     matte = np.zeros((height, width), np.float32)
     matte[:, 90:] = np.linspace(1, 0, 90)
-    page = ["<style>body{margin:0;background:#000}svg{display:block}</style>"]
-    page += [svg_text(strokes, height, width, CANVAS), svg_text(strokes, height, width, CANVAS, matte)]
-    with playwright.sync_playwright() as driver:
-        # Root may not use chromium's sandbox, and CI is root; the page is our own.
-        flags = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*flags, "--disable-dev-shm-usage"])
-        tab = browser.new_page(viewport={"width": width, "height": 2 * height})
-        tab.set_content("\n".join(page))
-        tab.screenshot(path=tmp_path / "shot.png")
-        browser.close()
-    seen = images.read(tmp_path / "shot.png").rgb
+    drawings = [svg_text(strokes, height, width, CANVAS), svg_text(strokes, height, width, CANVAS, matte)]
+    seen = browser_picture(drawings, width, 2 * height, tmp_path / "shot.png")
     ours = render(strokes, height, width, torch.tensor(CANVAS))[0].permute(1, 2, 0).numpy()
     off = np.abs(seen[:height] - ours)
     # Only outlines differ, by how they are smoothed: the browser differs from its own drawing at eight times the size,

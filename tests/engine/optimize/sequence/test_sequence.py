@@ -19,11 +19,11 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 
 from engine import images
 from engine.base.errors import ImageError, InputError, Interrupted
+from engine.base.stop_flag import StopFlag
 from engine.color.keys import find_key_transform
 from engine.optimize.job import StyleImage
 from engine.optimize.sequence.job import SequenceJob
 from engine.optimize.sequence.sequence import main, paint_sequence
-from engine.training.train import StopFlag
 from tests.support import ROOT
 from tests.support.interrupts import StopAfter
 from tests.support.pictures import picture, write_exr
