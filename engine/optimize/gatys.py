@@ -97,6 +97,7 @@ class StyleLoss:
         styles: pictures likewise, and their weights, which sum to 1.
         weight: (1, 1, h, w) in 0..1, where the style counts; None for everywhere.
         strength: factor on the weight of the style.
+        layers: factors on the weights of :data:`STYLE_LAYERS`, in their order.
     """
 
     maps: VggMaps
@@ -105,6 +106,7 @@ class StyleLoss:
     weight: Tensor | None = None
     strength: float = 1.0
     thrifty: bool = True
+    layers: Sequence[float] = (1.0,) * len(STYLE_LAYERS)
 
     def __post_init__(self) -> None:
         with torch.no_grad():
@@ -120,7 +122,12 @@ class StyleLoss:
         found = self.maps(x, thrifty=self.thrifty)
         content = F.mse_loss(found[CONTENT_LAYER], self._content)
         style = sum(
-            (F.mse_loss(gram(found[name], self.weight), self._grams[name]) for name in STYLE_LAYERS), torch.zeros(())
+            (
+                layer * F.mse_loss(gram(found[name], self.weight), self._grams[name])
+                for name, layer in zip(STYLE_LAYERS, self.layers, strict=True)
+                if layer
+            ),
+            torch.zeros(()),
         )
         rows, columns = (x[..., 1:, :] - x[..., :-1, :]) * 255, (x[..., 1:] - x[..., :-1]) * 255
         variation = rows.square().mean() + columns.square().mean()

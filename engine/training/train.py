@@ -12,13 +12,10 @@ import hashlib
 import json
 import logging
 import math
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -29,6 +26,7 @@ from torch import Tensor, nn
 from engine.base.errors import Interrupted, PaintoverError
 from engine.base.events import Emit, fail, leave, open_events
 from engine.base.frames import FrameRange
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries
 from engine.color.config import ColorConfig
 from engine.motion.stmap import find_sidecars, read_sidecars
@@ -47,7 +45,7 @@ from engine.training.preview import LARGEST, Preview
 from engine.training.recipes import PaintoverRecipe, Recipe, TexlerRecipe
 from engine.training.start import GOES_ON_FROM, start_from
 
-__all__ = ["Emit", "StopFlag", "Trained", "answer", "main", "next_preview_s", "train"]
+__all__ = ["Emit", "Trained", "answer", "main", "next_preview_s", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -79,26 +77,6 @@ class Trained:
     """Largest difference between the look and the network, working encoding."""
     stopped: str
     """``done``, ``washout`` or ``interrupted``."""
-
-
-class StopFlag:
-    """Set by the first Ctrl-C or SIGTERM; the second ends the process at once."""
-
-    def __init__(self) -> None:
-        self.exit_code = 0
-
-    def install(self) -> None:
-        """Take over the signals that this platform has."""
-        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-            number = getattr(signal, name, None)
-            if number is not None:
-                signal.signal(number, self._on_signal)
-
-    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
-        code = 143 if signum == signal.SIGTERM else 130
-        if self.exit_code:
-            os._exit(code)
-        self.exit_code = code
 
 
 def next_preview_s(trained_s: float, cost_s: float) -> float:

@@ -27,6 +27,7 @@ from engine.base.arrays import Floats
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.events import Emit, leave, open_events
 from engine.base.frames import FrameRange
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries
 from engine.color import shaper
 from engine.color.assignment import Assignment
@@ -49,7 +50,7 @@ from engine.training.job.recipe_settings import REVISION
 from engine.training.machine import Machine
 from engine.training.model.features import load_features
 from engine.training.preview import LARGEST, central, write_strip
-from engine.training.train import CHECKPOINT_EVERY_S, REPORT_EVERY_S, StopFlag, Trained, answer, next_preview_s
+from engine.training.train import CHECKPOINT_EVERY_S, REPORT_EVERY_S, Trained, answer, next_preview_s
 
 __all__ = ["main", "train_style"]
 

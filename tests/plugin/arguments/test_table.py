@@ -55,9 +55,14 @@ FLAGS = {
     "inspect": "--json --max-image-gib --debug",
     "key": f"--plate --frames --frame --layer --out --overwrite --colorspace --ocio --display --view --exposure "
     f"--max-image-gib {_REPORTING}",
-    "paint": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations --style-scale "
-    "--style-strength --colors --matte --resume --work --colorspace --ocio --device --threads --max-image-gib "
+    "paint": "--plate --frames --frame --layer --out --overwrite --style --exemplar --seed --features --iterations "
+    "--style-scale --style-strength --style-layers --colors --matte --resume --work --colorspace --ocio --device "
+    "--threads --max-image-gib --strokes --stroke-count --directions --pixel-iterations "
     f"{_REPORTING}",
+    "sequence": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations "
+    "--style-scale --style-strength --style-layers --colors --matte --passes --long-term --strokes --stroke-count "
+    "--preview --vectors --backward-vectors --resume --work --colorspace --ocio --device --threads "
+    f"--max-image-gib {_REPORTING}",
     "suggest": "--plate --frames --frame --layer --keyframe --fit-paintings --count --out --json --work "
     "--colorspace --ocio "
     f"--max-image-gib {_REPORTING}",

@@ -19,6 +19,7 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 
 from engine import images
 from engine.base.errors import ImageError, InputError, Interrupted
+from engine.base.stop_flag import StopFlag
 from engine.color import shaper
 from engine.color.config import ColorConfig
 from engine.look.card import open_look
@@ -28,7 +29,6 @@ from engine.optimize.feedforward import train as module
 from engine.optimize.feedforward.job import StyleLookJob
 from engine.optimize.feedforward.train import main, train_style
 from engine.optimize.job import StyleImage
-from engine.training.train import StopFlag
 from tests.support import ROOT
 from tests.support.interrupts import StopAfter
 from tests.support.pictures import picture, write_exr
