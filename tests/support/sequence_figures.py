@@ -1,7 +1,7 @@
 """Figures of sequences: ``python -m tests.support.sequence_figures --features VGG --style IMAGE --work DIR``.
 
 Paints the eleven lynx frames, made small: each alone, in one sweep, and in several passes; and the last two also with
-painted frames resampled by bilinear weights, as published. Prints the temporal error of each (mean change along the
+painted frames resampled by bilinear weights. Prints the temporal error of each (mean change along the
 plate's motion over pixels whose flow is reliable, in display codes), its contrast from the first frame to the last,
 inside and in the strip at the right that enters during the shot, and CPU seconds a frame. Then, on a shot of known
 answer, how much a surface that one frame hides changes, with and without long-term consistency. Run again, it goes on.
