@@ -103,6 +103,10 @@ class _Run:
             self.stored.forget()
             if self.strokes is not None:
                 self.strokes.stored.forget()
+        # A damaged frame or an empty matte is found now, not after hours.
+        for frame in job.frames:
+            self.check_stop(f"frame {frame}, before any work")
+            self.view(frame)
         self._lay_strokes()
         for number in range(1, job.passes + 1):
             places = range(len(job.frames))

@@ -114,7 +114,7 @@ def test_what_was_stopped_goes_on_to_the_same_bytes(tmp_path: Path, passes: int)
     for path in tmp_path.glob("p.*"):
         path.unlink()
     with pytest.raises(Interrupted, match=r"stopped at frame \d( of pass \d)?; --resume goes on"):
-        paint(made, StopAfter(9 * passes))
+        paint(made, StopAfter(9 * passes + 3))
     events = paint(msgspec.structs.replace(made, resume=True))
     notes = [event["text"] for event in events if event["event"] == "note"]
     assert len(notes) == 1 and notes[0].endswith(f"of {3 * passes} frames of passes are painted already and stay")
@@ -167,7 +167,7 @@ def test_strokes_ride_through_the_shot(tmp_path: Path, monkeypatch: pytest.Monke
     for path in tmp_path.glob("p.*"):
         path.unlink()
     with pytest.raises(Interrupted, match=r"stopped at the strokes of frame 2; --resume goes on"):
-        paint(made, StopAfter(15))
+        paint(made, StopAfter(18))
     paint(msgspec.structs.replace(made, resume=True))
     assert {path.name: path.read_bytes() for path in tmp_path.glob("p.*")} == whole
 
