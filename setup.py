@@ -53,7 +53,7 @@ setup(
     ],
     extras_require={
         "farm": ["distributed>=2024.8"],
-        "train": ["torch>=2.4", "safetensors>=0.4"],
+        "train": ["torch>=2.4", "safetensors>=0.4", "scipy>=1.13"],
         "desk": ["starlette>=0.40", "uvicorn>=0.30", "websockets>=13"],
         "dev": [
             "pytest>=8",

@@ -44,6 +44,7 @@ VERBS = {
     "inspect": "what a look or a rendered frame says about itself",
     "key": "exports frames through the display view, for painting",
     "paint": "paints a frame itself, for people who have no painting yet",
+    "sequence": "paints a shot from style images, steady in time, without a look",
     "suggest": "which frames to paint, by how much of the shot each would carry",
     "report": "one HTML page: what rides on a painting, what flickers, what to paint next",
     "clean": "what can be made again, and how much it takes; removes it when told to",
@@ -56,7 +57,6 @@ VERBS = {
 
 _SHORT_HELP = """\
 Paintover {version}: paint one frame, get the shot.
-
 Paint over one frame of a shot in any program, then:
 
   paintover run --plate plate.%04d.jpg --frames 0-10 --keyframe 0=painted.0000.jpg \\
@@ -187,6 +187,10 @@ def _verb(name: str) -> Verb:
         from plugin.verbs import paint as paint_verb
 
         return paint_verb
+    if name == "sequence":
+        from plugin.verbs import sequence as sequence_verb
+
+        return sequence_verb
     if name == "suggest":
         from plugin.verbs import suggest as suggest_verb
 

@@ -24,8 +24,9 @@ from engine.preparation.guide_files import prepare_guides
 from engine.preparation.sidecars import prepare_sidecars
 from engine.rendering.render import RenderSettings, render
 from engine.shot.shot import Plate
+from engine.training.job.limits import AUGMENTATIONS, FULL_FRAME, OWN_RECIPE
 
-__all__ = ["EXACT", "EXACT_ALONE", "METHODS", "OPTIONS", "TWO_KEYS", "Case", "take_frames"]
+__all__ = ["BASELINES", "EXACT", "EXACT_ALONE", "METHODS", "OPTIONS", "TWO_KEYS", "Case", "take_frames"]
 
 
 _SCENE = "scene"
@@ -234,6 +235,21 @@ OPTIONS: Mapping[str, Callable[[Case], None]] = MappingProxyType(
 """What is asked for by name only: options of a look that are not its default."""
 
 
+def _full_frame(augment: str | None) -> tuple[str, Callable[[Case], None]]:
+    """The name of the published full-frame baseline with one of its augmentations, and what makes its frames."""
+    name = FULL_FRAME if augment is None else f"{FULL_FRAME}+{augment}"
+
+    def make(case: Case) -> None:
+        look = _train(case, case.out(name), FULL_FRAME, case.keys[:1], augment)
+        _render(case, look, name, None)
+
+    return name, make
+
+
+BASELINES: Mapping[str, Callable[[Case], None]] = MappingProxyType(dict(map(_full_frame, (None, *AUGMENTATIONS))))
+"""Asked for by name as well: what the reference was published beside."""
+
+
 def _work(case: Case, keys: Sequence[int], option: str | None = None) -> Path:
     return case.folder / "-".join(["work", *map(str, keys), *([option] if option else [])])
 
@@ -248,7 +264,7 @@ def _ours(case: Case, keys: Sequence[int], option: str | None = None) -> Path:
             prepare_denoised(case.plate, work, DENOISE_MODES[0])
         elif option in GUIDE_KINDS:
             prepare_guides(case.plate, keys, work, option)
-        _train(case, work, "paintover", keys, option)
+        _train(case, work, OWN_RECIPE, keys, option)
     return look
 
 
@@ -282,11 +298,12 @@ def _train(case: Case, work: Path, recipe: str, keys: Sequence[int], option: str
         "seed": case.seed,
         "device": case.device,
         "recipe": recipe,
-        "features": str(case.features) if case.features and recipe == REFERENCE else None,
+        "features": str(case.features) if case.features and recipe != OWN_RECIPE else None,
         "preview": False,
         "crisp": option == "crisp",
         "guides": option if option in GUIDE_KINDS else None,
         "denoise": DENOISE_MODES[0] if option == "denoised" else None,
+        "augment": option if option in AUGMENTATIONS else None,
     }
     try:
         train_look(job, work)

@@ -18,7 +18,7 @@ from engine.base.temporaries import replacing
 from engine.bench import families, scenes, scoring, surfaces
 from engine.bench.families import FAMILIES
 from engine.bench.machine import describe
-from engine.bench.methods import METHODS, OPTIONS, TWO_KEYS, Case, take_frames
+from engine.bench.methods import BASELINES, METHODS, OPTIONS, TWO_KEYS, Case, take_frames
 from engine.bench.page import write_page
 from engine.bench.plan import REFERENCE, BenchPlan
 from engine.bench.scenes import make_scene
@@ -99,7 +99,7 @@ def measure(plan: BenchPlan, folder: Path, tell: Callable[[str], object]) -> lis
         PaintoverError: the self-test, or a training, failed.
     """
     asked = plan.sequences
-    taken = {name for name, _ in asked.frames_from} & {*METHODS, *OPTIONS, *TWO_KEYS}
+    taken = {name for name, _ in asked.frames_from} & {*METHODS, *OPTIONS, *BASELINES, *TWO_KEYS}
     if taken:
         raise InputError(f"--frames-from {', '.join(taken)}: that is a method of the benchmark's own")
     name, distance = find_distance()
@@ -163,7 +163,7 @@ def _makers(names: Sequence[str] | None) -> dict[str, Callable[[Case], None]]:
     """
     if names is None:
         return dict(METHODS)
-    known = {**METHODS, **OPTIONS}
+    known = {**METHODS, **OPTIONS, **BASELINES}
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"no method {', '.join(unknown)}", remedy=f"known are {', '.join(known)}")
     return {name: known[name] for name in names}

@@ -1,7 +1,7 @@
 """Addresses and cameras that pictures come from live: what may be opened, and how it is opened, by PyAV.
 
 Only live work opens them, because the user names one for this very run; whatever reads plates, looks or shots opens
-files alone (:mod:`engine.images.movie_file`). docs/decisions/025-live-addresses.md says what is refused, and why.
+files alone (:mod:`engine.images.movie_file`). docs/decisions/028-live-addresses.md says what is refused, and why.
 """
 
 from __future__ import annotations

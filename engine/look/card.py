@@ -25,10 +25,12 @@ from engine.look.wire_check import check_wire
 
 __all__ = [
     "CARD_KEY",
+    "CARRYING_FORMAT",
     "FORMAT",
     "Card",
     "ExemplarFact",
     "LookFile",
+    "StyleFact",
     "TrainingFacts",
     "look_file",
     "open_look",
@@ -37,7 +39,10 @@ __all__ = [
 ]
 
 CARD_KEY = "paintover.card"
-FORMAT = 1
+FORMAT = 2
+"""The newest that is read: a look may have no exemplars, and then no input for STMaps."""
+CARRYING_FORMAT = 1
+"""Of a look with exemplars, which earlier versions read too."""
 MAX_CARD_BYTES = 2**20
 MAX_KEYFRAMES = 1024
 MAX_TEXT = 4096
@@ -64,6 +69,18 @@ class ExemplarFact:
 
 
 @dataclass(frozen=True)
+class StyleFact:
+    """What a card says of one style image."""
+
+    name: str
+    """Of its file."""
+    image_sha256: str
+    """Of the file."""
+    weight: float
+    """How much it counted beside the others."""
+
+
+@dataclass(frozen=True)
 class TrainingFacts:
     """How a look was trained."""
 
@@ -87,6 +104,7 @@ class Card:
     """Name of the config that the look was trained with."""
     shaper: Mapping[str, Any]
     keyframes: tuple[ExemplarFact, ...]
+    """None in a look that was trained from style images."""
     halo: int
     """Pixels that the network reaches to each side."""
     multiple: int
@@ -100,6 +118,8 @@ class Card:
     """Which guide the look takes, one of ``engine.base.choices.GUIDE_KINDS``; None where it takes none."""
     denoise: str | None = None
     """How the plate was denoised that it was trained on, one of ``engine.base.choices.DENOISE_MODES``; None for not."""
+    styles: tuple[StyleFact, ...] = ()
+    """The style images of a look without keyframes."""
 
     @classmethod
     def parse(cls, text: str) -> Card:
@@ -152,12 +172,16 @@ class Card:
                 versions={str(name): str(number) for name, number in dict(data["versions"]).items()},
                 guide_kind=_choice(data, "guide_kind", GUIDE_KINDS),
                 denoise=_choice(data, "denoise", DENOISE_MODES),
+                styles=tuple(
+                    StyleFact(_text(each, "name"), _text(each, "image_sha256"), float(each["weight"]))
+                    for each in _list(data.get("styles", []))
+                ),
             )
         except KeyError as error:
             raise LookError(f"the look's card has no {error}", remedy=REMEDY) from error
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise LookError(f"the look's card is unreadable: {error}", remedy=REMEDY) from error
-        if not card.keyframes:
+        if not card.keyframes and card.format == CARRYING_FORMAT:
             raise LookError("the look's card names no keyframe", remedy=REMEDY)
         if (card.guide_kind is None) != (card.guide_channels == 0):
             raise LookError("the look's card does not say which guide it takes", remedy=REMEDY)
@@ -267,7 +291,9 @@ def _check_signature(model: onnx.ModelProto, card: Card) -> None:
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = {value.name: _channels(value) for value in model.graph.input if value.name not in stored}
     outputs = {value.name: _channels(value) for value in model.graph.output}
-    expected = {"plate": 3, "stmap": 3 * len(card.keyframes)}
+    expected = {"plate": 3}
+    if card.keyframes:
+        expected["stmap"] = 3 * len(card.keyframes)
     if card.guide_channels:
         expected["guide"] = card.guide_channels
     if inputs != expected or outputs != {"styled": 3, "carried": 1}:
@@ -282,6 +308,12 @@ def _channels(value: onnx.ValueInfoProto) -> int:
     kind = value.type.tensor_type
     dims = kind.shape.dim
     return dims[1].dim_value if kind.elem_type == onnx.TensorProto.FLOAT and len(dims) == 4 else -1
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list) or len(value) > MAX_KEYFRAMES:
+        raise ValueError("style images that are no list")
+    return value
 
 
 def _integer(data: Mapping[str, Any], key: str, least: int, most: int) -> int:

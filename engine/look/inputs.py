@@ -45,6 +45,8 @@ def checked_stmap(stmap: Any, size: tuple[int, ...], keyframes: int) -> Floats:
         ImageError: it is something else.
     """
     maps = _array(stmap, "STMap")
+    if not keyframes:
+        raise ImageError("the look has no keyframes and takes no STMap", remedy="leave stmap out")
     wanted = (*size, 3 * keyframes)
     if maps.shape != wanted:
         raise ImageError(f"the STMap is {maps.shape}, but {wanted} is needed", remedy=_stmap_remedy(maps, wanted))

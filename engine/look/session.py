@@ -94,7 +94,7 @@ class Look:
         self.sha256 = file.sha256
         """Of the bytes that were loaded, whatever became of the file since."""
         self.k = len(file.card.keyframes)
-        """How many keyframes the look has."""
+        """How many keyframes the look has; 0 for one that was trained from style images."""
         self.threads = threads
         self.bytes_per_pixel = pixel_bytes
         """Memory that one tile in flight takes per pixel of its read window."""
@@ -335,7 +335,7 @@ class Look:
 
     def __repr__(self) -> str:
         keys = ", ".join(str(keyframe.frame) for keyframe in self.card.keyframes)
-        return f"<Look {self.path} on {self.device}, keyframes {keys}{', closed' if self._closed else ''}>"
+        return f"<Look {self.path} on {self.device}, keyframes {keys or 'none'}{', closed' if self._closed else ''}>"
 
     def _plan(self, height: int, width: int, tile: int) -> tuple[Tile, ...]:
         return plan(height, width, tile=tile, halo=self.card.halo, multiple=self.card.multiple)
@@ -351,12 +351,12 @@ class Look:
         carried = self._buffer("carried", (1, 1, *shape))
         # In place, and a quarter of the time of a transposed copy.
         cv2.split(rgb[read.slices], list(plate[0]))
-        if stmap is None:
-            maps = self._buffer("nothing", (1, 3 * self.k, *shape))  # never written to
-        else:
-            maps = self._buffer("stmap", (1, 3 * self.k, *shape))
-            maps[0] = stmap[read.slices].transpose(2, 0, 1)
-        inputs = {"plate": plate, "stmap": maps}
+        inputs = {"plate": plate}
+        if self.k and stmap is None:
+            inputs["stmap"] = self._buffer("nothing", (1, 3 * self.k, *shape))  # never written to
+        elif self.k and stmap is not None:
+            inputs["stmap"] = self._buffer("stmap", (1, 3 * self.k, *shape))
+            inputs["stmap"][0] = stmap[read.slices].transpose(2, 0, 1)
         if guide is not None:
             inputs["guide"] = self._buffer("guide", (1, guide.shape[2], *shape))
             inputs["guide"][0] = guide[read.slices].transpose(2, 0, 1)

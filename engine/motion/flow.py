@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from engine.base.arrays import Bytes, Floats
 
-__all__ = ["compose", "estimate", "inside", "luma8", "one_thread", "pull", "reliability"]
+__all__ = ["compose", "estimate", "inside", "luma8", "occluded", "one_thread", "pull", "reliability"]
 
 
 _DERIVATIVE = np.array([[-0.5, 0.0, 0.5]], np.float32)
@@ -90,22 +90,30 @@ def inside(flow: Floats, height: int | None = None, width: int | None = None) ->
     return np.asarray((to_x >= 0) & (to_x <= right) & (to_y >= 0) & (to_y <= bottom))
 
 
+def occluded(flow_ab: Floats, flow_ba: Floats) -> npt.NDArray[np.bool_]:
+    """(H, W): whether what ``flow_ab`` leads to comes back elsewhere, because something hides it there.
+
+    Source: as of :func:`reliability`.
+    """
+    back = pull(flow_ba, flow_ab)
+    round_trip = np.square(flow_ab + back).sum(axis=2)
+    lengths = np.square(flow_ab).sum(axis=2) + np.square(back).sum(axis=2)
+    return np.asarray(round_trip >= 0.01 * lengths + 0.5)
+
+
 def reliability(flow_ab: Floats, flow_ba: Floats) -> Floats:
     """How far ``flow_ab`` can be trusted, (H, W) in 0..1: 0 where disoccluded, leaving the frame, or at a motion edge.
 
     Source: Ruder, Dosovitskiy, Brox 2016, section 3.3, with the smoothing of their published maps.
     """
     square = np.square(flow_ab).sum(axis=2)
-    back = pull(flow_ba, flow_ab)
-    round_trip = np.square(flow_ab + back).sum(axis=2)
-    occluded = round_trip >= 0.01 * (square + np.square(back).sum(axis=2)) + 0.5
     gradient = sum(
         np.square(cv2.filter2D(flow_ab[..., axis], -1, kernel, borderType=cv2.BORDER_REPLICATE))
         for axis in (0, 1)
         for kernel in (_DERIVATIVE, _DERIVATIVE.T)
     )
     edge = gradient > 0.01 * square + 0.002
-    trust = np.where(occluded, np.float32(-1), np.where(edge, np.float32(0), np.float32(1)))
+    trust = np.where(occluded(flow_ab, flow_ba), np.float32(-1), np.where(edge, np.float32(0), np.float32(1)))
     trust[~inside(flow_ab)] = 0
     trust = cv2.GaussianBlur(trust, (5, 5), 0.8, borderType=cv2.BORDER_REFLECT)
     return np.clip(trust, 0.0, 1.0)

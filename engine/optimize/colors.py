@@ -9,20 +9,28 @@ import numpy as np
 
 from engine.base.arrays import Floats
 
-__all__ = ["match_colors", "match_lightness", "with_lightness"]
+__all__ = ["LIGHTNESS", "color_map", "match_colors", "match_lightness", "with_lightness"]
 
 _TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]], np.float32)
 _TO_RGB = np.linalg.inv(_TO_YIQ).astype(np.float32)
+LIGHTNESS = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in it."""
 _LEAST = 1e-4
 """Variance that a flat picture is taken to have."""
 
 
 def match_colors(style: Floats, plate: Floats) -> Floats:
     """The style image, (H, W, 3) in 0..1, with the mean and covariance that the plate's colors have."""
-    source, target = style.reshape(-1, 3).astype(np.float64), plate.reshape(-1, 3).astype(np.float64)
-    turn = _root(np.cov(target.T)) @ np.linalg.inv(_root(np.cov(source.T)))
-    matched = (source - source.mean(0)) @ turn.T + target.mean(0)
+    turn, offset = color_map(style, plate)
+    matched = style.reshape(-1, 3).astype(np.float64) @ turn.T + offset
     return np.clip(matched, 0, 1).astype(np.float32).reshape(style.shape)
+
+
+def color_map(source: Floats, target: Floats) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix (3, 3) and summand (3,) that give colors (..., 3) the mean and covariance of ``target``'s."""
+    own, wanted = source.reshape(-1, 3).astype(np.float64), target.reshape(-1, 3).astype(np.float64)
+    turn = _root(np.cov(wanted.T)) @ np.linalg.inv(_root(np.cov(own.T)))
+    return turn, wanted.mean(0) - turn @ own.mean(0)
 
 
 def match_lightness(style: Floats, plate: Floats) -> Floats:

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from engine.training.model.features import MEAN_BGR, DeepFeatures
 
-__all__ = ["CONTENT_LAYER", "STYLE_LAYERS", "StyleLoss", "VggMaps", "optimize", "pyramid_sizes"]
+__all__ = ["CONTENT_LAYER", "STYLE_LAYERS", "StyleLoss", "VggMaps", "gram", "optimize", "pyramid_sizes"]
 
 CONTENT_LAYER = "relu4_2"
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -35,7 +35,7 @@ _MEAN_RGB, _DEVIATION_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class VggMaps(nn.Module):
-    """The maps that the loss takes, in units of 0..255, whatever the layout of the weights' file.
+    """The maps that the features' layers name, after their ReLU, in units of 0..255, whatever the layout of the file.
 
     Stage by stage; with ``thrifty`` only the maps at the start of each stage are kept for the way back, and the rest
     is computed again: memory for one stage at a time.
@@ -67,12 +67,12 @@ class VggMaps(nn.Module):
                 for name in names:
                     weight, bias = getattr(self.features, name + "_w"), getattr(self.features, name + "_b")
                     x = F.relu(F.conv2d(x, weight, bias, padding=1), inplace=True)
-                    if name.replace("conv", "relu") in (CONTENT_LAYER, *STYLE_LAYERS):
+                    if name.replace("conv", "relu") in self.features.layers:
                         kept.append(x)
                 return (*kept, x)
 
             maps = checkpoint(stage, x, use_reentrant=False) if thrifty else stage(x)
-            kept = [n for n in (name.replace("conv", "relu") for name in names) if n in (CONTENT_LAYER, *STYLE_LAYERS)]
+            kept = [n for n in (name.replace("conv", "relu") for name in names) if n in self.features.layers]
             found.update({name: each * self.unit for name, each in zip(kept, maps, strict=False)})
             x = maps[-1]
         return found
@@ -97,6 +97,7 @@ class StyleLoss:
         styles: pictures likewise, and their weights, which sum to 1.
         weight: (1, 1, h, w) in 0..1, where the style counts; None for everywhere.
         strength: factor on the weight of the style.
+        layers: factors on the weights of :data:`STYLE_LAYERS`, in their order.
     """
 
     maps: VggMaps
@@ -105,6 +106,7 @@ class StyleLoss:
     weight: Tensor | None = None
     strength: float = 1.0
     thrifty: bool = True
+    layers: Sequence[float] = (1.0,) * len(STYLE_LAYERS)
 
     def __post_init__(self) -> None:
         with torch.no_grad():
@@ -120,7 +122,12 @@ class StyleLoss:
         found = self.maps(x, thrifty=self.thrifty)
         content = F.mse_loss(found[CONTENT_LAYER], self._content)
         style = sum(
-            (F.mse_loss(gram(found[name], self.weight), self._grams[name]) for name in STYLE_LAYERS), torch.zeros(())
+            (
+                layer * F.mse_loss(gram(found[name], self.weight), self._grams[name])
+                for name, layer in zip(STYLE_LAYERS, self.layers, strict=True)
+                if layer
+            ),
+            torch.zeros(()),
         )
         rows, columns = (x[..., 1:, :] - x[..., :-1, :]) * 255, (x[..., 1:] - x[..., :-1]) * 255
         variation = rows.square().mean() + columns.square().mean()

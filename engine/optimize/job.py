@@ -6,7 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -15,17 +15,21 @@ from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.training.job.job import check_text, read_file
 
-__all__ = ["COLOR_MODES", "ITERATIONS_OF_SCALE", "StyleImage", "StyleJob"]
+__all__ = ["COLOR_MODES", "ITERATIONS_OF_SCALE", "STYLE_LAYER_COUNT", "StyleImage", "StyleJob", "layer_weights"]
 
 COLOR_MODES = ("style", "luminance", "histogram")
 """The painting's colors: the style image's; the plate's, with the style in its lightness alone; or the style
 image's with their mean and covariance brought to the plate's first."""
+
+STYLE_LAYER_COUNT = 5
+"""Layers whose statistics are the style: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1."""
 
 ITERATIONS_OF_SCALE = 150
 """L-BFGS iterations at each scale, where no number is given."""
 
 _WEIGHT = re.compile(r",weight=([^,=]*)$")
 _MOST_ITERATIONS = 100_000
+_MOST_STRENGTH = 1e4
 
 
 class StyleImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,12 +63,35 @@ class StyleImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cls(Path(path), weight)
 
 
+def layer_weights(text: str) -> tuple[float, ...]:
+    """Parse ``1,1,0.5,0,0``: what each of the style's layers counts.
+
+    Raises:
+        InputError: not five numbers from 0 up, or none above 0.
+    """
+    try:
+        found = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        found = ()
+    _check_layers(found, text)
+    return found
+
+
+def _check_layers(layers: tuple[float, ...], text: str) -> None:
+    sound = all(math.isfinite(each) and 0 <= each <= _MOST_STRENGTH for each in layers)
+    if len(layers) != STYLE_LAYER_COUNT or not sound or not any(layers):
+        remedy = f"give {STYLE_LAYER_COUNT} numbers from 0 up, fine texture first: 1,1,1,1,0.2"
+        raise InputError(f'"{text}" are no weights of the style\'s layers', remedy=remedy)
+
+
 class StyleJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The job file of ``python -m engine.optimize.stylize``.
 
     Raises:
         InputError: a value that makes no sense, wherever it is built.
     """
+
+    needs_style: ClassVar[bool] = True
 
     plate: str
     """Pattern or movie of the plate."""
@@ -90,6 +117,8 @@ class StyleJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Longer side of the style images in units of the frame's: above 1 for broader strokes."""
     strength: float = 1.0
     """Factor on the weight of the style."""
+    layers: tuple[float, ...] = (1.0,) * STYLE_LAYER_COUNT
+    """Factors on the weights of the style's layers, from the finest texture to the largest forms."""
     color: str = "style"
     """One of :data:`COLOR_MODES`."""
     matte: str | None = None
@@ -105,7 +134,7 @@ class StyleJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_text(self)
-        if not self.frames or not self.styles:
+        if not self.frames or (self.needs_style and not self.styles):
             raise InputError("nothing to paint", remedy="give frames and a style image")
         if self.color not in COLOR_MODES:
             raise InputError(f"{self.color!r} is unknown", remedy=f"use {', '.join(COLOR_MODES)}")
@@ -114,7 +143,8 @@ class StyleJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(f"{self.iterations} iterations are out of range", remedy=remedy)
         if not 0.1 <= self.style_scale <= 4:
             raise InputError(f"a style scale of {self.style_scale:g} is out of range", remedy="give 0.1 to 4")
-        if not 0 < self.strength <= 1e4:
+        _check_layers(self.layers, ",".join(f"{each:g}" for each in self.layers))
+        if not 0 < self.strength <= _MOST_STRENGTH:
             raise InputError(f"a strength of {self.strength:g} is out of range", remedy="give one above 0, up to 10000")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"seed is {self.seed}", remedy="give a whole number from 0 up, below 2^63")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Protocol
 
-from engine.training.job.job import TrainingJob
-
-__all__ = ["FEW_STEPS", "Clock"]
+__all__ = ["FEW_STEPS", "Clock", "Length"]
 
 LEAST_TRAINING = 0.25
 """Share of a budget that is trained for, however long starting and exporting take."""
@@ -17,13 +16,23 @@ FAIR_STEPS = 300
 """What is advised instead."""
 
 
+class Length(Protocol):
+    """How long a training is to be: one of both."""
+
+    @property
+    def budget_s(self) -> float | None: ...
+
+    @property
+    def steps(self) -> int | None: ...
+
+
 class Clock:
     """Elapsed seconds and steps against the budget, across resumed runs.
 
     A budget is all of the time that a person waits for a look: starting is in it, and so is what follows the last step.
     """
 
-    def __init__(self, job: TrainingJob, began_s: float | None = None) -> None:
+    def __init__(self, job: Length, began_s: float | None = None) -> None:
         """
         Args:
             began_s: when the process began, by ``time.perf_counter``; None for now.

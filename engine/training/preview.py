@@ -21,7 +21,7 @@ from engine.training.data.keyframes import LoadedKeyframe
 from engine.training.export.look import reference
 from engine.training.model.carry import StoredExemplar
 
-__all__ = ["Preview"]
+__all__ = ["LARGEST", "Preview", "central", "write_strip"]
 
 
 LARGEST = (540, 960)
@@ -65,14 +65,14 @@ class Preview:
         self._config = config
         self._showing = Showing.of(keyframe.paint_colorspace, config)
         self._exemplars = exemplars
-        self._stmap = None if stmap is None else _center(stmap)
-        self._keyframe_stmap = None if keyframe_stmap is None else _center(keyframe_stmap)
-        self._guide = None if guide is None else _center(guide)
-        self._keyframe_guide = None if keyframe.guide is None else _center(keyframe.guide)
-        self._keyframe_plate = _center(keyframe.plate)
-        self._probe = _center(probe)
+        self._stmap = None if stmap is None else central(stmap)
+        self._keyframe_stmap = None if keyframe_stmap is None else central(keyframe_stmap)
+        self._guide = None if guide is None else central(guide)
+        self._keyframe_guide = None if keyframe.guide is None else central(keyframe.guide)
+        self._keyframe_plate = central(keyframe.plate)
+        self._probe = central(probe)
         painting = np.where(keyframe.weight[..., None] > 0, keyframe.painting, np.float32(BACKGROUND))
-        self._fixed = [self._shown(self._keyframe_plate), self._shown(_center(painting))]
+        self._fixed = [self._shown(self._keyframe_plate), self._shown(central(painting))]
 
     def probe_result(self, net: nn.Module) -> Floats:
         """The plain translator's result on the unpainted frame's center, working encoding (h, w, 3)."""
@@ -85,18 +85,23 @@ class Preview:
             reference(net, self._probe, self._exemplars, self._stmap, self._guide),
         )
         results = [self._shown(shaper.decode(result)) for result in made]
-        height = min([STRIP_HEIGHT, *[p.shape[0] for p in self._fixed]])
-        gap = np.full((LABEL_HEIGHT + height, GAP, 3), BACKGROUND, np.float32)
-        columns: list[Floats] = []
-        for label, picture in zip(self._labels, [*self._fixed, *results], strict=True):
-            width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-            resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-            columns += [np.concatenate([_label(label, width), resized]), gap]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(self.path, np.concatenate(columns[:-1], axis=1), bit_depth="uint8")
+        write_strip(self.path, list(zip(self._labels, [*self._fixed, *results], strict=True)))
 
     def _shown(self, linear: Floats) -> Floats:
         return self._showing.shown(np.ascontiguousarray(linear), self._config)
+
+
+def write_strip(path: Path, pictures: Sequence[tuple[str, Floats]]) -> None:
+    """Write pictures (h, w, 3), display-referred, side by side, each with its name above it; atomically."""
+    height = min([STRIP_HEIGHT, *[picture.shape[0] for _, picture in pictures]])
+    gap = np.full((LABEL_HEIGHT + height, GAP, 3), BACKGROUND, np.float32)
+    columns: list[Floats] = []
+    for label, picture in pictures:
+        width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+        resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        columns += [np.concatenate([_label(label, width), resized]), gap]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write(path, np.concatenate(columns[:-1], axis=1), bit_depth="uint8")
 
 
 def _label(text: str, width: int) -> Floats:
@@ -109,7 +114,8 @@ def _label(text: str, width: int) -> Floats:
     return np.repeat(ink[..., None], 3, 2)
 
 
-def _center(pixels: Floats) -> Floats:
+def central(pixels: Floats) -> Floats:
+    """The part that a preview shows, at most :data:`LARGEST` rows and columns."""
     rows, columns = min(LARGEST[0], pixels.shape[0]), min(LARGEST[1], pixels.shape[1])
     top, left = (pixels.shape[0] - rows) // 2, (pixels.shape[1] - columns) // 2
     return np.ascontiguousarray(pixels[top : top + rows, left : left + columns])

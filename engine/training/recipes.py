@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.training.data.patches import Batch, Pair, PatchSampler
 from engine.training.job.job import Settings
 from engine.training.machine import Machine
+from engine.training.model.augmentation import Augmentation
 from engine.training.model.carry import Carried
 from engine.training.model.features import DeepFeatures
 from engine.training.model.losses import Discriminator, feature_matching, grid_pattern, masked_l1
@@ -192,12 +193,20 @@ class TexlerRecipe:
         deep: DeepFeatures | None,
         *,
         full_frame: bool = False,
+        augment: str | None = None,
     ) -> None:
+        """
+        Args:
+            augment: one of ``AUGMENTATIONS``, of full frames; None for none.
+        """
         self.machine = machine
+        self.augmentation = None if augment is None else Augmentation(augment, rng)
         self.deep = None if deep is None else deep.to(machine.device, memory_format=LAYOUT)  # type: ignore[call-overload]
         net = GeneratorJ(self.FULL_FRAME_BLOCKS if full_frame else self.BLOCKS)
         self.net = net.to(machine.device, memory_format=LAYOUT)  # type: ignore[call-overload]
         self.discriminator = TexlerDiscriminator().to(machine.device, memory_format=LAYOUT)  # type: ignore[call-overload]
+        if self.augmentation is not None:
+            self.augmentation.into(self.net)
         tensors = [(p.plate, p.painting, p.weight) for p in pairs]
         self.sampler = TexlerSampler(tensors, 0 if full_frame else self.PATCH, self.BATCH, rng)
         rate = self.FULL_FRAME_RATE if full_frame else self.RATE
@@ -212,6 +221,8 @@ class TexlerRecipe:
     def step(self, progress: float) -> dict[str, Tensor]:
         self.net.train()
         plate, painting, real, weight = self.sampler.next()
+        if self.augmentation is not None:
+            plate = self.augmentation.spoiled(plate)
         plate = plate.contiguous(memory_format=LAYOUT)
         with self.machine.autocast():
             result = self.net(plate)

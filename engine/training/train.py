@@ -12,13 +12,10 @@ import hashlib
 import json
 import logging
 import math
-import os
-import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -29,6 +26,7 @@ from torch import Tensor, nn
 from engine.base.errors import Interrupted, PaintoverError
 from engine.base.events import Emit, fail, leave, open_events
 from engine.base.frames import FrameRange
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries
 from engine.color.config import ColorConfig
 from engine.motion.stmap import find_sidecars, read_sidecars
@@ -37,7 +35,7 @@ from engine.training.clock import FEW_STEPS, Clock
 from engine.training.data.keyframes import LoadedKeyframe, load_guide, load_keyframes, load_plate
 from engine.training.export.look import CHECK_PIXELS, QUICK_CHECK_PIXELS, write_look
 from engine.training.job.job import Settings, TrainingJob
-from engine.training.job.limits import OWN_RECIPE
+from engine.training.job.limits import FULL_FRAME, OWN_RECIPE
 from engine.training.job.recipe_settings import REVISION
 from engine.training.machine import Machine
 from engine.training.model.features import load_features
@@ -47,7 +45,7 @@ from engine.training.preview import LARGEST, Preview
 from engine.training.recipes import PaintoverRecipe, Recipe, TexlerRecipe
 from engine.training.start import GOES_ON_FROM, start_from
 
-__all__ = ["Emit", "Trained", "main", "train"]
+__all__ = ["Emit", "Trained", "answer", "main", "next_preview_s", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -81,24 +79,9 @@ class Trained:
     """``done``, ``washout`` or ``interrupted``."""
 
 
-class StopFlag:
-    """Set by the first Ctrl-C or SIGTERM; the second ends the process at once."""
-
-    def __init__(self) -> None:
-        self.exit_code = 0
-
-    def install(self) -> None:
-        """Take over the signals that this platform has."""
-        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-            number = getattr(signal, name, None)
-            if number is not None:
-                signal.signal(number, self._on_signal)
-
-    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
-        code = 143 if signum == signal.SIGTERM else 130
-        if self.exit_code:
-            os._exit(code)
-        self.exit_code = code
+def next_preview_s(trained_s: float, cost_s: float) -> float:
+    """Seconds until the next preview, after so many of training and a last preview that cost so many."""
+    return next(max(every_s, cost_s / share) for until_s, every_s, share in PREVIEWS if trained_s < until_s)
 
 
 def train(
@@ -240,7 +223,7 @@ def build_recipe(
     if deep is None:
         lacking = f"{job.recipe} without --features lacks its deep-feature loss and is not the published configuration"
         emit({"event": "warning", "text": lacking})
-    return TexlerRecipe(pairs, machine, rng, deep, full_frame=job.recipe.endswith("fullframe"))
+    return TexlerRecipe(pairs, machine, rng, deep, full_frame=job.recipe == FULL_FRAME, augment=job.augment)
 
 
 def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[LoadedKeyframe]) -> str:
@@ -249,6 +232,8 @@ def digest_inputs(job: TrainingJob, settings: Settings, keyframes: list[LoadedKe
     facts = {"recipe": job.recipe, "seed": job.seed, "features": job.features, "settings": asdict(settings)}
     if job.recipe == OWN_RECIPE:
         facts["network"] = REVISION
+    if job.augment is not None:
+        facts["augment"] = job.augment
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for keyframe in keyframes:
         digest.update(f"{keyframe.frame}".encode())
@@ -322,9 +307,7 @@ class _Run:
                 cost_s = self.refresh_preview(self.recipe.result())
                 self.clock.reserve_s = self._export_s(cost_s)
                 now = time.perf_counter()
-                next_preview = now + next(
-                    max(every_s, cost_s / share) for until_s, every_s, share in PREVIEWS if now - began < until_s
-                )
+                next_preview = now + next_preview_s(now - began, cost_s)
             if now >= next_checkpoint:
                 self.checkpoint()
                 next_checkpoint = time.perf_counter() + CHECKPOINT_EVERY_S
@@ -433,8 +416,18 @@ def main(arguments: list[str] | None = None) -> int:
     stop.install()
     # Loading torch is a part of what a person waits for.
     began_s = time.perf_counter() - max(0.0, time.time() - psutil.Process().create_time())
+    return answer(
+        lambda: train(TrainingJob.load(options.job), emit, stop, began_s=began_s),
+        emit,
+        stop,
+        lambda: TrainingJob.load(options.job).device,
+    )
+
+
+def answer(work: Callable[[], Trained], emit: Emit, stop: StopFlag, device: Callable[[], str]) -> int:
+    """Train, and say how it ended; returns the exit code."""
     try:
-        done = train(TrainingJob.load(options.job), emit, stop, began_s=began_s)
+        done = work()
         emit(
             {
                 "event": "finished",
@@ -455,7 +448,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (RuntimeError, MemoryError) as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
-            message = f"out of memory on {TrainingJob.load(options.job).device}; use --device cpu or a smaller plate"
+            message = f"out of memory on {device()}; use --device cpu or a smaller plate"
         return fail(emit, PaintoverError(message))
     return 0
 

@@ -17,6 +17,7 @@ from plugin.arguments import verb_options as own
 from plugin.arguments.command import Command
 from plugin.arguments.engine_options import ENGINE, OPTIONS_OF_ENGINE
 from plugin.arguments.live_options import LIVE
+from plugin.arguments.machine_commands import MACHINE_COMMANDS
 from plugin.arguments.option import Option
 
 __all__ = ["COMMANDS", "submit_through"]
@@ -48,6 +49,7 @@ _LENGTH = (table.BUDGET, table.STEPS)
 _RECIPE = (
     table.SEED,
     table.RECIPE,
+    table.AUGMENT,
     table.SETTINGS,
     table.CRISP,
     table.FEATURES,
@@ -177,8 +179,9 @@ _ALL = (
     ),
     Command(
         "train",
-        "Trains a look from painted keyframes. Ctrl-C stops with the best look so far; --resume continues.\n"
-        "While it trains, a preview strip in the work folder shows plate, painting and current result.",
+        "Trains a look from painted keyframes, or with --style from a style image on the plate's own frames. Ctrl-C\n"
+        "stops with the best look so far; --resume continues. While it trains, a preview strip in the work folder\n"
+        "shows plate, painting or style image, and current result.",
         (
             table.SHOT,
             *_PLATE,
@@ -189,6 +192,7 @@ _ALL = (
             *_LENGTH,
             *_RECIPE,
             own.START,
+            *own.OF_STYLE_LOOKS,
             _denoise("train on the denoised plate that prepare --denoise made; render then takes it too"),
             _guides("train with the guide images that prepare --guides made; render then needs them too"),
             *_PAINTED_COLOR,
@@ -204,13 +208,14 @@ _ALL = (
             "paintover train shot.toml --steps 2000 --seed 7 --resume",
             "paintover train shot.toml --from work/look.onnx --budget 30s",
             "paintover train shot.toml --settings work/tune/best.toml --budget 5m",
+            "paintover train --plate plate.%04d.exr --style canvas.jpg --features vgg19.pth --budget 10m",
         ),
     ),
     Command(
         "tune",
         "Trains a small grid of settings for the same time each, and scores every one on the frames of a reference\n"
-        "sequence, such as EbSynth's output, that have no painting. Ends with a table, a picture and the best look.\n"
-        "Run it again after a stop: finished settings stay.",
+        "(what `paintover sequence` painted, EbSynth's output) that have no painting. Ends with a table, a picture\n"
+        "and the best look. Run it again after a stop: finished settings stay.",
         (
             table.SHOT,
             *_PLATE,
@@ -359,15 +364,18 @@ _ALL = (
     Command(
         "paint",
         "Paints frames of the plate with layered brush strokes: a keyframe to try Paintover with before an artist has\n"
-        "painted one, or an underpainting to start from; or from style images, by optimization of the frame's pixels.\n"
+        "painted one, or an underpainting to start from; or from style images, by optimization of the frame's pixels;\n"
+        "with strokes, which become an SVG as well; or from painted frames, patch by patch.\n"
         "Writes 8 bits, seen as key shows frames.",
         (
             *_PLATE,
             table.OUT.but(help="painted images: painted.%04d.png or .jpg"),
             _OUT_PAINTED,
             own.STYLE,
+            own.EXEMPLAR,
             table.SEED.but(group="painting", help="same seed: same painting"),
             *own.OF_STYLE_IMAGES,
+            *own.OF_STROKES,
             *_COLOR,
             table.MAX_IMAGE_GIB,
             *_REPORTING,
@@ -376,6 +384,30 @@ _ALL = (
             "paintover paint --plate plate.%04d.jpg --frame 0 --out painted.%04d.png",
             f"paintover paint --plate plate.%04d.exr --frame 1001 --style {PAINT_STYLES[0]} --out painted.%04d.png",
             "paintover paint --plate plate.%04d.exr --frame 7 --style canvas.jpg --features vgg19.pth --out p.%04d.png",
+            "paintover paint --plate plate.%04d.exr --frame 7 --exemplar 1=p1.png \\",
+            "                --exemplar other.0040.exr=p40.png --out p.%04d.png",
+            "paintover paint --plate plate.%04d.exr --frame 7 --strokes --out p.%04d.png",
+        ),
+    ),
+    Command(
+        "sequence",
+        "Paints a shot from style images, by optimization of the frames' pixels: each starts from its painted\n"
+        "neighbors, warped by the plate's motion, and is held to them where they show the same surface. For a shot to\n"
+        "tune against, to take keyframes from, or as it is; slow: a look renders a frame in a fraction of the time.",
+        (
+            *_PLATE,
+            table.OUT.but(help="painted images: painted.%04d.png or .jpg"),
+            _OUT_PAINTED,
+            *own.OF_SEQUENCES,
+            *_COLOR,
+            table.MAX_IMAGE_GIB,
+            *_REPORTING,
+        ),
+        (
+            "paintover sequence --plate plate.%04d.exr --frames 1001-1100 --style canvas.jpg --features vgg19.pth \\",
+            "    --preview --out look.%04d.png",
+            "paintover sequence --plate plate.%04d.jpg --style canvas.jpg --features vgg19.pth --passes 10 \\",
+            "    --out look.%04d.png",
         ),
     ),
     Command(
@@ -452,39 +484,7 @@ _ALL = (
         ),
         usage="paintover export SHOT_OR_LOOK --to nuke|flame DIR [options]",
     ),
-    Command(
-        "worker",
-        "Keeps looks loaded and renders frames on request, for hosts: one JSON object a line on its standard\n"
-        "streams, or on a socket of this machine. It ends when its host does, or when nobody asks for anything.",
-        (own.SOCKET, own.ASK, own.IDLE, own.MEMORY, table.THREADS, table.MAX_IMAGE_GIB, table.DEBUG),
-        (
-            "paintover worker",
-            "paintover worker --socket ~/.paintover/worker.json --idle 3600",
-            "paintover worker --socket ~/.paintover/worker.json --ask request.json",
-        ),
-    ),
-    Command(
-        "install",
-        "Puts Paintover's part of a host where the host looks for it, and remembers where this paintover is, for\n"
-        "hosts that do not see the PATH. Doing it again updates it.",
-        (own.HOST, own.INSTALL_TO, *_REPORTING),
-        ("paintover install nuke", "paintover install nuke --to /studio/nuke", "paintover install resolve"),
-        usage="paintover install nuke|resolve [--to DIR] [options]",
-    ),
-    Command(
-        "uninstall",
-        "Takes away what `paintover install` put there, and nothing else: your own files and lines stay.",
-        (own.HOST, own.INSTALL_TO.but(help="where from"), *_REPORTING),
-        ("paintover uninstall nuke", "paintover uninstall nuke --to /studio/nuke"),
-        usage="paintover uninstall nuke|resolve [--to DIR] [options]",
-    ),
-    Command(
-        "doctor",
-        "Checks this machine: versions, CPU, memory, GPU, color configuration, codecs and paths.\n"
-        "Send its output with every bug report. Exit code 1 if something needed is broken.",
-        (table.OCIO, table.JSON, table.DEBUG),
-        ("paintover doctor", "paintover doctor --json > doctor.json"),
-    ),
+    *MACHINE_COMMANDS,
 )
 
 COMMANDS: Mapping[str, Command] = MappingProxyType({command.verb: command for command in _ALL})

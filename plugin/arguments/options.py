@@ -37,6 +37,7 @@ class Options(argparse.Namespace):
     steps: int | None = None
     seed: int | None = None
     recipe: str | None = None
+    augment: str | None = None
     crisp: bool = False
     features: str | None = None
     resume: bool = False
@@ -86,10 +87,20 @@ class Options(argparse.Namespace):
     to: list[str] | None = None
     place: str | None = None
     style: list[str] | None = None
+    exemplars: list[str] | None = None
     style_scale: float | None = None
     style_strength: float | None = None
+    steadiness: float | None = None
+    style_layers: str | None = None
     colors: str | None = None
     iterations: int | None = None
+    strokes: bool = False
+    stroke_count: int | None = None
+    pixel_iterations: int | None = None
+    directions: str | None = None
+    passes: int | None = None
+    long_term: str | None = None
+    preview: bool = False
     port: int | None = None
     """0 for any free one."""
     no_browser: bool = False

@@ -22,6 +22,7 @@ __all__ = [
     "encoding_from",
     "frames_from",
     "guides_from",
+    "length_from",
     "look_from",
     "matte_from",
     "out_from",
@@ -52,7 +53,7 @@ def shot_from(options: Options, *, paintings: bool, frames_out: bool = True) -> 
     """
     file = None if options.shot is None else Shot.load(options.shot)
     plate = plate_from(options, file)
-    budget_s, steps = _length(options, file)
+    budget_s, steps = length_from(options, file)
     base = Shot(plate) if file is None else file
     return Shot(
         plate=plate,
@@ -244,7 +245,7 @@ def _keyframes(options: Options, file: Shot | None) -> tuple[Keyframe, ...]:
     return tuple(replace(keyframe, colorspace=keyframe.colorspace or options.paint_colorspace) for keyframe in painted)
 
 
-def _length(options: Options, file: Shot | None) -> tuple[float | None, int | None]:
+def length_from(options: Options, file: Shot | None) -> tuple[float | None, int | None]:
     """Budget in seconds and steps; exactly one is set."""
     budget_s, steps = options.budget, options.steps
     if budget_s is None and steps is None and file is not None:

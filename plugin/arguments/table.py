@@ -7,12 +7,13 @@ Those of one verb alone are in :mod:`plugin.arguments.verb_options`, those of fa
 from __future__ import annotations
 
 from engine.base.choices import DENOISE_MODES, FLOAT_DEPTHS, GUIDE_KINDS, MATTE_USES, UNPAINTED_MODES
-from engine.training.job.limits import RECIPES
+from engine.training.job.limits import AUGMENTATIONS, FULL_FRAME, RECIPES
 from plugin.arguments import values
 from plugin.arguments.option import SWITCH, TEXT, Kind, Option, one_of
 from plugin.progress.protocol import MODES
 
 __all__ = [
+    "AUGMENT",
     "BACKWARD_VECTORS",
     "BUDGET",
     "CARRIED",
@@ -265,6 +266,15 @@ RECIPE = Option(
     ", ".join(RECIPES),
     metavar="NAME",
     default=RECIPES[0],
+)
+AUGMENT = Option(
+    "augment",
+    ("--augment",),
+    one_of(*AUGMENTATIONS),
+    "training",
+    f"of the recipe {FULL_FRAME}: {', '.join(AUGMENTATIONS)}",
+    metavar="NAME",
+    default="none",
 )
 SETTINGS = Option(
     "settings",

@@ -294,6 +294,7 @@ def _train(shot: Shot, options: Options, look: Path, work: Path, gpu: bool) -> F
         denoise=shot.denoise,
         guides=shot.guides,
         recipe=options.recipe,
+        augment=options.augment,
         settings=options.settings and _absolute(options.settings),
         crisp=options.crisp,
         features=options.features and _file(options.features),

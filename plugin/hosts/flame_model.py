@@ -23,6 +23,8 @@ _MINIMUM_VERSION = "2025.2"
 def flame_model(look: LookFile) -> bytes:
     """The .onnx: inputs ``plate`` and ``stmap_FRAME`` for each keyframe, outputs ``styled`` and ``carried``.
 
+    A look without keyframes is that already.
+
     Raises:
         InputError: the look needs guide images, for which Flame has no socket.
     """
@@ -31,6 +33,8 @@ def flame_model(look: LookFile) -> bytes:
     model = onnx.load_model_from_string(look.data)
     graph = model.graph
     names = _map_names(look)
+    if not names:
+        return look.data
     kept = [value for value in graph.input if value.name != "stmap"]
     maps = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3, "h", "w"]) for name in names]
     del graph.input[:]

@@ -64,18 +64,34 @@ def say_color(
         progress.note("mattes taken as data: coverage has no colorspace")
 
 
-def say_reference(progress: Progress, config: ColorConfig, reference: SequencePath, asked: str | None) -> None:
+def say_reference(
+    progress: Progress, config: ColorConfig, plate: Plate, reference: SequencePath, asked: str | None
+) -> None:
     """Say as what a sequence to come close to is taken, by its first frame.
 
     Raises:
-        ImageError: that is damaged.
+        ImageError: that is damaged, or not of the plate's size.
         ColorError: its colorspace is unknown, or cannot be told.
     """
     frames = reference.existing()
     if frames:
-        path = reference.path(frames.first)
-        taken = assign(config, images.read_header(path, frame=frames.first), path, asked)
+        path, first = reference.path(frames.first), first_on_disk(plate)
+        own = images.read_header(path, frame=frames.first)
+        taken = assign(config, own, path, asked)
+        if first is not None:
+            header = plate_header(plate.path, first)
+            _check_size(own, header, frames.first, path)
+            color = None if asked else painting_color(config, own, path, None, taken, header)
+            taken = color.taken if color is not None and color.transform is not None else taken
         progress.note(taken.said("reference"), {"colorspace": taken.colorspace, "why": taken.why})
+
+
+def _check_size(reference: Header, plate: Header, frame: int, path: Path) -> None:
+    sizes = {plate.display[2:], plate.data[2:]}
+    if reference.data[2:] not in sizes and reference.display[2:] not in sizes:
+        (width, height), (wide, high) = reference.data[2:], plate.display[2:]
+        why = f"the reference is {width}x{height}, the plate {wide}x{high}"
+        raise ImageError(why, frame=frame, path=path, remedy="render the reference at the plate's size")
 
 
 def say_losses(

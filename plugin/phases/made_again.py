@@ -6,6 +6,7 @@ rendered frames and files of others never are, and links are not followed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ __all__ = ["MadeAgain", "made_again", "remove"]
 _CHAIN_STATES = ("after.npz", "before.npz")
 """How far a keyframe was followed; beside its STMaps."""
 _PREVIEW = "preview.png"
+_LABELS = re.compile(r"labels\.-?\d{3,}\.png")
+"""Which exemplar served where in a frame."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,13 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
     checkpoint = work / CHECKPOINT
     checkpoints = _files(checkpoint.parent, lambda path: path.stem == checkpoint.stem)
     desk_checkpoints = _files(work / SESSION_FOLDER, lambda path: path.stem == checkpoint.stem)
+    optimized = [work / "style", work / "strokes"]
+    sizes = (work / "sequence", work / "sequence" / "quarter")
+    painted = [folder / part for folder in sizes for part in ("frames", "strokes")]
     places = [
+        *optimized,
+        work / "exemplars",
+        *painted,
         work,
         checkpoint.parent,
         work / RESULTS,
@@ -71,8 +80,23 @@ def made_again(work: Path, out_folder: Path | None = None) -> list[MadeAgain]:
         MadeAgain("guide images", "paintover prepare --guides", tuple(_prepared(work / "guide", "guide "))),
         MadeAgain("preview", "paintover train", tuple(_files(work, lambda path: path.name == _PREVIEW))),
         MadeAgain("checkpoint", "paintover train, from the beginning", tuple(checkpoints)),
+        MadeAgain(
+            "checkpoint of a painting",
+            "paintover paint, from the beginning",
+            tuple(path for folder in optimized for path in _files(folder, lambda path: path.stem == checkpoint.stem)),
+        ),
         MadeAgain("frames that the desk showed", "paintover desk", tuple(_files(work / RESULTS, _is_result))),
         MadeAgain("the desk's checkpoint", "paintover desk, from the beginning", tuple(desk_checkpoints)),
+        MadeAgain(
+            "frames of a sequence's passes",
+            "paintover sequence",
+            tuple(path for folder in painted for path in _files(folder, _is_stored)),
+        ),
+        MadeAgain(
+            "pictures of exemplars",
+            "paintover paint --exemplar",
+            tuple(_files(work / "exemplars", lambda path: _LABELS.fullmatch(path.name) is not None)),
+        ),
         MadeAgain("abandoned temporary files", "nothing that needs them", tuple(dict.fromkeys(abandoned))),
     ]
     return [kind for kind in found if kind.files]
@@ -123,6 +147,10 @@ def _prepared(folder: Path, kind: str) -> Iterator[Path]:
 
 def _is_result(path: Path) -> bool:
     return path.suffix == ".npy" and path.stem.lstrip("-").isdigit()
+
+
+def _is_stored(path: Path) -> bool:
+    return path.suffix == ".safetensors" and path.stem.lstrip("-").isdigit()
 
 
 def _is_stmap(path: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from engine.base.choices import PAINT_STYLES
 from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.frames import SequencePath
-from engine.optimize.job import ITERATIONS_OF_SCALE, StyleImage, StyleJob
+from engine.optimize.job import ITERATIONS_OF_SCALE, STYLE_LAYER_COUNT, StyleImage, StyleJob, layer_weights
 from engine.shot.shot import Plate
 from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
@@ -22,12 +22,14 @@ from plugin.progress.child import follow
 from plugin.progress.protocol import Progress
 from plugin.progress.stop import StopRequest
 
-__all__ = ["COMMAND", "optimize_frames", "style_images", "style_job"]
+__all__ = ["COMMAND", "check_source_kept", "optimize_frames", "style_fields", "style_images", "style_job"]
 
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.optimize.stylize")
 """What is started, before ``--job FILE``."""
 
-_ONLY_HERE = ("features", "iterations", "style_scale", "style_strength", "colors", "matte", "resume")
+_ONLY_HERE = (
+    "features", "iterations", "style_scale", "style_strength", "style_layers", "colors", "matte", "resume",
+)  # fmt: skip
 
 
 def style_images(options: Options) -> tuple[StyleImage, ...]:
@@ -65,41 +67,53 @@ def style_job(options: Options, plate: Plate, out: SequencePath, styles: tuple[S
     """The job of the optimization's process, with absolute paths.
 
     Raises:
-        InputError: no features, a missing file, a value out of range, output onto a style image or the matte, or
-            torch is not installed.
+        InputError: as :func:`style_fields`, or a value out of range.
         ImageError: a format that holds light.
     """
-    if options.features is None:
+    return StyleJob(**style_fields(options, plate, out, styles))
+
+
+def style_fields(options: Options, plate: Plate, out: SequencePath, styles: tuple[StyleImage, ...]) -> dict[str, Any]:
+    """What the jobs of all optimizations hold, with absolute paths; without style images there are no features.
+
+    Raises:
+        InputError: no features, a missing file, output onto a style image or the matte, or torch is not installed.
+        ImageError: a format that holds light.
+    """
+    features = options.features if styles else ""
+    if features is None:
         remedy = "give --features FILE with the weights of VGG-19 or VGG-16, or --features vgg19 to fetch them"
         raise InputError("a style image needs deep features to be compared by", remedy=remedy)
     matte = None if options.matte is None else SequencePath.parse(options.matte)
     for frame in plate.frames:
         _check_out(out.path(frame), styles, None if matte is None else matte.path(frame))
-    is_word = not Path(options.features).suffix and not Path(options.features).exists()
-    if not is_word and not Path(options.features).is_file():
-        raise InputError("the features file is missing", path=options.features, remedy="check --features")
+    is_word = not features or (not Path(features).suffix and not Path(features).exists())
+    if not is_word and not Path(features).is_file():
+        raise InputError("the features file is missing", path=features, remedy="check --features")
     if find_spec("torch") is None:
-        raise InputError("style images need torch, which is not installed", remedy='pip install "paintover[train]"')
-    return StyleJob(
-        plate=_absolute(plate.path.text),
-        plate_layer=plate.path.layer,
-        frames=tuple(plate.frames),
-        plate_colorspace=plate.colorspace,
-        ocio=active_config(options.ocio),
-        out=_absolute(out.text),
-        work=Path(_absolute(work_from(options, None))),
-        styles=tuple(StyleImage(Path(_absolute(style.path)), style.weight) for style in styles),
-        features=options.features if is_word else _absolute(options.features),
-        iterations=options.iterations or ITERATIONS_OF_SCALE,
-        style_scale=options.style_scale or 1.0,
-        strength=options.style_strength or 1.0,
-        color=options.colors or "style",
-        matte=None if matte is None else _absolute(matte.text),
-        seed=options.seed or 0,
-        device=options.device or "auto",
-        threads=options.threads,
-        resume=options.resume,
-    )
+        what = "style images need" if styles else "strokes need"
+        raise InputError(f"{what} torch, which is not installed", remedy='pip install "paintover[train]"')
+    return {
+        "plate": _absolute(plate.path.text),
+        "plate_layer": plate.path.layer,
+        "frames": tuple(plate.frames),
+        "plate_colorspace": plate.colorspace,
+        "ocio": active_config(options.ocio),
+        "out": _absolute(out.text),
+        "work": Path(_absolute(work_from(options, None))),
+        "styles": tuple(StyleImage(Path(_absolute(style.path)), style.weight) for style in styles),
+        "features": features if is_word else _absolute(features),
+        "iterations": options.iterations or ITERATIONS_OF_SCALE,
+        "style_scale": options.style_scale or 1.0,
+        "strength": options.style_strength or 1.0,
+        "layers": layer_weights(options.style_layers) if options.style_layers else (1.0,) * STYLE_LAYER_COUNT,
+        "color": options.colors or "style",
+        "matte": None if matte is None else _absolute(matte.text),
+        "seed": options.seed or 0,
+        "device": options.device or "auto",
+        "threads": options.threads,
+        "resume": options.resume,
+    }
 
 
 def _check_out(path: Path, styles: tuple[StyleImage, ...], matte: Path | None) -> None:
@@ -107,12 +121,26 @@ def _check_out(path: Path, styles: tuple[StyleImage, ...], matte: Path | None) -
         raise ImageError("a painting is codes of a display", path=path, remedy="write .png, .tif or .jpg")
     sources = [(style.path, "style image") for style in styles] + ([] if matte is None else [(matte, "matte")])
     for source, what in sources:
-        if _absolute(source) == _absolute(path) or (path.exists() and source.exists() and path.samefile(source)):
-            raise InputError(f"output onto the {what}", path=path, remedy="choose another --out")
+        check_source_kept(path, source, what)
 
 
-def optimize_frames(job: StyleJob, progress: Progress, stop: StopRequest, *, debug: bool) -> None:
+def check_source_kept(path: Path, source: Path, what: str) -> None:
+    """An output is not one of the files that it is made from.
+
+    Raises:
+        InputError: it is.
+    """
+    if _absolute(source) == _absolute(path) or (path.exists() and source.exists() and path.samefile(source)):
+        raise InputError(f"output onto the {what}", path=path, remedy="choose another --out")
+
+
+def optimize_frames(
+    job: StyleJob, progress: Progress, stop: StopRequest, *, debug: bool, command: tuple[str, ...] = COMMAND
+) -> None:
     """Run the process to its end, in the phase that has begun.
+
+    Args:
+        command: what is started, before ``--job FILE``.
 
     Raises:
         ChildFailed: it reported an error, crashed, or could not be started.
@@ -127,12 +155,14 @@ def optimize_frames(job: StyleJob, progress: Progress, stop: StopRequest, *, deb
             return
         facts = {name: value for name, value in event.items() if name not in ("event", "fraction")}
         text = f"frame {event.get('frame')}"
+        if int(event.get("passes") or 1) > 1:
+            text = f"pass {event['pass']} of {event['passes']}, {text}"
         if "loss" in event:
             text += f", {event['scale']}, {event['iteration']} of {event['iterations']}, loss {event['loss']:.4g}"
         progress.update(float(event.get("fraction") or 0.0), text, facts)
 
     called = "the optimization's process"
-    follow([*COMMAND, "--job", str(path)], progress, stop, on_event, called=called, debug=debug)
+    follow([*command, "--job", str(path)], progress, stop, on_event, called=called, debug=debug)
     if stop():
         raise Interrupted("painting stopped on request", exit_code=stop.exit_code, remedy="--resume goes on")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from engine.base.errors import InputError
 from engine.color.config import ColorConfig
 from engine.color.paintings import check_painting_space
+from engine.optimize.feedforward.job import StyleLookJob
 from engine.shot.shot import Shot
 from engine.training.job.job import CHECKPOINT, PaintedFrame, TrainingJob
-from engine.training.job.limits import OWN_RECIPE, check_recipe
+from engine.training.job.limits import OWN_RECIPE, check_augmentation, check_recipe
 from engine.training.job.recipe_settings import read_settings
 from plugin.arguments.ocio_variable import active_config
 from plugin.arguments.options import Options
@@ -31,7 +32,15 @@ from plugin.training import process as training_process
 from plugin.training.process import EXPORT, TrainedLook
 from plugin.training.record import fingerprint, forget, remember
 
-__all__ = ["check_asked_recipe", "check_training", "job_from", "make_look", "training_phases"]
+__all__ = [
+    "check_asked_recipe",
+    "check_training",
+    "features_from",
+    "job_from",
+    "make_look",
+    "say_trained",
+    "training_phases",
+]
 
 _START_S, _STEP_S, _EXPORT_S = 5.0, 0.3, 4.0
 """What loading, a step and the export take on a few cores: no more than the shares of a bar."""
@@ -66,10 +75,12 @@ def check_asked_recipe(shot: Shot, options: Options) -> None:
     Raises:
         InputError: see :func:`engine.training.job.limits.check_recipe`.
     """
-    check_recipe(options.recipe or OWN_RECIPE, guides=shot.guides, settings=options.settings, crisp=options.crisp)
+    recipe = options.recipe or OWN_RECIPE
+    check_recipe(recipe, guides=shot.guides, settings=options.settings, crisp=options.crisp)
+    check_augmentation(recipe, options.augment)
 
 
-def training_phases(job: TrainingJob) -> list[Phase]:
+def training_phases(job: TrainingJob | StyleLookJob) -> list[Phase]:
     """The parts that training has in a plan: its steps, and writing the look."""
     length = f"{job.steps} steps" if job.budget_s is None else duration(job.budget_s)
     seconds = job.budget_s or _START_S + _STEP_S * (job.steps or 0)
@@ -106,7 +117,7 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         seed=shot.seed,
         device=shot.device,
         recipe=options.recipe or OWN_RECIPE,
-        features=_features(options.features),
+        features=features_from(options.features),
         resume=options.resume,
         ocio=active_config(options.ocio),
         threads=options.threads,
@@ -119,6 +130,7 @@ def job_from(shot: Shot, options: Options) -> TrainingJob:
         settings=_settings(options),
         start=_start(options.start),
         plate_layer=shot.plate.path.layer,
+        augment=options.augment,
     )
 
 
@@ -129,11 +141,16 @@ def make_look(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug:
     forget(job)
     look = training_process.train(job, progress, stop, debug=debug)
     remember(job, inputs)
+    say_trained(look, progress)
+    return look
+
+
+def say_trained(look: TrainedLook, progress: Progress) -> None:
+    """One line about a look that was written."""
     loss = "" if look.loss is None else f", loss {look.loss:.4f}"
     facts = {"look": str(look.look), "steps": look.steps, "seconds": look.seconds, "check_error": look.check_error}
     steps = f"{look.steps} step{'' if look.steps == 1 else 's'}"
     progress.note(f"{look.look}: {steps} in {duration(look.seconds)}{loss}", facts)
-    return look
 
 
 def _settings(options: Options) -> dict[str, float] | None:
@@ -158,7 +175,7 @@ def _start(text: str | None) -> Path | None:
     return Path(_absolute(path))
 
 
-def _features(text: str | None) -> str | None:
+def features_from(text: str | None) -> str | None:
     """A word that training knows stays one; anything that looks like a file must be one."""
     if text is None or (not Path(text).suffix and not Path(text).exists()):
         return text

@@ -1,6 +1,7 @@
 """Training as a process of its own, so that nothing here ever loads torch.
 
-The child gets one JSON file, an :class:`engine.training.job.job.TrainingJob`, and says in events how far it is.
+The child gets one JSON file, an :class:`engine.training.job.job.TrainingJob` or, for a look from style images, an
+:class:`engine.optimize.feedforward.job.StyleLookJob`, and says in events how far it is.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from engine.base.errors import InputError, Interrupted
+from engine.optimize.feedforward.job import StyleLookJob
 from engine.training.job.job import TrainingJob
 from plugin.progress.child import follow
 from plugin.progress.protocol import Progress, duration
 from plugin.progress.stop import StopRequest
 
-__all__ = ["COMMAND", "EXPORT", "TrainedLook", "require_training", "train"]
+__all__ = ["COMMAND", "EXPORT", "STYLE_COMMAND", "TrainedLook", "require_training", "train"]
 
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.training.train")
 """What is started, before ``--job FILE``."""
+
+STYLE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "engine.optimize.feedforward.train")
+"""The same for a look from style images."""
 
 EXPORT = "export"
 """The phase that begins when the steps are done."""
@@ -53,7 +58,9 @@ def require_training() -> None:
         raise InputError("training needs torch, which is not installed", remedy='pip install "paintover[train]"')
 
 
-def train(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug: bool = False) -> TrainedLook:
+def train(
+    job: TrainingJob | StyleLookJob, progress: Progress, stop: StopRequest, *, debug: bool = False
+) -> TrainedLook:
     """Run the training process to its end.
 
     Args:
@@ -93,7 +100,7 @@ def train(job: TrainingJob, progress: Progress, stop: StopRequest, *, debug: boo
         fraction = 0.5 if exports else _number(latest.get("fraction")) or 0.0
         progress.update(fraction, "" if exports else _step_text(latest), {**facts, "preview": preview})
 
-    command = [*COMMAND, "--job", str(job_path)]
+    command = [*(STYLE_COMMAND if isinstance(job, StyleLookJob) else COMMAND), "--job", str(job_path)]
     done = follow(command, progress, stop, on_event, called="the training process", debug=debug)
     if stop():
         message = "training stopped on request"

@@ -16,6 +16,7 @@ from engine.color.assignment import assign
 from engine.color.config import ColorConfig
 from engine.color.paintings import painting_color
 from engine.images.provenance import file_sha256
+from engine.optimize.feedforward.job import StyleLookJob
 from engine.shot.remarks import plate_header
 from engine.training.job.job import PaintedFrame, TrainingJob
 from engine.training.job.recipe_settings import REVISION
@@ -70,14 +71,14 @@ def trained_look(work: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def remember(job: TrainingJob, inputs: str) -> None:
+def remember(job: TrainingJob | StyleLookJob, inputs: str) -> None:
     """Record that the look on disk came from these inputs."""
     record = {"inputs": inputs, "look_sha256": file_sha256(job.look)}
     with replacing(job.work / _NAME) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def forget(job: TrainingJob) -> None:
+def forget(job: TrainingJob | StyleLookJob) -> None:
     """Drop the record: what is being trained now is not what it speaks of."""
     (job.work / _NAME).unlink(missing_ok=True)
 

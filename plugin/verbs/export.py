@@ -98,7 +98,7 @@ def _to_nuke(source: _Source, folder: Path, progress: Progress, stop: StopReques
     stmaps = [(keyframe.frame, _stmap_pattern(source.work, keyframe.frame)) for keyframe in kept]
     script = nuke_script(name, folder.as_posix(), card.working_colorspace, stmaps, _plate(source.shot))
     _write(folder / f"{name}.nk", script)
-    _write(folder / "cat.json", cat_json(name, f"Paintover look {card.name}, keyframes {_frames(look)}"))
+    _write(folder / "cat.json", cat_json(name, f"Paintover look {card.name}, {_trained_from(look)}"))
     said = {key: answer.get(key) for key in ("float32", "half", "half_fast")}
     fast = "" if said["half_fast"] is None else f", {_shown(said['half_fast'])} in half with precise 0"
     progress.note(
@@ -156,8 +156,10 @@ def _say_plate(shot: Shot | None, progress: Progress) -> None:
         progress.warn(f"the Read of the script gives rgba: shuffle {asked or picture[0].rpartition('.')[0]} into it")
 
 
-def _frames(look: LookFile) -> str:
-    return ", ".join(str(keyframe.frame) for keyframe in look.card.keyframes)
+def _trained_from(look: LookFile) -> str:
+    if not look.card.keyframes:
+        return "from style images"
+    return "keyframes " + ", ".join(str(keyframe.frame) for keyframe in look.card.keyframes)
 
 
 def _shown(value: object) -> str:

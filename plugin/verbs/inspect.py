@@ -87,6 +87,8 @@ def _card_lines(path: Path, card: Card) -> list[str]:
             f"  keyframe     {keyframe.frame}, {keyframe.width}x{keyframe.height}, "
             f"painting {keyframe.exemplar_sha256[:12]}"
         )
+    for style in card.styles:
+        lines.append(f"  style        {style.name}, weight {style.weight:g}, image {style.image_sha256[:12]}")
     lines.append(f"  network      reaches {card.halo} pixels, windows on multiples of {card.multiple}")
     if card.guide_kind is not None:
         lines.append(f"  guide        {card.guide_kind}, {card.guide_channels} channels: prepare --guides makes it")

@@ -16,7 +16,10 @@ from plugin.arguments.parser import Parser
 from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
 from plugin.arguments.request import out_from, plate_from
 from plugin.phases.color import say_color, say_losses
-from plugin.phases.style_images import optimize_frames, style_images, style_job
+from plugin.phases.exemplars import assemble_frames, exemplar_job, painted_exemplars
+from plugin.phases.strokes import COMMAND as STROKES
+from plugin.phases.strokes import refuse_strokes_options, strokes_job
+from plugin.phases.style_images import COMMAND, optimize_frames, style_images, style_job
 from plugin.progress.protocol import Phase, Progress, counted_frames
 from plugin.progress.stop import StopRequest
 
@@ -36,18 +39,33 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_spaces(config, [options.colorspace])
     check_plate(plate)
     check_out(out, plate)
-    images = style_images(options)
-    job = style_job(options, plate, out, images) if images else None
-    if not options.overwrite and not (job and job.resume):
-        check_paintings_kept([out.path(frame) for frame in plate.frames])
+    exemplars = painted_exemplars(options, plate)
+    assembled = exemplar_job(options, plate, out, exemplars) if exemplars else None
+    strokes = strokes_job(options, plate, out) if options.strokes and not exemplars else None
+    if strokes is None:
+        refuse_strokes_options(options)
+    images = () if exemplars else style_images(options) if strokes is None else strokes.styles
+    job = strokes or (style_job(options, plate, out, images) if images else None)
+    if not options.overwrite and not ((job or assembled) and options.resume):
+        drawings = [] if strokes is None else [strokes.svg(frame) for frame in plate.frames]
+        check_paintings_kept([out.path(frame) for frame in plate.frames] + drawings)
     style = ", ".join(image.path.name for image in images) or (options.style or [PAINT_STYLES[0]])[0]
-    progress.plan([Phase("paint", f"Painting {counted_frames(len(plate.frames))}, style {style}")])
+    manner = f"style {style}" if strokes is None or images else "the plate's own colors"
+    manner = f"from {len(exemplars)} exemplars" if exemplars else manner
+    title = f"Painting {counted_frames(len(plate.frames))}{'' if strokes is None else ' with strokes'}, {manner}"
+    progress.plan([Phase("paint", title)])
     progress.begin("paint")
     say_color(progress, config, plate)
     say_losses(progress, plate, out, for_painting=True)
+    if assembled is not None:
+        assemble_frames(assembled, progress, stop, debug=options.debug)
+        progress.note(f"{assembled.folder}: pictures of which exemplar served where")
     if job is not None:
-        optimize_frames(job, progress, stop, debug=options.debug)
+        optimize_frames(job, progress, stop, debug=options.debug, command=COMMAND if strokes is None else STROKES)
+    if job is not None or assembled is not None:
         for frame in plate.frames:
+            if strokes is not None:
+                progress.note(f"{out.path(frame).with_suffix('.svg')}: the strokes of frame {frame}")
             _say_painted(progress, frame, out.path(frame))
         progress.finish()
         return 0

@@ -49,7 +49,7 @@ def parser() -> Parser:
 def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     """Search; the table, the picture and the best look are there when this returns."""
     if options.reference is None:
-        remedy = "name a sequence to come close to, such as --reference ebsynth.%04d.png"
+        remedy = "name frames to come close to, of `paintover sequence` or EbSynth: --reference look.%04d.png"
         raise InputError("--reference is missing", remedy=remedy)
     reference = SequencePath.parse(options.reference)
     if reference.is_movie:
@@ -71,7 +71,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     )
     progress.plan([Phase("tune", f"Searching, {duration(seconds)} a setting")])
     say_color(progress, config, shot.plate, shot.keyframes)
-    say_reference(progress, config, reference, options.reference_colorspace)
+    say_reference(progress, config, shot.plate, reference, options.reference_colorspace)
     done = _search(job, search, progress, stop, debug=options.debug)
     best = done["best"]
     facts = {name: done[name] for name in ("best", "results", "failed", "look", "plot", "settings_file")}

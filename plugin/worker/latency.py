@@ -29,7 +29,7 @@ from engine import images
 from engine.base.machine import cpu_count
 from engine.color.shaper import NAME as SHAPER
 from engine.images.provenance import read_provenance
-from engine.look.card import CARD_KEY, FORMAT
+from engine.look.card import CARD_KEY, CARRYING_FORMAT
 from engine.shot.plate import plate_sha256
 from plugin.client.job import Job
 from plugin.client.worker_client import WorkerClient
@@ -153,7 +153,7 @@ def _plain_look(path: Path) -> Path:
     graph = helper.make_graph(nodes, "look", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     card = {
-        "format": FORMAT,
+        "format": CARRYING_FORMAT,
         "name": "plain",
         "working_colorspace": "scene_linear",
         "ocio_config": "",

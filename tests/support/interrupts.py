@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.training.train import StopFlag
+from engine.base.stop_flag import StopFlag
 
 
 class StopAfter(StopFlag):

@@ -5,6 +5,8 @@
     plate (N,3,H,W) -> shaper ----------------------------------+
     stmap (N,3K,H,W) -> sample each exemplar, merge by confidence +-> pad edge to the multiple, and by a margin
                                           styled (N,3,H,W) <- inverse shaper <- crop <- network <-+
+
+A look from style images has no exemplars, and no ``stmap``.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from engine.base.errors import ExportError
 from engine.base.runtime import ort
 from engine.base.temporaries import replacing
 from engine.color import shaper
-from engine.look.card import CARD_KEY, FORMAT, weights_sha256
+from engine.look.card import CARD_KEY, CARRYING_FORMAT, FORMAT, weights_sha256
 from engine.look.softness import SOFTNESS
 from engine.training.export.fold import fold
 from engine.training.export.graph import GraphWriter
@@ -86,11 +88,11 @@ class LookModule(nn.Module):
         self.net: Any = net
         self.exemplars = exemplars
 
-    def forward(self, plate: Tensor, stmap: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, plate: Tensor, stmap: Tensor | None = None, guide: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """A scene-linear plate (N, 3, H, W) stylized, and how far each pixel is carried, (N, 1, H, W).
 
         Args:
-            stmap: (N, 3K, H, W), u, v and confidence of each exemplar.
+            stmap: (N, 3K, H, W), u, v and confidence of each exemplar; None where there are none.
             guide: (N, G, H, W) in 0..1, for a network that takes one.
         """
         result, carried = self.translate(curve.encode(plate), stmap, guide)
@@ -104,6 +106,9 @@ class LookModule(nn.Module):
             return F.pad(image, sides, mode="replicate")
 
         takes_carried = bool(self.net.takes_carried)
+        if not takes_carried and stmap is None:
+            nothing = torch.where(encoded[:, :1] <= 0, 0.0, 0.0)
+            return cropped(self.net(padded(encoded)), encoded), nothing
         if stmap is None:
             arrived = Carried.nothing(encoded)
         else:
@@ -131,11 +136,13 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
 
     Args:
         net: in evaluation mode.
-        exemplars: per keyframe; what is not painted is not carried.
+        exemplars: per keyframe; what is not painted is not carried. None for a network that knows only the plate.
         card: facts to store; format, shaper, halo, multiple, exemplar sizes and versions are filled in here.
     """
     stored = [Exemplar(Symbol.constant(each.encoded.stack)) for each in exemplars]  # type: ignore[arg-type]
-    channels = {"plate": 3, "stmap": 3 * len(exemplars)}
+    channels = {"plate": 3}
+    if exemplars:
+        channels["stmap"] = 3 * len(exemplars)
     guides = net.guide_channels
     if guides:
         channels["guide"] = guides
@@ -154,7 +161,7 @@ def build_look(net: LookNetwork, exemplars: Sequence[StoredExemplar], card: Mapp
     )
     facts = {
         **card,
-        "format": FORMAT,
+        "format": CARRYING_FORMAT if exemplars else FORMAT,
         "shaper": {"name": shaper.NAME},
         "halo": -(-net.reach // net.multiple) * net.multiple,
         "multiple": net.multiple,
@@ -225,10 +232,13 @@ def check_look(
     limit = shaper.encode(np.array(shaper.LIMIT, np.float32))
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     largest = 0.0
-    for stmap in (None, _wandering_maps(plate.shape[0], plate.shape[1], len(exemplars))):
+    wandering = [_wandering_maps(plate.shape[0], plate.shape[1], len(exemplars))] if exemplars else []
+    for stmap in (None, *wandering):
         expected = np.clip(reference(net, plate, exemplars, stmap, guide), -limit, limit)
-        maps = np.zeros((*plate.shape[:2], 3 * len(exemplars)), np.float32) if stmap is None else stmap
-        feed = {"plate": _batch(plate), "stmap": _batch(maps)}
+        feed = {"plate": _batch(plate)}
+        if exemplars:
+            maps = np.zeros((*plate.shape[:2], 3 * len(exemplars)), np.float32) if stmap is None else stmap
+            feed["stmap"] = _batch(maps)
         if guide is not None:
             feed["guide"] = _batch(guide)
         styled, carried = session.run(["styled", "carried"], feed)

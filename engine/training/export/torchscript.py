@@ -114,7 +114,7 @@ def differences(module: torch.jit.ScriptModule, look: LookFile, maps: int = MAPS
         packed = _picture(height, width, used).astype(np.float16)
         stmap = np.zeros((1, 3 * count, height, width), np.float32)
         stmap[:, : 3 * used] = packed[:, 3:]
-        feed = {"plate": packed[:, :3].astype(np.float32), "stmap": stmap}
+        feed = {"plate": packed[:, :3].astype(np.float32), **({"stmap": stmap} if count else {})}
         styled, carried = session.run(["styled", "carried"], feed)
         for name in found:
             got = _run(module, torch.from_numpy(packed), name)
@@ -180,7 +180,8 @@ def _translate(graph: onnx.GraphProto, count: int, used: int, path: Path) -> Cod
     if used < count:
         nothing = f"torch.zeros_like(image[:, 0:1]).expand(-1, {3 * (count - used)}, -1, -1)"
         carried = f"torch.cat([{carried}, {nothing}], 1)"
-    values["stmap"] = code.assign(carried)
+    if count:
+        values["stmap"] = code.assign(carried)
     for node in graph.node:
         try:
             values[node.output[0]] = _node_value(code, node, values)

@@ -16,7 +16,7 @@ from engine.base.errors import InputError
 from engine.base.frames import SequencePath
 from engine.base.temporaries import replacing
 from engine.base.whole_file import read_text
-from engine.training.job.limits import MINIMUM_BUDGET_S, MINIMUM_STEPS, check_recipe
+from engine.training.job.limits import MINIMUM_BUDGET_S, MINIMUM_STEPS, check_augmentation, check_recipe
 from engine.training.job.recipe_settings import checked_settings
 
 __all__ = ["CHECKPOINT", "PaintedFrame", "Settings", "TrainingJob", "check_text", "read_file"]
@@ -112,6 +112,8 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A look or a checkpoint of other paintings to go on from; None to begin with nothing learnt."""
     plate_layer: str = ""
     """Which layer or view of the plate's files is taken; empty for the one that is called the picture."""
+    augment: str | None = None
+    """One of :data:`engine.training.job.limits.AUGMENTATIONS`, for the recipe that takes them; None for none."""
 
     def __post_init__(self) -> None:
         check_text(self)
@@ -120,6 +122,7 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if word is not None and word not in known:
                 raise InputError(f"{word!r} is unknown", remedy=f"use {', '.join(known)}")
         check_recipe(self.recipe, guides=self.guides, settings=self.settings, crisp=self.crisp)
+        check_augmentation(self.recipe, self.augment)
         if self.settings is not None:
             checked_settings(self.settings)
         if not self.keyframes:
@@ -158,6 +161,8 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not self.plate_layer:
             # So that looks from before there was a choice stay current.
             del facts["plate_layer"]
+        if self.augment is None:
+            del facts["augment"]
         return facts
 
     def save(self, path: Path) -> None:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from engine.base.errors import InputError
 
-__all__ = ["MINIMUM_BUDGET_S", "MINIMUM_STEPS", "OWN_RECIPE", "RECIPES", "check_recipe"]
+__all__ = [
+    "AUGMENTATIONS",
+    "FULL_FRAME",
+    "MINIMUM_BUDGET_S",
+    "MINIMUM_STEPS",
+    "OWN_RECIPE",
+    "RECIPES",
+    "check_augmentation",
+    "check_recipe",
+]
 
 OWN_RECIPE = "paintover"
 """The only one that takes guides, settings and crisp strokes."""
 
-RECIPES = (OWN_RECIPE, "texler2020", "texler2020-fullframe")
+FULL_FRAME = "texler2020-fullframe"
+"""The only one that is augmented: the baselines of Texler et al. 2020, figure 9."""
+
+RECIPES = (OWN_RECIPE, "texler2020", FULL_FRAME)
+
+AUGMENTATIONS = ("noise", "black-pixels", "occlusion", "map-dropout", "pixel-dropout")
+"""What the full frames, or the network that sees them, suffer in each step."""
 
 MINIMUM_BUDGET_S = 5.0
 MINIMUM_STEPS = 1
@@ -32,3 +47,19 @@ def check_recipe(recipe: str, *, guides: object = None, settings: object = None,
     for option, (value, what) in asked.items():
         if value is not None:
             raise InputError(f"the recipe {recipe} takes no {what}", remedy=f"drop --{option} or --recipe")
+
+
+def check_augmentation(recipe: str, augment: str | None) -> None:
+    """The recipe takes the augmentation.
+
+    Raises:
+        InputError: an unknown one, or one for a recipe that has none.
+    """
+    if augment is None:
+        return
+    if augment not in AUGMENTATIONS:
+        raise InputError(f"unknown augmentation {augment!r}", remedy=f"known are {', '.join(AUGMENTATIONS)}")
+    if recipe != FULL_FRAME:
+        raise InputError(
+            f"the recipe {recipe} has no augmentations", remedy=f"give --recipe {FULL_FRAME} with --augment"
+        )

@@ -232,18 +232,8 @@ class Translator(nn.Module):
         """
         share = arrived.share
         hint = torch.cat([(arrived.painting * 2 - 1) * share, (x - arrived.plate) * (share * 2), share], 1)
-        z = F.pixel_unshuffle(x * 2 - 1, 2)  # (B, 12, H/2, W/2)
-        parts = [z]
-        if self.guide_channels:
-            guide = x.new_zeros(x.shape[0], self.guide_channels, *x.shape[2:]) if guide is None else guide
-            parts.append(F.pixel_unshuffle(guide * 2 - 1, 2))
-        seen = torch.cat(parts, 1).contiguous(memory_format=torch.channels_last)  # (B, 12 + 4 G, H/2, W/2)
-        fine = self.stem(seen)  # (B, h, H/2, W/2)
-        deep = self.body(self.down(fine))  # (B, w, H/4, W/4)
-        deep = F.interpolate(self.lateral(deep), scale_factor=2.0, mode="nearest")  # (B, f, H/2, W/2)
-        fused = self.fuse(torch.cat([fine, seen.to(fine.dtype)], 1), deep)  # (B, f, H/2, W/2)
-        correction = self.head(self.smooth(fused)).float()  # (B, 12, H/2, W/2)
-        plain = translated = F.pixel_shuffle(self._skipped(z) + correction / 2, 2)  # (B, 3, H, W)
+        seen, plain, fused = self.translate_plain(x, guide)
+        translated = plain
         before = F.pixel_shuffle(self._skipped(F.pixel_unshuffle(arrived.plate * 2 - 1, 2)), 2)
         if self.training:
             plain, before, fused = plain.detach(), before.detach(), fused.detach()
@@ -263,6 +253,26 @@ class Translator(nn.Module):
             gate = bare + proven * (gate - bare)
         painted = exposed(x, replace(arrived, painting=strokes)) + F.pixel_shuffle(repair / 2, 2)
         return Answer(translated, plain + gate * (painted - plain), gate)
+
+    def translate_plain(self, x: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The translation of the plate alone.
+
+        Returns:
+            What it saw, the plate and the guide at half resolution (B, 12 + 4 G, H/2, W/2); the plain translation
+            (B, 3, H, W), encoded; and its features (B, f, H/2, W/2).
+        """
+        z = F.pixel_unshuffle(x * 2 - 1, 2)  # (B, 12, H/2, W/2)
+        parts = [z]
+        if self.guide_channels:
+            guide = x.new_zeros(x.shape[0], self.guide_channels, *x.shape[2:]) if guide is None else guide
+            parts.append(F.pixel_unshuffle(guide * 2 - 1, 2))
+        seen = torch.cat(parts, 1).contiguous(memory_format=torch.channels_last)  # (B, 12 + 4 G, H/2, W/2)
+        fine = self.stem(seen)  # (B, h, H/2, W/2)
+        deep = self.body(self.down(fine))  # (B, w, H/4, W/4)
+        deep = F.interpolate(self.lateral(deep), scale_factor=2.0, mode="nearest")  # (B, f, H/2, W/2)
+        fused = self.fuse(torch.cat([fine, seen.to(fine.dtype)], 1), deep)  # (B, f, H/2, W/2)
+        correction = self.head(self.smooth(fused)).float()  # (B, 12, H/2, W/2)
+        return seen, F.pixel_shuffle(self._skipped(z) + correction / 2, 2), fused
 
     def _skipped(self, z: Tensor) -> Tensor:
         """A plate in -1..1 and at half resolution (B, 12, H/2, W/2) by the linear filter alone, back in 0..1."""

@@ -22,6 +22,7 @@ from engine.base.errors import ImageError, InputError, Interrupted, PaintoverErr
 from engine.base.events import Emit, failed_event, open_events
 from engine.base.foreign_json import parse_json
 from engine.base.frames import FrameRange, SequencePath
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.base.whole_file import read_text
 from engine.color.config import ColorConfig
@@ -29,7 +30,6 @@ from engine.motion.flow_files import Direction, read_flow, write_flow
 from engine.shot.plate import PlateReader
 from engine.training.machine import Machine
 from engine.training.raft.network import ITERATIONS, LEAST_SIDE, LONGEST_SIDE, Raft, load_raft
-from engine.training.train import StopFlag
 
 __all__ = ["Raft", "load_raft", "main"]
 

@@ -39,6 +39,7 @@ from engine.base.errors import ImageError, InputError, Interrupted, PaintoverErr
 from engine.base.events import Emit, failed_event, open_events, parse_event
 from engine.base.foreign_json import parse_json
 from engine.base.frames import FrameRange, SequencePath
+from engine.base.stop_flag import StopFlag
 from engine.base.temporaries import clean_temporaries, output_error, replacing
 from engine.base.whole_file import read_text
 from engine.color import shaper
@@ -53,6 +54,7 @@ from engine.training.job.recipe_settings import REVISION
 from engine.training.job.search import Search
 from engine.training.tune.grid import Setting, settings_of
 from engine.training.tune.plot import draw_plot
+from engine.training.tune.reference import ReferenceReader
 
 __all__ = ["MAX_SCORED", "Result", "Search", "main", "run_setting", "scored_frames", "search"]
 
@@ -165,7 +167,8 @@ def _score(
     how = RenderSettings(device=job.device, out_colorspace=config.working, bit_depth="float", threads=job.threads)
     render(job.look, plate, out, how, work=sidecars)
     distance = _deep_distance(job.features) if job.features else None
-    reference = PlateReader(SequencePath.parse(search.reference), search.reference_colorspace, config)
+    beside = PlateReader.of(plate, config)
+    reference = ReferenceReader(SequencePath.parse(search.reference), search.reference_colorspace, beside, config)
     errors, distances = [], []
     for frame in frames:
         wanted = shaper.encode(reference.linear(frame))
@@ -196,23 +199,18 @@ def _deep_distance(features: str) -> Callable[[Floats, Floats], float]:
     return distance
 
 
-class _Stop:
+class _Stop(StopFlag):
     """A request to stop: it ends the setting in flight, whose result would be lost anyway."""
 
     def __init__(self) -> None:
-        self.exit_code = 0
+        super().__init__()
         self.child: subprocess.Popen[str] | None = None
 
-    def install(self) -> None:
-        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-            number = getattr(signal, name, None)
-            if number is not None:
-                signal.signal(number, self._on_signal)
-
-    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
-        self.exit_code = 143 if signum == signal.SIGTERM else 130
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if self.child is not None:
             self.child.kill()
+        if not self.exit_code:
+            super()._on_signal(signum, frame)
 
 
 def search(

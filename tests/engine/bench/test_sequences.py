@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from engine.base.choices import GUIDE_KINDS
 from engine.base.errors import InputError
 from engine.bench import methods, sequences
 from engine.bench.__main__ import main
-from engine.bench.methods import METHODS, OPTIONS, Case
+from engine.bench.methods import BASELINES, METHODS, OPTIONS, Case
 from engine.bench.page import write_page
 from engine.bench.plan import REFERENCE, SequencePlan
 from engine.bench.scenes import Scene
@@ -24,6 +24,8 @@ from engine.bench.sequences import Seeds
 from engine.bench.table import Table
 from engine.motion.stmap import read_stmap, sidecar_path
 from engine.review import metrics
+from engine.training.job.job import TrainingJob
+from engine.training.job.limits import AUGMENTATIONS
 from tests.support.bench_shots import FRAMES, shots, small_scene, written_case
 
 GOOD = Score(distance=0.1, worst=0.12, dt=0.01, hf=1.0, l1=0.02, psnr=30.0, occluded=0.3)
@@ -250,3 +252,25 @@ def test_a_quick_run_compares_every_method(tmp_path: Path, capsys: pytest.Captur
     assert (tmp_path / "page" / "filter.jpg").is_file()
     assert main(arguments) == 0
     assert "filter-0" not in capsys.readouterr().err  # everything came from the cache
+
+
+def test_the_published_baselines_are_methods(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["texler2020-fullframe", *(f"texler2020-fullframe+{name}" for name in AUGMENTATIONS)]
+    assert list(BASELINES) == names
+    assert list(sequences._makers(names[:2])) == names[:2]
+    jobs: list[Mapping[str, object]] = []
+    monkeypatch.setattr(methods, "train_look", lambda job, folder: jobs.append(job))
+    monkeypatch.setattr(methods, "render", lambda *args, **options: None)
+    for name in names:
+        BASELINES[name](case)
+    assert [job["recipe"] for job in jobs] == ["texler2020-fullframe"] * 6
+    assert [job["augment"] for job in jobs] == [None, *AUGMENTATIONS]
+    assert len({job["look"] for job in jobs}) == 6
+    for job in jobs:
+        TrainingJob.load(written(job, case.folder))
+
+
+def written(job: Mapping[str, object], folder: Path) -> Path:
+    path = folder / "checked.json"
+    path.write_text(json.dumps(job), encoding="utf-8")
+    return path

@@ -91,11 +91,14 @@ def test_a_missing_look_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "newer Paintover"),
+        ({"format": 3}, "newer Paintover"),
         ({"format": "1"}, "unreadable"),
         ({"halo": -1}, "halo is -1"),
         ({"multiple": 0}, "multiple is 0"),
         ({"keyframes": []}, "names no keyframe"),
+        ({"keyframes": [], "format": 2}, "inputs .* are not those"),
+        ({"styles": {}}, "style images that are no list"),
+        ({"styles": [{"name": "a.jpg"}]}, "'image_sha256'"),
         ({"keyframes": [{"frame": 1}]}, "'exemplar_sha256'"),
         ({"trained": None}, "unreadable"),
         ({"working_colorspace": ""}, "no working colorspace"),

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.optimize.gatys import (
     CONTENT_LAYER,
@@ -135,6 +135,59 @@ def test_several_styles_are_between_each_alone(weights: str) -> None:
     for name in STYLE_LAYERS:
         expected = 0.25 * first._grams[name] + 0.75 * second._grams[name]
         torch.testing.assert_close(mixed._grams[name], expected)
+
+
+def test_layers_count_by_their_weights(weights: str) -> None:
+    plate, style = pictures()
+    maps = VggMaps(load_features(weights, LAYERS))
+    x = style[..., :48, :64]
+
+    def value(layers: tuple[float, ...]) -> float:
+        return float(StyleLoss(maps, plate, [(style.flip(2), 1.0)], layers=layers)(x))
+
+    alone = [value(tuple(float(index == layer) for index in range(5))) for layer in range(5)]
+    rest = value((0.0,) * 5)
+    assert all(each > rest for each in alone)
+    mixed = rest + sum(weight * (each - rest) for weight, each in zip((0.5, 2, 0, 1, 3), alone, strict=True))
+    assert value((0.5, 2.0, 0.0, 1.0, 3.0)) == pytest.approx(mixed, rel=1e-5)
+
+
+VGG19 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512, 512, 512, 512)
+"""Channels of VGG-19's convolutions, 0 for a pool (Simonyan and Zisserman 2015, table 1, column E)."""
+
+
+@pytest.mark.slow
+def test_a_vgg19_by_torchvisions_names_has_the_paintings_layers(tmp_path: Path) -> None:
+    """Weights of the real shapes, in a module numbered as torchvision's: relu4_2 is its layer 22, relu5_1 its 29."""
+    layers: list[nn.Module] = []
+    channels = 3
+    generator = torch.Generator().manual_seed(4)
+    for count in VGG19:
+        if not count:
+            layers.append(nn.MaxPool2d(2))
+            continue
+        made = nn.Conv2d(channels, count, 3, padding=1)
+        nn.init.normal_(made.weight, std=(2 / (9 * channels)) ** 0.5, generator=generator)
+        layers += [made, nn.ReLU()]
+        channels = count
+    state = {f"features.{name}": each for name, each in nn.Sequential(*layers).state_dict().items()}
+    assert len(state) == 32 and state["features.34.weight"].shape == (512, 512, 3, 3)
+    torch.save({**state, "classifier.0.weight": torch.zeros(3)}, tmp_path / "vgg19.pth")
+    rgb = torch.rand(1, 3, 32, 40, generator=generator)
+    found = VggMaps(load_features(str(tmp_path / "vgg19.pth"), LAYERS))(rgb)
+    mean, deviation = (torch.tensor(each).view(1, 3, 1, 1) for each in IMAGENET)
+    x, numbers = (rgb - mean) / deviation, {1: "relu1_1", 6: "relu2_1", 11: "relu3_1", 20: "relu4_1", 22: "relu4_2"}
+    numbers[29] = "relu5_1"
+    with torch.no_grad():
+        for number, layer in enumerate(layers):
+            x = layer(x)
+            if number in numbers:
+                torch.testing.assert_close(found[numbers[number]] / 57.4, x, rtol=1e-4, atol=1e-4)
+    assert set(found) == set(numbers.values())
+
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and deviation of RGB, as torchvision's weights were trained with."""
 
 
 def test_pixels_without_weight_stay(weights: str) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from engine.base.errors import InputError
-from engine.optimize.job import StyleImage, StyleJob
+from engine.optimize.job import StyleImage, StyleJob, layer_weights
 
 
 def job(**changes: object) -> StyleJob:
@@ -40,6 +40,13 @@ def test_what_is_no_style_image_is_refused(text: str) -> None:
         StyleImage.parse(text)
 
 
+def test_layers_have_weights() -> None:
+    assert layer_weights("1,0.5, 0,2,0") == (1.0, 0.5, 0.0, 2.0, 0.0)
+    for text in ("", "1,1", "1,1,1,1,x", "1,1,1,1,-1"):
+        with pytest.raises(InputError, match=r"are no weights of the style's layers; give 5 numbers from 0 up"):
+            layer_weights(text)
+
+
 def test_a_file_gives_the_job_back(tmp_path: Path) -> None:
     made = job(styles=(StyleImage(Path("a.jpg"), 2.0), StyleImage(Path("b.jpg"))), matte="m.png", color="luminance")
     made.save(tmp_path / "job.json")
@@ -53,6 +60,9 @@ def test_a_file_gives_the_job_back(tmp_path: Path) -> None:
         ({"iterations": 0}, "0 iterations are out of range"),
         ({"style_scale": 9.0}, "a style scale of 9 is out of range; give 0.1 to 4"),
         ({"strength": float("nan")}, "a strength of nan is out of range"),
+        ({"layers": (1.0,) * 4}, '"1,1,1,1" are no weights of the style\'s layers; give 5 numbers from 0 up'),
+        ({"layers": (0.0,) * 5}, '"0,0,0,0,0" are no weights of the style\'s layers'),
+        ({"layers": (1.0, 1.0, float("nan"), 1.0, 1.0)}, '"1,1,nan,1,1" are no weights'),
         ({"seed": -1}, "seed is -1"),
         ({"styles": ()}, "nothing to paint"),
         ({"matte": "a\0b"}, "matte has a zero character"),

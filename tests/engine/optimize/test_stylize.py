@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -19,13 +20,13 @@ torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mos
 
 from engine import images
 from engine.base.errors import ImageError, InputError, Interrupted
+from engine.base.stop_flag import StopFlag
 from engine.color.keys import find_key_transform
 from engine.optimize.job import StyleImage, StyleJob
 from engine.optimize.stylize import CHECKPOINT, load_checkpoint, main, stylize
-from engine.training.train import StopFlag
 from tests.support import ROOT
 from tests.support.interrupts import StopAfter
-from tests.support.pictures import picture
+from tests.support.pictures import picture, write_exr
 from tests.support.vgg_weights import tiny_vgg
 
 HEIGHT, WIDTH = 36, 48
@@ -78,6 +79,23 @@ def test_frames_are_painted_and_say_how_they_were_shown(tmp_path: Path) -> None:
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert not (tmp_path / "work" / "style" / CHECKPOINT).exists()
     assert images.read(tmp_path / "work" / "style" / "preview.png").rgb.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_loss_falls_at_each_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.optimize.gatys.LEAST_SIDE", 32)
+    made = job(tmp_path, iterations=40, device="cpu")
+    for name, height, width in (("plate.1.png", 128, 144), ("canvas.png", 96, 96)):
+        y, x = np.mgrid[:height, :width].astype(np.float32)
+        rgb = 0.5 + 0.5 * np.stack([np.sin(x / 9), np.sin(y / 7), np.sin((x + y) / 11)], axis=2)
+        images.write(tmp_path / name, rgb.astype(np.float32), bit_depth="uint8")
+    losses: dict[str, list[float]] = {}
+    for event in paint(made):
+        if "loss" in event:
+            losses.setdefault(event["scale"], []).append(event["loss"])
+    assert list(losses) == ["36x32", "72x64", "144x128"]
+    for falling in losses.values():
+        assert len(falling) == 4
+        assert all(later < earlier for earlier, later in itertools.pairwise(falling)), losses
 
 
 def test_the_same_seed_gives_the_same_painting(tmp_path: Path) -> None:
@@ -171,6 +189,8 @@ def test_wrong_pictures_are_refused_in_one_line(tmp_path: Path) -> None:
     picture(tmp_path / "tiny.png", height=8, width=40)
     with pytest.raises(ImageError, match=r"the style image is 40x8, too small to learn from"):
         paint(job(tmp_path, styles=(StyleImage(tmp_path / "tiny.png"),)))
+    with pytest.raises(ImageError, match=r"there is no such image \(.*gone.png\)"):
+        paint(job(tmp_path, styles=(StyleImage(tmp_path / "gone.png"),)))
     images.write(tmp_path / "m.1.png", np.zeros((HEIGHT, WIDTH, 3), np.float32), bit_depth="uint8")
     with pytest.raises(ImageError, match="empty matte"):
         paint(job(tmp_path, matte=str(tmp_path / "m.%d.png")))
@@ -186,6 +206,16 @@ def test_wrong_pictures_are_refused_in_one_line(tmp_path: Path) -> None:
     picture(tmp_path / "plate.1.png", height=20, width=48)
     with pytest.raises(ImageError, match="the plate is 48x20, too small for a style image"):
         stylize(made, lambda event: None)
+
+
+def test_a_style_image_that_is_not_finite_is_filled_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sound = np.random.default_rng(1).random((40, 40), dtype=np.float32)
+    bad = sound.copy()
+    bad[2, 3] = np.inf
+    write_exr(tmp_path / "bad.exr", {"R": bad, "G": sound, "B": sound})
+    paint(job(tmp_path, styles=(StyleImage(tmp_path / "bad.exr"),), iterations=2))
+    assert re.search(r"1 pixels of the style image are NaN or Inf; filled from neighbors \(.*bad.exr\)", caplog.text)
+    assert np.isfinite(read(tmp_path)).all()
 
 
 def test_the_process_speaks_in_events(

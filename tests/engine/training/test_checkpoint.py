@@ -14,9 +14,10 @@ torch = pytest.importorskip("torch", reason="training is not installed")
 torch.set_num_threads(1)  # tiny networks on a busy machine: a second thread mostly waits
 
 from engine.base.errors import InputError, Interrupted, OutputError
+from engine.base.stop_flag import StopFlag
 from engine.training import train as training
 from engine.training.job.job import TrainingJob
-from engine.training.train import StopFlag, Trained, train
+from engine.training.train import Trained, train
 from tests.support.interrupts import StopAfter
 from tests.support.procedural import TINY, ProceduralShot
 

@@ -20,7 +20,7 @@ from plugin.arguments.table import FRAMES, LOOK, SHOT
 
 _REPORTING = "--progress --debug"
 _TASK = "--frames-dialect --path-mapping"
-_TRAINING = "--seed --recipe --settings --crisp --features --resume"
+_TRAINING = "--seed --recipe --augment --settings --crisp --features --resume"
 _RENDERED_WITH = "--tile --tensorrt --out-colorspace --depth --compression --no-stmaps --softness --carried"
 _MATTES = "--matte --matte-use"
 _SHOT = (
@@ -40,7 +40,7 @@ FLAGS = {
     "--vectors --backward-vectors --no-repaint --denoise --guides --work "
     f"--colorspace --ocio --threads --max-image-gib --shard {_TASK} {_REPORTING}",
     "train": "--plate --frames --frame --layer --keyframe --fit-paintings --unpainted --look --work --budget --steps "
-    f"{_TRAINING} --from "
+    f"{_TRAINING} --from --style --style-scale --style-strength --steadiness --colors "
     "--denoise --guides --colorspace --paint-colorspace --ocio --device --threads --max-image-gib "
     f"{_TASK} {_REPORTING}",
     "tune": "--plate --frames --frame --layer --keyframe --fit-paintings --work --reference "
@@ -57,9 +57,14 @@ FLAGS = {
     "inspect": "--json --max-image-gib --debug",
     "key": f"--plate --frames --frame --layer --out --overwrite --colorspace --ocio --display --view --exposure "
     f"--max-image-gib {_REPORTING}",
-    "paint": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations --style-scale "
-    "--style-strength --colors --matte --resume --work --colorspace --ocio --device --threads --max-image-gib "
+    "paint": "--plate --frames --frame --layer --out --overwrite --style --exemplar --seed --features --iterations "
+    "--style-scale --style-strength --style-layers --colors --matte --resume --work --colorspace --ocio --device "
+    "--threads --max-image-gib --strokes --stroke-count --directions --pixel-iterations "
     f"{_REPORTING}",
+    "sequence": "--plate --frames --frame --layer --out --overwrite --style --seed --features --iterations "
+    "--style-scale --style-strength --style-layers --colors --matte --passes --long-term --strokes --stroke-count "
+    "--preview --vectors --backward-vectors --resume --work --colorspace --ocio --device --threads "
+    f"--max-image-gib {_REPORTING}",
     "suggest": "--plate --frames --frame --layer --keyframe --fit-paintings --count --out --json --work "
     "--colorspace --ocio "
     f"--max-image-gib {_REPORTING}",

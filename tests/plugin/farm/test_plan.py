@@ -144,6 +144,16 @@ def test_denoised_frames_and_guide_images_come_before_training(shot: Shot) -> No
         plan_from(painted(shot, guides="points", recipe="texler2020"))
 
 
+def test_a_baseline_is_trained_with_its_augmentation(shot: Shot) -> None:
+    from plugin.cli import _verb
+
+    train = plan_from(painted(shot, recipe="texler2020-fullframe", augment="occlusion")).steps[0]
+    asked = _verb("train").parser().read(train.words(0)[1:])
+    assert (asked.recipe, asked.augment) == ("texler2020-fullframe", "occlusion")
+    with pytest.raises(InputError, match="the recipe paintover has no augmentations"):
+        plan_from(painted(shot, augment="occlusion"))
+
+
 def test_a_gpu_is_for_training_and_rendering(shot: Shot) -> None:
     plan = plan_from(painted(shot, gpu=True))
     assert [step.needs_gpu for step in plan.steps] == [True, False, True, False]

@@ -14,10 +14,11 @@ from tests.support.command_line import RUN, Cli
 
 OURS = {"stmap/key_0000/0001.exr", "stmap/key_0000/after.npz", "denoised/plate.0001.exr", "guide/0001.exr",
         "preview.png", "train/checkpoint.safetensors", "train/checkpoint.json", "desk/results/0001.npy",
-        "desk/train/checkpoint.safetensors"}  # fmt: skip
+        "desk/train/checkpoint.safetensors", "style/checkpoint.safetensors",
+        "strokes/checkpoint.safetensors", "exemplars/labels.0007.png"}  # fmt: skip
 STAYS = {"look.onnx", "stmap/key_0000/0002.exr", "stmap/notes.txt", "denoised/mine.exr", "guide/0002.exr",
          "paint/painted.png", "train/notes.txt", "job.json", "desk/desk.json", "desk/paint/1.1.png",
-         "desk/results/notes.txt"}  # fmt: skip
+         "desk/results/notes.txt", "strokes/job.json", "exemplars/job.json"}  # fmt: skip
 
 
 def fill(work: Path) -> None:
@@ -46,6 +47,7 @@ def test_it_shows_and_removes_only_what_is_ours(cli: Cli) -> None:
     notes = [json.loads(line) for line in shown.out.splitlines() if '"note"' in line]
     listed = {note["what"]: note["files"] for note in notes if "what" in note}
     assert listed == {"STMaps": 2, "denoised frames": 1, "guide images": 1, "preview": 1, "checkpoint": 2,
+                      "checkpoint of a painting": 2, "pictures of exemplars": 1,
                       "frames that the desk showed": 1, "the desk's checkpoint": 1}  # fmt: skip
     in_all = sum((work / name).stat().st_size for name in OURS)
     assert notes[-1]["bytes"] == in_all and notes[-1]["text"].endswith("nothing was removed, --remove does")

@@ -39,6 +39,11 @@ def shot(cli: Cli) -> Cli:
         (["--style", "a,weight=0"], '"a,weight=0" is not a style image; write PATH or PATH,weight=2'),
         (["--style", "oil", "--style", "canvas.png"], "--style oil goes with no other style"),
         (["--style", "oil", "--colors", "luminance"], "--colors is for style images; give --style IMAGE"),
+        (["--style-layers", "1,1,1,1,0"], "--style-layers is for style images; give --style IMAGE"),
+        (
+            ["--style", "canvas.png", "--features", "vgg19", "--style-layers", "1,1"],
+            '"1,1" are no weights of the style\'s layers; give 5 numbers from 0 up, fine texture first: 1,1,1,1,0.2',
+        ),
         (["--style-scale", "2"], "--style-scale is for style images; give --style IMAGE, or leave it out"),
         (
             ["--style", "canvas.png"],
@@ -69,6 +74,7 @@ def test_a_keyframe_from_style_images(shot: Cli) -> None:
     tiny_vgg(shot.folder / "vgg.safetensors")
     picture(shot.folder / "other.png", seed=3, height=40, width=40)
     words = [*PAINT, "--style", "canvas.png", "--style", "other.png,weight=3", "--features", "vgg.safetensors"]
+    words += ["--style-layers", "1,1,2,1,0"]
     said = shot(*words, "--iterations", "12", "--device", "cpu", "--threads", "1", "--progress", "json")
     assert said.code == 0, said
     assert images.read(shot.folder / "p.1.png").rgb.shape == (40, 48, 3)
@@ -79,6 +85,7 @@ def test_a_keyframe_from_style_images(shot: Cli) -> None:
     assert any("--keyframe 1=p.1.png" in str(line.get("text")) for line in lines)
     job = json.loads((shot.folder / "work" / "style" / "job.json").read_text(encoding="utf-8"))
     assert [style["weight"] for style in job["styles"]] == [1.0, 3.0]
+    assert job["layers"] == [1, 1, 2, 1, 0]
     again = shot.refused(*words)
     assert "this image may have been painted on and is not replaced" in again
 

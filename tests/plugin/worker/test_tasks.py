@@ -56,3 +56,24 @@ def test_a_host_is_told_once_what_its_frames_lose(tmp_path: Path) -> None:
     styled = tmp_path / "out" / "out.0002.exr"
     assert images.read(styled, layer="right").rgb.mean() == pytest.approx(0.4, abs=1e-3)
     assert images.read(styled).rgb.mean() == pytest.approx(0.2, abs=1e-6)
+
+
+def test_a_look_without_keyframes_renders_for_a_host(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="training is not installed")
+    from tests.support.style_looks import style_look
+
+    look = style_look(tmp_path / "canvas.onnx")
+    write_exr(tmp_path / "plate.0001.exr", {name: np.full((24, 32), 0.2, np.float32) for name in "RGB"})
+    job = Job(
+        plate=str(tmp_path / "plate.%04d.exr"),
+        frames="1",
+        work=str(tmp_path / "work"),
+        look=str(look),
+        out=str(tmp_path / "out.%04d.exr"),
+        device="cpu",
+    )
+    environment = {**child_environment(), "PYTHONPATH": str(ROOT)}
+    with WorkerClient((sys.executable, "-m", "plugin"), environment=environment, idle_s=30) as worker:
+        assert worker.load(job)["keyframes"] == []
+        worker.render(job, "1")
+    assert images.read(tmp_path / "out.0001.exr").rgb.shape == (24, 32, 3)

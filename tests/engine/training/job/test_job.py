@@ -131,6 +131,16 @@ def test_a_search_file_is_checked_likewise(tmp_path: Path) -> None:
         Search.load(path)
 
 
+def test_augmentations_are_of_the_full_frame_recipe() -> None:
+    with pytest.raises(InputError, match="the recipe paintover has no augmentations; give --recipe texler2020-full"):
+        job(augment="noise")
+    with pytest.raises(InputError, match="unknown augmentation 'blur'; known are noise, black-pixels, occlusion"):
+        job(recipe="texler2020-fullframe", augment="blur")
+    facts = job(recipe="texler2020-fullframe", augment="occlusion").facts_of_look()
+    assert facts["augment"] == "occlusion"
+    assert "augment" not in job().facts_of_look(), "looks from before there were any stay current"
+
+
 def test_the_job_needs_no_torch() -> None:
     code = "import sys; import engine.training.job.search; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -34,6 +34,7 @@ from engine.training.tune.plot import draw_plot
 from engine.training.tune.search import MAX_SCORED, Search, run_setting, scored_frames, search
 from plugin.cli import main
 from plugin.verbs import tune as tune_verb
+from tests.support.pictures import picture
 from tests.support.procedural import LINEAR, TINY, ProceduralShot, job_text, painting_of
 
 SMALL = Setting(2, 64, 1, 1e-3)
@@ -411,6 +412,10 @@ def test_what_the_verb_refuses(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> N
     assert "names no frame number" in refused("--reference", "ref.exr")
     assert "is a movie" in refused("--reference", "ref.mov")
     assert "the reference is not on disk" in refused("--reference", "absent.%04d.exr")
+    picture(Path("small.0001.png"), height=10, width=20)
+    assert "the reference is 20x10, the plate 96x72 (small.0001.png); render" in refused(
+        "--reference", "small.%04d.png"
+    )
     assert "the settings file is missing" in refused("--reference", "ref.%04d.exr", "--settings", "absent.toml")
     assert "--seconds 4 is too small" in refused("--reference", "ref.%04d.exr", "--seconds", "4")
     monkeypatch.setenv("FAKE_SETTING", "input")

@@ -1,0 +1,1 @@
+"""Sequences from style images: frames painted by optimization so that they hold together in time."""
