@@ -30,8 +30,8 @@ __all__ = ["BASELINES", "EXACT", "EXACT_ALONE", "METHODS", "OPTIONS", "TWO_KEYS"
 
 
 _SCENE = "scene"
-SOFT = "carried, soft"
-EXACT, EXACT_ALONE = "exact track", "exact track, nothing repainted"
+SOFT = "soft"
+EXACT, EXACT_ALONE = "exact track", "exact track alone"
 """Carried by the truth: what is left of its distance is not the tracker's."""
 
 

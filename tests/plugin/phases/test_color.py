@@ -92,9 +92,11 @@ def test_a_reference_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     config, heard = ColorConfig.active(), Heard()
     spec_file(tmp_path / "r.0007.png", "uint8")
     reference = SequencePath.parse(tmp_path / "r.%04d.png")
-    say_reference(heard, config, reference, None)
-    say_reference(heard, config, reference, "ACEScct")
-    say_reference(heard, config, SequencePath.parse(tmp_path / "none.%04d.png"), None)
+    spec_file(tmp_path / "plate.0007.png", "uint8")
+    plate = Plate(SequencePath.parse(tmp_path / "plate.%04d.png"), FrameRange.parse("7"))
+    say_reference(heard, config, plate, reference, None)
+    say_reference(heard, config, plate, reference, "ACEScct")
+    say_reference(heard, config, plate, SequencePath.parse(tmp_path / "none.%04d.png"), None)
     assert heard.notes == [
         "reference taken as sRGB Encoded Rec.709 (sRGB): sRGB chunk",
         "reference taken as ACEScct: as asked",
