@@ -192,11 +192,16 @@ class _Run:
         return view
 
     def carried(self, number: int, place: int) -> list[CarriedFrame]:
-        """What frames that this pass has painted already show of a frame; nothing in a pass that paints them alone."""
+        """What painted frames show of a frame; nothing in a pass that paints them alone.
+
+        First those that this pass came by. What enters at a border they don't show; from the third pass on the next
+        frame does, which the pass before, coming from there, painted with more of that surface in view and agreeing.
+        """
         if number == 1 and self.job.passes > 1:
             return []
         frames, step = self.job.frames, 1 if number % 2 else -1
-        places = [place - step * offset for offset in (1, *sorted(self.job.long_term))]
+        offsets = [1, *sorted(self.job.long_term), *([-1] if number > 2 else [])]
+        places = [place - step * offset for offset in offsets]
         near = [frames[other] for other in places if 0 <= other < len(frames)]
         motions = [self.motion.between(frames[place], other) for other in near]
         painted = [self.stored.read(other) for other in near]
