@@ -132,7 +132,9 @@ def reliability(flow_ab: Floats, flow_ba: Floats, *, exact: bool = False) -> Flo
         for kernel in (_DERIVATIVE, _DERIVATIVE.T)
     )
     edge = gradient > 0.01 * square + 0.002
-    trust = np.where(occluded(flow_ab, flow_ba, exact=exact), np.float32(-1), np.where(edge, np.float32(0), np.float32(1)))
+    trust = np.where(
+        occluded(flow_ab, flow_ba, exact=exact), np.float32(-1), np.where(edge, np.float32(0), np.float32(1))
+    )
     trust[~inside(flow_ab)] = 0
     trust = cv2.GaussianBlur(trust, (5, 5), 0.8, borderType=cv2.BORDER_REFLECT)
     return np.clip(trust, 0.0, 1.0)
