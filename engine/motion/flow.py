@@ -77,6 +77,20 @@ def pull(
     return sampled
 
 
+def _pulled_exactly(image: Floats, flow: Floats) -> Floats:
+    """As :func:`pull` of (H, W, C), bilinear, without OpenCV's steps of 1/32 pixel."""
+    x, y = _grid(*flow.shape[:2])
+    high, wide = image.shape[:2]
+    to_x = np.clip(x + flow[..., 0], 0, wide - 1)
+    to_y = np.clip(y + flow[..., 1], 0, high - 1)
+    left, top = to_x.astype(np.intp), to_y.astype(np.intp)
+    right, bottom = np.minimum(left + 1, wide - 1), np.minimum(top + 1, high - 1)
+    across, down = (to_x - left)[..., None].astype(np.float32), (to_y - top)[..., None].astype(np.float32)
+    upper = image[top, left] * (1 - across) + image[top, right] * across
+    lower = image[bottom, left] * (1 - across) + image[bottom, right] * across
+    return np.asarray(upper * (1 - down) + lower * down, np.float32)
+
+
 def compose(flow_ab: Floats, flow_bc: Floats) -> Floats:
     """Flow from a to c, by way of b."""
     return np.asarray(flow_ab + pull(flow_bc, flow_ab), np.float32)
@@ -90,19 +104,24 @@ def inside(flow: Floats, height: int | None = None, width: int | None = None) ->
     return np.asarray((to_x >= 0) & (to_x <= right) & (to_y >= 0) & (to_y <= bottom))
 
 
-def occluded(flow_ab: Floats, flow_ba: Floats) -> npt.NDArray[np.bool_]:
+def occluded(flow_ab: Floats, flow_ba: Floats, *, exact: bool = False) -> npt.NDArray[np.bool_]:
     """(H, W): whether what ``flow_ab`` leads to comes back elsewhere, because something hides it there.
 
-    Source: as of :func:`reliability`.
+    Args:
+        exact: as of :func:`reliability`, and its source.
     """
-    back = pull(flow_ba, flow_ab)
+    back = _pulled_exactly(flow_ba, flow_ab) if exact else pull(flow_ba, flow_ab)
     round_trip = np.square(flow_ab + back).sum(axis=2)
     lengths = np.square(flow_ab).sum(axis=2) + np.square(back).sum(axis=2)
     return np.asarray(round_trip >= 0.01 * lengths + 0.5)
 
 
-def reliability(flow_ab: Floats, flow_ba: Floats) -> Floats:
+def reliability(flow_ab: Floats, flow_ba: Floats, *, exact: bool = False) -> Floats:
     """How far ``flow_ab`` can be trusted, (H, W) in 0..1: 0 where disoccluded, leaving the frame, or at a motion edge.
+
+    Args:
+        exact: follow the flow to where it leads, as the published maps do, and not to 1/32 of a pixel, as OpenCV does.
+            Guides don't, so that looks which were trained with them keep their bytes.
 
     Source: Ruder, Dosovitskiy, Brox 2016, section 3.3, with the smoothing of their published maps.
     """
@@ -113,7 +132,9 @@ def reliability(flow_ab: Floats, flow_ba: Floats) -> Floats:
         for kernel in (_DERIVATIVE, _DERIVATIVE.T)
     )
     edge = gradient > 0.01 * square + 0.002
-    trust = np.where(occluded(flow_ab, flow_ba), np.float32(-1), np.where(edge, np.float32(0), np.float32(1)))
+    trust = np.where(
+        occluded(flow_ab, flow_ba, exact=exact), np.float32(-1), np.where(edge, np.float32(0), np.float32(1))
+    )
     trust[~inside(flow_ab)] = 0
     trust = cv2.GaussianBlur(trust, (5, 5), 0.8, borderType=cv2.BORDER_REFLECT)
     return np.clip(trust, 0.0, 1.0)

@@ -98,6 +98,8 @@ class StyleLoss:
         weight: (1, 1, h, w) in 0..1, where the style counts; None for everywhere.
         strength: factor on the weight of the style.
         layers: factors on the weights of :data:`STYLE_LAYERS`, in their order.
+        margin_px: how far the picture goes on beyond its border, mirrored. Without, the features see black there, and
+            the last few columns, which fewer features see, are painted less.
     """
 
     maps: VggMaps
@@ -107,10 +109,12 @@ class StyleLoss:
     strength: float = 1.0
     thrifty: bool = True
     layers: Sequence[float] = (1.0,) * len(STYLE_LAYERS)
+    margin_px: int = 0
 
     def __post_init__(self) -> None:
         with torch.no_grad():
-            self._content = self.maps(self.content)[CONTENT_LAYER]
+            self._content = self.maps(self._mirrored(self.content))[CONTENT_LAYER]
+            self._weight = None if self.weight is None else self._mirrored(self.weight)
             targets: dict[str, Tensor] = {}
             for picture, share in self.styles:
                 found = self.maps(picture)
@@ -119,11 +123,11 @@ class StyleLoss:
             self._grams = targets
 
     def __call__(self, x: Tensor) -> Tensor:
-        found = self.maps(x, thrifty=self.thrifty)
+        found = self.maps(self._mirrored(x), thrifty=self.thrifty)
         content = F.mse_loss(found[CONTENT_LAYER], self._content)
         style = sum(
             (
-                layer * F.mse_loss(gram(found[name], self.weight), self._grams[name])
+                layer * F.mse_loss(gram(found[name], self._weight), self._grams[name])
                 for name, layer in zip(STYLE_LAYERS, self.layers, strict=True)
                 if layer
             ),
@@ -132,6 +136,9 @@ class StyleLoss:
         rows, columns = (x[..., 1:, :] - x[..., :-1, :]) * 255, (x[..., 1:] - x[..., :-1]) * 255
         variation = rows.square().mean() + columns.square().mean()
         return CONTENT_WEIGHT * content + self.strength * STYLE_WEIGHT * style + TV_WEIGHT * variation
+
+    def _mirrored(self, picture: Tensor) -> Tensor:
+        return F.pad(picture, (self.margin_px,) * 4, mode="reflect") if self.margin_px else picture
 
 
 def optimize(

@@ -19,6 +19,7 @@ from engine.base.frames import SequencePath
 from engine.color.config import ColorConfig
 from engine.color.keys import KeyTransform, key_transform, write_key
 from engine.color.showing import Showing
+from engine.images.files import Image
 from engine.images.header import Header
 from engine.optimize.colors import match_colors, match_lightness, with_lightness
 from engine.optimize.gatys import CONTENT_LAYER, STYLE_LAYERS, VggMaps
@@ -28,12 +29,16 @@ from engine.shot.plate import PlateReader
 from engine.training.machine import Machine
 from engine.training.model.features import DeepFeatures, load_features
 
-__all__ = ["LEAST_SIDE_PX", "ShownFrame", "StyleInputs", "resized"]
+__all__ = ["LEAST_SIDE_PX", "MOST_HOLES", "ShownFrame", "StyleInputs", "read_style_image", "resized"]
 
 log = logging.getLogger(__name__)
 
 LEAST_SIDE_PX = 32
 """Of plate and style images: below, the deepest features have two pixels."""
+MOST_HOLES = 0.01
+"""Share of a style image that may be NaN or Inf, or transparent: what is filled in is learnt as texture."""
+_SEEN = 0.5
+"""Alpha from which a pixel counts as seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,13 +192,31 @@ def _colored(style: Floats, plate: Floats, mode: str) -> Floats:
     return match_lightness(style, plate) if mode == "luminance" else style
 
 
-def _style_picture(path: Path, config: ColorConfig) -> Floats:
-    """A style image as a person sees it, (H, W, 3) in sRGB, 0..1."""
+def read_style_image(path: Path) -> Image:
+    """A style image, with every pixel finite: a few that were not are filled, as its ``bad_pixels`` says.
+
+    Raises:
+        ImageError: it is missing, damaged or too small, or so much of it is NaN, Inf or transparent that what is filled
+            in would be learnt as texture.
+    """
     image = images.read(path)
-    if image.bad_pixels:
-        log.warning("%d pixels of the style image are NaN or Inf; filled from neighbors (%s)", image.bad_pixels, path)
     high, wide = image.rgb.shape[:2]
     if min(high, wide) < LEAST_SIDE_PX:
         why = f"the style image is {wide}x{high}, too small to learn from"
         raise ImageError(why, path=path, remedy=f"its least side is {LEAST_SIDE_PX} pixels, some hundreds are better")
+    if image.bad_pixels > MOST_HOLES * high * wide:
+        why = f"{image.bad_pixels} of {high * wide} pixels of the style image are NaN or Inf, too many to fill in"
+        raise ImageError(why, path=path, remedy="repair the image, or crop it to what is sound")
+    hidden = 0.0 if image.alpha is None else float((image.alpha < _SEEN).mean())
+    if hidden > MOST_HOLES:
+        why = f"{hidden:.0%} of the style image is transparent, and what lies beneath would be learnt as texture"
+        raise ImageError(why, path=path, remedy="crop it to what is opaque, or put it on a background")
+    return image
+
+
+def _style_picture(path: Path, config: ColorConfig) -> Floats:
+    """A style image as a person sees it, (H, W, 3) in sRGB, 0..1."""
+    image = read_style_image(path)
+    if image.bad_pixels:
+        log.warning("%d pixels of the style image are NaN or Inf; filled from neighbors (%s)", image.bad_pixels, path)
     return Showing.default(config).picture(image.rgb, image.header, path, config)

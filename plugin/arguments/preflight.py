@@ -36,6 +36,7 @@ __all__ = [
     "check_mattes",
     "check_out",
     "check_painting_sizes",
+    "check_paintings_fit",
     "check_paintings_kept",
     "check_plate",
     "check_spaces",
@@ -160,6 +161,17 @@ def check_paintings_kept(paths: Iterable[Path]) -> None:
         more = f", nor {len(kept) - 1} more" if len(kept) > 1 else ""
         message = f"this image may have been painted on and is not replaced{more}"
         raise InputError(message, path=kept[0], remedy="choose another --out, or pass --overwrite")
+
+
+def check_paintings_fit(paths: Iterable[Path]) -> None:
+    """None of these is a folder, which would be found out when a painting is done.
+
+    Raises:
+        InputError: one is; the first is named.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise InputError("a folder stands where the painting should go", path=path, remedy="choose another --out")
 
 
 def check_look_output(look: Path) -> None:

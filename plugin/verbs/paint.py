@@ -13,7 +13,7 @@ from engine.shot.plate import PlateReader
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
-from plugin.arguments.preflight import check_out, check_paintings_kept, check_plate, check_spaces
+from plugin.arguments.preflight import check_out, check_paintings_fit, check_paintings_kept, check_plate, check_spaces
 from plugin.arguments.request import out_from, plate_from
 from plugin.phases.color import say_color, say_losses
 from plugin.phases.exemplars import assemble_frames, exemplar_job, painted_exemplars
@@ -46,9 +46,11 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         refuse_strokes_options(options)
     images = () if exemplars else style_images(options) if strokes is None else strokes.styles
     job = strokes or (style_job(options, plate, out, images) if images else None)
+    paths = [out.path(frame) for frame in plate.frames]
+    paths += [] if strokes is None else [strokes.svg(frame) for frame in plate.frames]
+    check_paintings_fit(paths)
     if not options.overwrite and not ((job or assembled) and options.resume):
-        drawings = [] if strokes is None else [strokes.svg(frame) for frame in plate.frames]
-        check_paintings_kept([out.path(frame) for frame in plate.frames] + drawings)
+        check_paintings_kept(paths)
     style = ", ".join(image.path.name for image in images) or (options.style or [PAINT_STYLES[0]])[0]
     manner = f"style {style}" if strokes is None or images else "the plate's own colors"
     manner = f"from {len(exemplars)} exemplars" if exemplars else manner

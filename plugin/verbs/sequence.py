@@ -23,7 +23,14 @@ from engine.shot.shot import Plate
 from plugin.arguments.commands import COMMANDS
 from plugin.arguments.options import Options
 from plugin.arguments.parser import Parser
-from plugin.arguments.preflight import check_mattes, check_out, check_paintings_kept, check_plate, check_spaces
+from plugin.arguments.preflight import (
+    check_mattes,
+    check_out,
+    check_paintings_fit,
+    check_paintings_kept,
+    check_plate,
+    check_spaces,
+)
 from plugin.arguments.request import out_from, plate_from
 from plugin.phases.color import say_color, say_losses
 from plugin.phases.sidecars import vectors_from
@@ -55,9 +62,11 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     check_mattes(None if options.matte is None else MatteSequence(SequencePath.parse(options.matte)), plate)
     # Before any work: that there are vectors, and of a kind that is known.
     vectors_from(options, plate.frames)
+    paths = [out.path(frame) for frame in plate.frames]
+    paths += [path.with_suffix(".svg") for path in paths if job.strokes]
+    check_paintings_fit(paths)
     if not options.overwrite and not job.resume:
-        paths = [out.path(frame) for frame in plate.frames]
-        check_paintings_kept(paths + [path.with_suffix(".svg") for path in paths if job.strokes])
+        check_paintings_kept(paths)
     style = ", ".join(image.path.name for image in images)
     size = " at a quarter of the size" if job.preview else ""
     frames, strokes = counted_frames(len(plate.frames)), " with strokes" if job.strokes else ""

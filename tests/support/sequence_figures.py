@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,7 @@ import numpy as np
 from engine import images
 from engine.base.arrays import Bytes
 from engine.optimize.job import StyleImage
-from engine.optimize.sequence import temporal
+from engine.optimize.sequence import sequence
 from engine.optimize.sequence.job import SequenceJob
 from engine.optimize.sequence.sequence import paint_sequence
 from engine.review.steadiness import plate_step, temporal_error
@@ -155,11 +155,13 @@ def main() -> None:
     for frame in FRAMES:
         frame_s = figures.paint("alone", frames=(frame,))
     figures.say("alone", figures.read("alone"), frame_s)
-    for how, temporal.FILTER in (("", cv2.INTER_CUBIC), (", bilinear", cv2.INTER_LINEAR)):
+    ours = sequence.SWEEP, sequence.MULTI_PASS
+    bilinear = tuple(replace(each, filter_=cv2.INTER_LINEAR) for each in ours)
+    for how, (sequence.SWEEP, sequence.MULTI_PASS) in (("", ours), (", bilinear", bilinear)):
         for name, passes in (("one sweep", 1), (f"{figures.options.passes} passes", figures.options.passes)):
             frame_s = figures.paint(name + how, passes=passes)
             figures.say(name + how, figures.read(name + how), frame_s)
-    temporal.FILTER = cv2.INTER_CUBIC
+    sequence.SWEEP, sequence.MULTI_PASS = ours
     figures.say_hidden()
 
 

@@ -22,9 +22,8 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from engine import images
 from engine.base.arrays import Floats
-from engine.base.errors import ImageError, InputError, Interrupted
+from engine.base.errors import InputError, Interrupted
 from engine.base.events import Emit, leave, open_events
 from engine.base.frames import FrameRange
 from engine.base.stop_flag import StopFlag
@@ -36,12 +35,13 @@ from engine.color.paintings import painting_color
 from engine.color.showing import Showing
 from engine.images.header import Header
 from engine.images.provenance import file_sha256
-from engine.optimize.feedforward.frames import LEAST_SIDE_PX, ShotFrames, load_frames
+from engine.optimize.feedforward.frames import ShotFrames, load_frames
 from engine.optimize.feedforward.job import RECIPE, StyleLookJob
 from engine.optimize.feedforward.losses import LAYERS
 from engine.optimize.feedforward.recipe import StyleRecipe
 from engine.optimize.gatys import VggMaps
 from engine.optimize.job import StyleImage
+from engine.optimize.style_inputs import read_style_image
 from engine.shot.plate import PlateReader
 from engine.training.checkpoint import damaged, load_checkpoint, save_checkpoint
 from engine.training.clock import FEW_STEPS, Clock
@@ -101,7 +101,7 @@ def train_style(job: StyleLookJob, emit: Emit, stop: StopFlag | None = None, beg
 
     loaded = load_frames(reader, frames, config, check)
     for frame, count in loaded.bad_pixels.items():
-        text = f"frame {frame}: {count} pixels of the plate are NaN or Inf; filled from neighbours"
+        text = f"frame {frame}: {count} pixels of the plate are NaN or Inf; filled from neighbors"
         emit({"event": "warning", "text": text})
     torch.manual_seed(job.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -160,15 +160,10 @@ def load_style(style: StyleImage, plate: Assignment, header: Header, config: Col
     """A style image, taken as a painting of the plate is.
 
     Raises:
-        ImageError: missing, damaged or too small.
+        ImageError: as of :func:`engine.optimize.style_inputs.read_style_image`.
         ColorError: its colorspace is not in the config.
     """
-    image = images.read(style.path)
-    high, wide = image.rgb.shape[:2]
-    if min(high, wide) < LEAST_SIDE_PX:
-        why = f"the style image is {wide}x{high}, too small to learn from"
-        remedy = f"its least side is {LEAST_SIDE_PX} pixels, some hundreds are better"
-        raise ImageError(why, path=style.path, remedy=remedy)
+    image = read_style_image(style.path)
     color = painting_color(config, image.header, style.path, None, plate, header)
     encoded = shaper.encode(color.to_working(image, config))
     return LoadedStyle(
@@ -184,7 +179,7 @@ def _load_styles(
     styles = [load_style(style, taken, read.image.header, config) for style in job.styles]
     for style in styles:
         if style.bad_pixels:
-            text = f"{style.path}: {style.bad_pixels} pixels of the style image are NaN or Inf; filled from neighbours"
+            text = f"{style.path}: {style.bad_pixels} pixels of the style image are NaN or Inf; filled from neighbors"
             emit({"event": "warning", "text": text})
     return styles
 

@@ -110,7 +110,7 @@ def _picked(strokes: Brushstrokes, which: Mask | slice) -> Brushstrokes:
 
 def _lost(flow: Floats, back: Floats) -> Mask:
     """(H, W): what leaves the frame, or is hidden in the other one."""
-    return np.asarray(~inside(flow) | occluded(flow, back))
+    return np.asarray(~inside(flow) | occluded(flow, back, exact=True))
 
 
 def _is_bare(layout: Layout, height: int, width: int) -> Mask:

@@ -35,8 +35,8 @@ from engine.optimize.sequence.stored_frames import StoredFrames, rounded
 from engine.optimize.sequence.stored_strokes import StoredStrokes
 from engine.optimize.sequence.stroke_stage import StrokeStage
 from engine.optimize.sequence.temporal import (
-    MULTI_PASS_WEIGHT,
-    SWEEP_WEIGHT,
+    MULTI_PASS,
+    SWEEP,
     CarriedFrame,
     TemporalLoss,
     blended,
@@ -49,7 +49,7 @@ from engine.shot.plate import PlateReader
 
 __all__ = ["main", "paint_sequence"]
 
-METHOD = "sequence-1"
+METHOD = "sequence-2"
 """Changes when the same job would give other frames."""
 _PREVIEW_EVERY_S = 10.0
 
@@ -75,6 +75,7 @@ class _Run:
         self.motion = ShotMotion(self._gray, _vectors(job))
         digests = _digests(job, inputs)
         self.stored = StoredFrames(job.folder / "frames", digests)
+        self.coherence = SWEEP if job.passes == 1 else MULTI_PASS
         first = self._view(job.frames[0])
         self.size = first.shown.shape[:2]
         # Once for all: colors that follow each frame would flicker with it.
@@ -192,15 +193,21 @@ class _Run:
         return view
 
     def carried(self, number: int, place: int) -> list[CarriedFrame]:
-        """What frames that this pass has painted already show of a frame; nothing in a pass that paints them alone."""
+        """What painted frames show of a frame; nothing in a pass that paints them alone.
+
+        First those that this pass came by. What enters at a border they don't show; from the third pass on the next
+        frame does, which the pass before, coming from there, painted with more of that surface in view and agreeing.
+        """
         if number == 1 and self.job.passes > 1:
             return []
         frames, step = self.job.frames, 1 if number % 2 else -1
-        places = [place - step * offset for offset in (1, *sorted(self.job.long_term))]
+        offsets = [1, *sorted(self.job.long_term), *([-1] if number > 2 else [])]
+        places = [place - step * offset for offset in offsets]
         near = [frames[other] for other in places if 0 <= other < len(frames)]
         motions = [self.motion.between(frames[place], other) for other in near]
         painted = [self.stored.read(other) for other in near]
-        return carry(painted, [flow for flow, _ in motions], [trust for _, trust in motions], self.inputs.tensor)
+        flows, trusts = [flow for flow, _ in motions], [trust for _, trust in motions]
+        return carry(painted, flows, trusts, self.inputs.tensor, self.coherence.filter_)
 
     def _view(self, frame: int) -> ShownFrame:
         return self.inputs.frame(frame, self.out.path(frame))
@@ -259,9 +266,17 @@ class _Painting:
             if mask is not None:
                 x = here + (x - here) * (mask > 0)
             styles = inputs.scaled_styles(run.pictures, size)
-            loss = StyleLoss(inputs.maps, here, styles, mask, job.strength, thrifty=min(size) >= 256, layers=job.layers)
+            loss = StyleLoss(
+                inputs.maps,
+                here,
+                styles,
+                mask,
+                job.strength,
+                thrifty=min(size) >= 256,
+                layers=job.layers,
+                margin_px=run.coherence.margin_px,
+            )
             held = carried if self._is_held() else []
-            weight = SWEEP_WEIGHT if job.passes == 1 else MULTI_PASS_WEIGHT
             base, share = sum(pixels[:scale]) / sum(pixels), pixels[scale] / sum(pixels)
 
             def report(
@@ -274,7 +289,7 @@ class _Painting:
             ) -> None:
                 self._report(done, loss, x, size, base + share * done / job.iterations)
 
-            loss_here = TemporalLoss(loss, held, weight)
+            loss_here = TemporalLoss(loss, held, run.coherence.weight)
             x, _ = optimize(loss_here, x, job.iterations, weight=mask, report=report, check=self._check_stop)
         return np.ascontiguousarray(x[0].permute(1, 2, 0).cpu().numpy())
 

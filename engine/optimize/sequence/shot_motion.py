@@ -45,7 +45,7 @@ class ShotMotion:
         else:
             with one_thread():
                 forth, back = estimate(one, two), estimate(two, one)
-        trust = reliability(forth, back)
+        trust = reliability(forth, back, exact=True)
         # Its smoothing leaves some trust beyond the border, where only the border's own pixels could be repeated.
         trust[~inside(forth)] = 0
         return forth, trust

@@ -27,7 +27,7 @@ from engine.optimize.sequence.job import STROKE_ITERATIONS_OF_FRAME, SequenceJob
 from engine.optimize.sequence.moved_strokes import StrokeSource, moved_and_new
 from engine.optimize.sequence.shot_motion import ShotMotion, scaled_flow
 from engine.optimize.sequence.stored_strokes import StoredStrokes
-from engine.optimize.sequence.temporal import SWEEP_WEIGHT, TemporalLoss, carry
+from engine.optimize.sequence.temporal import SWEEP, TemporalLoss, carry
 from engine.optimize.style_inputs import ShownFrame, StyleInputs, resized
 
 __all__ = ["StrokeStage"]
@@ -117,7 +117,7 @@ class StrokeStage:
         flows = [scaled_flow(flow, size) for flow, _ in motions]
         trusts = [_shrunk(trust, size) for _, trust in motions]
         painted = [self._drawn(layout, size)[0].permute(1, 2, 0).cpu().numpy() for layout in layouts]
-        whole = TemporalLoss(style, carry(painted, flows, trusts, inputs.tensor), SWEEP_WEIGHT)
+        whole = TemporalLoss(style, carry(painted, flows, trusts, inputs.tensor), SWEEP.weight)
         if mask is None:
             return whole
         return lambda picture: whole(content + (picture - content) * (mask > 0))

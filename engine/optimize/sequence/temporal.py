@@ -18,21 +18,36 @@ from engine.motion.flow import pull
 from engine.optimize.style_inputs import resized
 
 __all__ = [
-    "FILTER",
-    "MULTI_PASS_WEIGHT",
-    "SWEEP_WEIGHT",
+    "MULTI_PASS",
+    "SWEEP",
     "CarriedFrame",
+    "Coherence",
     "TemporalLoss",
     "blended",
     "carry",
     "long_term_weights",
 ]
 
-SWEEP_WEIGHT, MULTI_PASS_WEIGHT = 1000.0, 500.0
-"""Of the temporal loss beside content and style, pixels in units of 0..255: in a single sweep and in several passes."""
 
-FILTER = cv2.INTER_CUBIC
-"""How painted frames are resampled: a sweep does so again and again, and bilinear weights would blur them away."""
+@dataclass(frozen=True)
+class Coherence:
+    """How frames are held together."""
+
+    weight: float
+    """Of the temporal loss beside content and style, pixels in units of 0..255."""
+    filter_: int
+    """How painted frames are resampled, again and again: bilinear weights would blur them away."""
+    margin_px: int
+    """How far a frame goes on beyond its border, mirrored, for content and style."""
+
+
+SWEEP = Coherence(1000.0, cv2.INTER_CUBIC, 0)
+"""In a single sweep. OpenCV's cubic weights sharpen a little: the style is a statistic of the whole frame, and where
+frames lose contrast as they are carried, the few free pixels at a border make up for it and break up."""
+
+MULTI_PASS = Coherence(500.0, cv2.INTER_LANCZOS4, 8)
+"""In several passes, which resample so often that cubic weights would sharpen too much. The margin is for what enters,
+a column or two a frame and held to what it got at the border: painted less there, it grew to a plain strip."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,11 @@ def long_term_weights(trusts: Sequence[Floats]) -> list[Floats]:
 
 
 def carry(
-    painted: Sequence[Floats], flows: Sequence[Floats], trusts: Sequence[Floats], tensor: Callable[[Floats], Tensor]
+    painted: Sequence[Floats],
+    flows: Sequence[Floats],
+    trusts: Sequence[Floats],
+    tensor: Callable[[Floats], Tensor],
+    filter_: int = SWEEP.filter_,
 ) -> list[CarriedFrame]:
     """Painted frames as seen from the frame in work; those that show nothing new of it are left out.
 
@@ -71,11 +90,12 @@ def carry(
         flows: (H, W, 2), from the frame in work to each.
         trusts: (H, W), their reliability.
         tensor: brings a picture (H, W, C) to the device.
+        filter_: how frames are resampled, one of OpenCV's.
     """
     carried = []
     for picture, flow, weight in zip(painted, flows, long_term_weights(trusts), strict=True):
         if weight.any():
-            pulled = np.asarray(pull(picture, flow, filter_=FILTER), np.float32)
+            pulled = np.asarray(pull(picture, flow, filter_=filter_), np.float32)
             carried.append(CarriedFrame(tensor(pulled), tensor(weight[..., None])))
     return carried
 

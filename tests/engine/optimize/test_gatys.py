@@ -119,6 +119,22 @@ def test_the_maps_are_those_of_the_loaded_features(weights: str) -> None:
         torch.testing.assert_close(found[name], expected * 127.5, rtol=1e-5, atol=1e-4)
 
 
+def test_a_mirrored_margin_paints_the_border_as_well(weights: str) -> None:
+    """By how much the loss moves the outermost columns, in units of those in the middle."""
+    plate, style = pictures()
+    start = plate + 0.05 * torch.randn(plate.shape, generator=torch.Generator().manual_seed(1))
+    maps = VggMaps(load_features(weights, LAYERS))
+    right = []
+    for margin_px in (0, 8):
+        x = start.clone().requires_grad_(True)
+        StyleLoss(maps, plate, [(style, 1.0)], torch.ones(1, 1, 48, 64), margin_px=margin_px)(x).backward()
+        assert x.grad is not None
+        moved = x.grad.abs().mean(dim=(0, 1, 2))
+        right.append(float(moved[-1] / moved[-20:-10].mean()))
+    assert right[0] < 0.6
+    assert 0.7 < right[1] < 1.6
+
+
 def test_a_gram_counts_only_weighted_pixels() -> None:
     maps = torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(2))
     weight = torch.zeros(1, 1, 6, 8)

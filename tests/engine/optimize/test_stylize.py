@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -216,6 +217,24 @@ def test_a_style_image_that_is_not_finite_is_filled_and_said(tmp_path: Path, cap
     paint(job(tmp_path, styles=(StyleImage(tmp_path / "bad.exr"),), iterations=2))
     assert re.search(r"1 pixels of the style image are NaN or Inf; filled from neighbors \(.*bad.exr\)", caplog.text)
     assert np.isfinite(read(tmp_path)).all()
+
+
+def test_a_style_image_with_holes_is_refused(tmp_path: Path) -> None:
+    sound = np.random.default_rng(1).random((40, 40), dtype=np.float32)
+    for holes, image in ((17, "bad.exr"), (1600, "none.exr")):
+        bad = sound.copy()
+        bad.flat[:holes] = np.nan
+        write_exr(tmp_path / image, {"R": bad, "G": sound, "B": sound})
+        said = (
+            f"{holes} of 1600 pixels of the style image are NaN or Inf, too many to fill in .*crop it to what is sound"
+        )
+        with pytest.raises(ImageError, match=said):
+            paint(job(tmp_path, styles=(StyleImage(tmp_path / image),)))
+    rgba = np.full((40, 40, 4), 255, np.uint8)
+    rgba[:10, :, 3] = 0
+    cv2.imwrite(str(tmp_path / "cut.png"), rgba)
+    with pytest.raises(ImageError, match="25% of the style image is transparent, and what lies beneath"):
+        paint(job(tmp_path, styles=(StyleImage(tmp_path / "cut.png"),)))
 
 
 def test_the_process_speaks_in_events(

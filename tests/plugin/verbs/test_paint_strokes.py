@@ -70,6 +70,10 @@ def test_a_drawing_that_is_there_is_kept(shot: Cli) -> None:
     (shot.folder / "p.1.svg").write_text("mine", encoding="utf-8")
     said = shot.refused(*PAINT)
     assert "may have been painted on and is not replaced" in said and "p.1.svg)" in said
+    (shot.folder / "p.1.svg").unlink()
+    (shot.folder / "p.1.svg").mkdir()
+    said = shot.refused(*PAINT, "--resume", "--overwrite")
+    assert "a folder stands where the painting should go" in said and "p.1.svg)" in said
 
 
 @pytest.mark.slow

@@ -87,6 +87,9 @@ def test_a_sequence_of_a_shot(shot: Cli) -> None:
     assert (job["passes"], job["long_term"], job["iterations"], job["strokes"]) == (2, [2], 2, 20)
     assert "this image may have been painted on and is not replaced" in shot.refused(*words)
     assert shot(*words, "--resume").code == 0
+    (shot.folder / "q.2.png").mkdir()
+    said = shot.refused(*words, "--out", "q.%d.png", "--overwrite")
+    assert said == "a folder stands where the painting should go (q.2.png); choose another --out"
     cleaned = shot("clean", "--work", "w", "--remove", "--progress", "lines")
     assert "frames of a sequence's passes: 6 files" in cleaned.err + cleaned.out
     assert not (shot.folder / "w" / "sequence" / "frames").exists() and (shot.folder / "p.1.png").exists()

@@ -191,8 +191,8 @@ def test_pixels_that_are_no_numbers_are_filled_and_said_once_each(shot: Path) ->
     )
     said = [event["text"] for event in trained(job) if event["event"] == "warning"]
     assert said == [
-        f"{shot / 'canvas.exr'}: 1 pixels of the style image are NaN or Inf; filled from neighbours",
-        "frame 0: 2 pixels of the plate are NaN or Inf; filled from neighbours",
+        f"{shot / 'canvas.exr'}: 1 pixels of the style image are NaN or Inf; filled from neighbors",
+        "frame 0: 2 pixels of the plate are NaN or Inf; filled from neighbors",
     ]
     assert all(np.isfinite(loss) for loss in losses(job.look).values())
 

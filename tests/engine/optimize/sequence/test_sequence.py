@@ -22,8 +22,10 @@ from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.stop_flag import StopFlag
 from engine.color.keys import find_key_transform
 from engine.optimize.job import StyleImage
+from engine.optimize.sequence import sequence
 from engine.optimize.sequence.job import SequenceJob
 from engine.optimize.sequence.sequence import main, paint_sequence
+from engine.optimize.sequence.temporal import TemporalLoss
 from tests.support import ROOT
 from tests.support.interrupts import StopAfter
 from tests.support.pictures import picture, write_exr
@@ -94,6 +96,26 @@ def test_a_sequence_is_steadier_than_frames_alone(tmp_path: Path, passes: int) -
     alone = unsteady(tmp_path, count)
     paint(job(tmp_path, count=count, passes=passes, iterations=24 // passes))
     assert unsteady(tmp_path, count) <= 0.5 * alone
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+def test_what_enters_is_held_to_the_pass_before(tmp_path: Path, passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the last pass of three, forward as the first, the next frame has it; in a single sweep no frame has."""
+    held: list[np.ndarray] = []
+
+    class Seen(TemporalLoss):
+        def __init__(self, loss: Any, carried: Any, weight: float) -> None:
+            super().__init__(loss, carried, weight)
+            weights = [each.weight[0, 0].numpy() for each in carried]
+            held.append(np.sum([np.zeros((HEIGHT, WIDTH)), *weights], axis=0))
+
+    monkeypatch.setattr(sequence, "TemporalLoss", Seen)
+    paint(job(tmp_path, passes=passes, iterations=2))
+    middle = held[-2]
+    assert len(held) == 3 * passes
+    assert middle[6:-6, 12 : -3 * STEP_PX].mean() > 0.9
+    entered = middle[6:-6, -STEP_PX:].mean()
+    assert entered > 0.8 if passes == 3 else entered < 0.1
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +12,16 @@ torch.set_num_threads(1)  # tiny tensors on a busy machine: a second thread most
 from torch import Tensor
 
 from engine.base.arrays import Floats
-from engine.optimize.sequence.temporal import CarriedFrame, TemporalLoss, blended, carry, long_term_weights
+from engine.optimize.sequence.temporal import (
+    MULTI_PASS,
+    SWEEP,
+    CarriedFrame,
+    Coherence,
+    TemporalLoss,
+    blended,
+    carry,
+    long_term_weights,
+)
 
 
 def tensor(picture: Floats) -> Tensor:
@@ -48,6 +58,19 @@ def test_frames_are_pulled_along_the_flow() -> None:
     assert (carried[0].weight == 0.5).all()
     half = carried[0].at((4, 6))
     assert half.pixels.shape == (1, 3, 4, 6) and half.weight.shape == (1, 1, 4, 6)
+
+
+@pytest.mark.parametrize(("coherence", "least", "most"), [(SWEEP, 1.05, 1.15), (MULTI_PASS, 0.95, 1.0)])
+def test_ten_frames_on_a_picture_has_its_contrast(coherence: Coherence, least: float, most: float) -> None:
+    """Carried by 0.6 pixels each time. Bilinear weights would leave 0.65 of it."""
+    noise = np.random.default_rng(0).random((48, 96, 3), dtype=np.float32)
+    first = cv2.GaussianBlur(noise, (0, 0), 0.8)
+    flow, trust = np.zeros((48, 96, 2), np.float32), np.ones((48, 96), np.float32)
+    flow[..., 0] = 0.6
+    last = first
+    for _ in range(10):
+        last = carry([last], [flow], [trust], tensor, coherence.filter_)[0].pixels[0].permute(1, 2, 0).numpy()
+    assert least < float(last[:, 8:-16].std() / first[:, 14:-10].std()) < most
 
 
 def test_what_a_frame_starts_from() -> None:
