@@ -131,6 +131,7 @@ _ALL = (
             *_PLATE,
             *_PAINTINGS,
             table.UNPAINTED,
+            *(*_MATTES, table.NO_REPAINT),
             *(own.PORT, own.NO_BROWSER),
             own.IDLE.but(group="the page", help="end after so long without an open page", default="stay open"),
             *(table.WORK, table.LOOK, table.OUT.but(default="frames in the work folder")),

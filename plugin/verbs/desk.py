@@ -22,6 +22,7 @@ from plugin.arguments.preflight import (
     check_device,
     check_keyframes,
     check_look_output,
+    check_mattes,
     check_out,
     check_plate,
     check_spaces,
@@ -60,7 +61,7 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
     with contextlib.closing(bound):
         desk = ShotDesk(shot, options, config, out)
         # Its doubts go to stderr; stdout is for the address.
-        say_color(NoProgress(), config, shot.plate, shot.keyframes)
+        say_color(NoProgress(), config, shot.plate, shot.keyframes, shot.matte)
         access = Access(bound.getsockname()[1])
         server = DeskServer(desk, bound, access)
         with stop.cooperative():
@@ -97,10 +98,12 @@ def _checked(options: Options, progress: Progress) -> tuple[Shot, SequencePath, 
     file = None if options.shot is None else Shot.load(options.shot)
     shot = shot_from(options, paintings=bool(painted_from(options, file)), frames_out=False)
     out = _out(options, file, shot)
-    for name, what in (("denoise", "denoised frames"), ("guides", "guide images"), ("matte", "mattes of every frame")):
+    for name, what in (("denoise", "denoised frames"), ("guides", "guide images")):
         if getattr(shot, name) is not None:
             progress.warn(f"the desk works without {what}; paintover run takes them")
-    shot = replace(shot, out=out, denoise=None, guides=None, matte=None)
+    if not shot.stmaps:
+        progress.warn("the desk follows keyframes also where the shot asks for no STMaps")
+    shot = replace(shot, out=out, denoise=None, guides=None, stmaps=True)
     config = ColorConfig.active(options.ocio)
     check_asked_recipe(shot, options)
     check_spaces(config, [shot.plate.colorspace])
@@ -109,9 +112,10 @@ def _checked(options: Options, progress: Progress) -> tuple[Shot, SequencePath, 
             check_painting_space(config, keyframe.colorspace)
     check_keyframes(shot.keyframes)
     check_plate(shot.plate)
+    check_mattes(shot.matte, shot.plate)
     check_look_output(look_from(options, shot))
     prepare_folder(work_from(options, shot))
-    check_out(out, shot.plate, shot.keyframes)
+    check_out(out, shot.plate, shot.keyframes, shot.matte)
     check_device(shot.device)
     require_training()
     return shot, out, config

@@ -17,7 +17,7 @@ const MATTE_COLOR = [235, 72, 46];
 const find = (id) => document.getElementById(id);
 const pictures = new Pictures();
 
-let desk = { frames: [], keyframes: [], results: {}, tasks: {}, carried: [], suggested: [], training: {}, messages: [], width: 0, height: 0 };
+let desk = { frames: [], keyframes: [], removed: [], results: {}, tasks: {}, carried: [], suggested: [], training: {}, messages: [], width: 0, height: 0 };
 let frame = null;
 let base = "plate";
 let toggles = { painting: true, onion: false, carried: false };
@@ -38,6 +38,8 @@ const panel = new Panel({
   turn: (id, on) => connection.ask({ do: "switch", id, on }),
   open: async (id) => { await paintings.settled(); connection.ask({ do: "open", id }); },
   remove: (id) => connection.ask({ do: "remove", id }),
+  restore: (id) => connection.ask({ do: "restore", id }),
+  follow: () => connection.ask({ do: "follow" }),
   commit: async (render) => { await paintings.settled(); connection.ask({ do: "commit", render }); },
   cancel: (task) => connection.ask({ do: "cancel", task }),
 });
@@ -154,7 +156,7 @@ function go(number) {
 
 function refresh() {
   find("frame").textContent = frame;
-  panel.keyframes(desk.keyframes, frame);
+  panel.keyframes(desk.keyframes, desk.removed, frame);
   paintings.load(frame);
   if (toggles.onion) {
     const other = nearest();

@@ -45,7 +45,7 @@ export class Panel {
     find("export").disabled = find("render").disabled = !facts.step;
   }
 
-  keyframes(keyframes, frame) {
+  keyframes(keyframes, removed, frame) {
     const rows = keyframes.map((keyframe) => {
       const row = element("li", "", { className: keyframe.on ? "" : "off" });
       const go = element("button", keyframe.frame, { className: keyframe.frame === frame ? "go on" : "go", title: "go there" });
@@ -60,6 +60,13 @@ export class Panel {
       row.append(go, on, element("span", what, { className: "what", title: what }), open, remove);
       return row;
     });
+    for (const { id, frame: number } of removed) {
+      const row = element("li", "", { className: "removed" });
+      const back = element("button", "Bring back", { title: "with its painting, as it was" });
+      back.addEventListener("click", () => this.act.restore(id));
+      row.append(element("span", `${number} was removed`, { className: "what" }), back);
+      rows.push(row);
+    }
     find("keyframes").replaceChildren(...rows);
     find("add").disabled = keyframes.some((keyframe) => keyframe.frame === frame);
   }
@@ -82,6 +89,10 @@ export class Panel {
         const cancel = element("button", "Cancel");
         cancel.addEventListener("click", () => this.act.cancel(name));
         row.append(Object.assign(document.createElement("progress"), { max: 1, value: task.fraction }), cancel);
+      } else if (name === "prepare" && task.state !== "done") {
+        const again = element("button", "Again", { title: "follow the keyframes; what was done stays" });
+        again.addEventListener("click", () => this.act.follow());
+        row.append(" ", again);
       }
       return row;
     });

@@ -19,8 +19,13 @@ from websockets.exceptions import InvalidStatus
 
 from engine import images
 from engine.base.errors import InputError
+from engine.shot.matte_sequence import MatteSequence
+from engine.shot.shot import Shot
+from engine.training.job.session import result_path
+from plugin.desk.paintings import Paintings
 from plugin.desk.server import listen
-from tests.support.desks import HEIGHT, WIDTH, Served, hear, layer, served, stand_in, wait_for
+from tests.support.desks import HEIGHT, WIDTH, Served, hear, layer, plate, served, stand_in, wait_for
+from tests.support.matte_files import write_mattes
 
 pytestmark = pytest.mark.slow
 
@@ -279,6 +284,30 @@ def test_a_commit_may_be_canceled(here: Served, monkeypatch: pytest.MonkeyPatch)
         wait_for(lambda: here.desk.state()["tasks"]["commit"]["state"] == "canceled", "the end of it")
 
 
+def test_a_commit_that_waits_for_tracks_may_be_canceled(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_VERB_S", "600")
+    number = keyframe(here, 1)
+    here.ask(f"/painting/{number}", "PUT", layer())
+    wait_for(lambda: here.desk.state()["training"].get("step"), "a step")
+    here.desk.commit(render=True)
+    wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"].startswith("first following 1 keyframe"), "waiting")
+    assert here.desk.alone_s == 0.0
+    here.desk.cancel("commit")
+    wait_for(lambda: here.desk.state()["tasks"]["commit"]["state"] == "canceled", "the end of it")
+    assert here.desk.state()["tasks"]["prepare"]["state"] == "running", "only the commit"
+    # Whoever cancels the tracks as well gets them again, by asking or by a commit.
+    here.desk.cancel("prepare")
+    wait_for(lambda: here.desk.state()["tasks"]["prepare"]["state"] == "canceled", "the end of the tracks")
+    monkeypatch.setenv("FAKE_VERB_S", "0")
+    here.desk.commit(render=True)
+    wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"] == "committed", "the commit")
+    with here.socket() as tab:
+        tab.send('{"do": "follow"}')
+        wait_for(lambda: here.desk.state()["tasks"]["prepare"]["state"] == "done", "the tracks")
+    verbs = [line.split()[0] for line in lines(here.folder / "verbs.log")]
+    assert verbs == ["prepare", "prepare", "render", "report", "prepare"]
+
+
 def test_a_port_that_is_taken_is_one_clear_line() -> None:
     with listen(0) as bound:
         port = bound.getsockname()[1]
@@ -307,3 +336,63 @@ def test_keyframes_are_followed_together_and_a_new_one_joins(here: Served, monke
     wait_for(lambda: here.desk.state()["tasks"]["prepare"]["state"] == "done", "their end")
     first, both = lines(here.folder / "verbs.log")
     assert first.count("--keyframe") == 1 and both.count("--keyframe") == 2
+
+
+def test_a_keyframe_that_was_removed_comes_back_as_it_was(here: Served) -> None:
+    number = keyframe(here, 1)
+    here.ask(f"/painting/{number}", "PUT", layer())
+    painting = here.desk.paintings.find(number).painting
+    here.desk.remove(number)
+    state = here.desk.state()
+    assert (state["keyframes"], state["removed"]) == ([], [{"id": number, "frame": 1}])
+    assert here.ask(f"/painting/{number}")[0] == 400
+    # Also for whoever opens the desk again.
+    again = Paintings(here.folder / "work", here.desk.pictures)
+    assert ([each.id for each in again.all()], [each.id for each in again.removed]) == ([], [number])
+    with here.socket() as tab:
+        tab.send(json.dumps({"do": "restore", "id": number}))
+        wait_for(here.desk.paintings.all, "the keyframe")
+        held = here.desk.paintings.find(number)
+        assert (held.frame, held.painting, held.painted) == (1, painting, True)
+        # Nothing is brought back over what was painted since.
+        here.desk.remove(number)
+        other = keyframe(here, 1)
+        assert other != number and here.desk.state()["removed"] == []
+        tab.send(json.dumps({"do": "restore", "id": number}))
+        said = hear(tab, lambda found: found["type"] == "message" and found["level"] == "error")
+        assert said["text"] == f"keyframe {number} cannot be restored; remove the one that took its place"
+
+
+def test_results_are_the_plate_outside_the_mattes_of_every_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, tmp_path)
+    covered = np.zeros((HEIGHT, WIDTH), np.float32)
+    covered[:, :40], covered[:, 40:48] = 1.0, 0.5
+    mattes = write_mattes(tmp_path, dict.fromkeys(range(4), covered))
+    shot = Shot(plate(tmp_path), work=tmp_path / "work", budget_s=10.0, matte=MatteSequence(mattes), repaint=False)
+    with served(tmp_path, shot) as here:
+        number = keyframe(here, 1)
+        here.ask(f"/painting/{number}", "PUT", layer())
+        here.desk.look_at(2)
+        wait_for(lambda: here.desk.pictures.result(2) is not None, "a result")
+        own = here.desk.pictures.linear(2)
+        result = here.desk.pictures.result(2)
+        gray = float(np.load(result_path(here.desk.work, 2))[0, 0, 0])
+        assert np.allclose(result[:, :40], gray) and np.array_equal(result[:, 48:, :3], own[:, 48:])
+        assert np.allclose(result[:, 40:48, :3], 0.5 * gray + 0.5 * own[:, 40:48])
+        assert result[0, 44, 3] == pytest.approx(0.5 * gray) and not result[:, 48:, 3].any()
+        # At half size as well, and with the mattes as they are now.
+        result_path(here.desk.work, 3).parent.mkdir(parents=True, exist_ok=True)
+        np.save(result_path(here.desk.work, 3), np.full((HEIGHT // 2, WIDTH // 2, 4), 0.25, np.float16))
+        assert here.desk.pictures.result(3)[0, [0, -1], 3].tolist() == [0.25, 0.0]
+        write_mattes(tmp_path, {3: 1 - np.ceil(covered)})
+        wait_for(lambda: here.desk.pictures.result(3)[0, [0, -1], 3].tolist() == [0.0, 0.25], "the other matte")
+        small = cv2.resize(here.desk.pictures.linear(3), (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(here.desk.pictures.result(3)[:, :20, :3], small[:, :20])
+        wait_for(lambda: here.desk.state()["tasks"].get("prepare", {}).get("state") == "done", "the tracks")
+        here.desk.commit(render=True)
+        wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"] == "committed", "the commit")
+    for line in lines(tmp_path / "verbs.log"):
+        assert f"--matte {mattes.text} --matte-use both" in line
+        assert ("--no-repaint" in line) == line.startswith("prepare")
