@@ -37,15 +37,17 @@ class Commit:
         *,
         is_training: Callable[[], bool],
         on_tracks: Callable[[], None],
+        on_end: Callable[[], None],
     ) -> None:
         """
         Args:
             is_training: whether steps are being made.
             on_tracks: called when the tracks may have changed.
+            on_end: called when all is written.
         """
         self._paintings, self._verbs, self._tasks, self._trainer = paintings, verbs, tasks, trainer
         self._listeners = listeners
-        self._is_training, self._on_tracks = is_training, on_tracks
+        self._is_training, self._on_tracks, self._on_end = is_training, on_tracks, on_end
         self._exported, self._exporting = threading.Event(), threading.Lock()
         self._closed = False
 
@@ -90,6 +92,7 @@ class Commit:
                     self._trainer.tell(GoOn())
             if not done:
                 return
+        self._on_end()
         self._tasks.show(COMMIT, "done", "committed" if render else "the look is exported", 1.0)
 
     def _make_frames(self) -> bool:

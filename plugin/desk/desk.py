@@ -5,6 +5,7 @@ What pages see is :meth:`ShotDesk.state`; what changes is told to every listener
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -67,6 +68,9 @@ class ShotDesk:
         self.listeners = Listeners()
         self.tasks = Tasks(self.listeners)
         self._lock = threading.RLock()
+        self._run = secrets.token_hex(8)
+        """Other than that of a desk that was open here before: pages must not take its numbers for this one's."""
+        self._report = self.work / "report.html"
         self._training: dict[str, Any] = {"state": "unpainted"}
         self._results = self._found_results()
         self._stamp = max((each.stamp for each in self._results.values()), default=0)
@@ -81,7 +85,7 @@ class ShotDesk:
         )  # fmt: skip
         self._commit = Commit(
             self.paintings, verbs, self.tasks, self._trainer, self.listeners,
-            is_training=lambda: self.is_training, on_tracks=self._tracked,
+            is_training=lambda: self.is_training, on_tracks=self._tracked, on_end=self._changed,
         )  # fmt: skip
 
     def open(self) -> None:
@@ -120,6 +124,7 @@ class ShotDesk:
             plan = self._adviser.found
             return {
                 "type": "state",
+                "run": self._run,
                 "name": Path(self.shot.plate.path.text).name,
                 "frames": list(self.shot.plate.frames),
                 "width": self.pictures.width,
@@ -133,6 +138,7 @@ class ShotDesk:
                 "removed": [{"id": each.id, "frame": each.frame} for each in self.paintings.removed],
                 "training": self._training,
                 "results": {str(frame): _result_facts(each) for frame, each in self._results.items()},
+                "report": self._report.is_file(),
                 "tasks": self.tasks.facts,
                 "messages": self.listeners.messages,
                 "carried": plan.carried,
@@ -207,6 +213,13 @@ class ShotDesk:
         self.listeners.say(
             "note", text if opened else f"open {path} in your painting program: what you save is taken here"
         )
+
+    def open_report(self) -> None:
+        """Open the report of the last commit in the browser of this machine; raises InputError where there is none."""
+        if not self._report.is_file():
+            raise InputError("there is no report yet", remedy="render all frames")
+        if not open_in_program(self._report):
+            self.listeners.say("note", f"open {self._report} in a browser")
 
     def pause(self) -> None:
         """No more steps for now."""

@@ -90,6 +90,11 @@ class DeskKeyframe:
     """The page that made the last change."""
 
     @property
+    def is_own(self) -> bool:
+        """Whether the painting was painted on the page."""
+        return self.painting is not None and self.painting.parent.name == "paint"
+
+    @property
     def keyframe(self) -> Keyframe | None:
         """As training takes it; None where nothing is painted."""
         if self.painting is None or not self.painted:
@@ -107,6 +112,7 @@ class DeskKeyframe:
             "has_painting": self.painting is not None,
             "has_matte": self.matte is not None,
             "name": None if self.painting is None else self.painting.name,
+            "own": self.is_own,
             "revision": self.revision,
             "by": self.by,
         }

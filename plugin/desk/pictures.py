@@ -161,9 +161,17 @@ class Pictures:
         return None if pixels is None else _jpeg(self.shown(np.ascontiguousarray(pixels[..., :3]), exposure))
 
     def carried_picture(self, frame: int) -> bytes | None:
-        """JPEG, gray, of how far each pixel of the result rides on a painting; None where there is no result."""
-        pixels = self.result(frame)
-        return None if pixels is None else _jpeg(_codes(pixels[..., 3]))
+        """JPEG, gray, of how far each pixel of the result rides on a painting; None where there is no result.
+
+        Outside the frame's matte, where there is nothing to ride on, it is white.
+        """
+        pixels, matte = self.result(frame), self._matte(frame)
+        if pixels is None:
+            return None
+        carried = pixels[..., 3]
+        if matte is not None:
+            carried = carried + 1 - cv2.resize(matte.coverage, carried.shape[::-1], interpolation=cv2.INTER_AREA)
+        return _jpeg(_codes(carried))
 
     def thumbnail(self, frame: int) -> bytes:
         """Small JPEG of the plate; raises ImageError."""

@@ -62,8 +62,12 @@ class _Restore(_Request, frozen=True, tag="restore"):
     id: int
 
 
+class _Report(_Request, frozen=True, tag="report"):
+    pass
+
+
 _AnyRequest: TypeAlias = (
-    _LookAt | _Attend | _Add | _Remove | _Restore | _Switch | _Open | _Train | _Commit | _Cancel | _Follow
+    _LookAt | _Attend | _Add | _Remove | _Restore | _Switch | _Open | _Train | _Commit | _Cancel | _Follow | _Report
 )
 
 
@@ -87,6 +91,8 @@ def handle(desk: ShotDesk, text: str) -> None:
         desk.restore(request.id)
     elif isinstance(request, _Follow):
         desk.follow_again()
+    elif isinstance(request, _Report):
+        desk.open_report()
     elif isinstance(request, _Switch):
         desk.switch(request.id, on=request.on)
     elif isinstance(request, _Open):

@@ -51,13 +51,14 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         # Here, because --help should not wait for it, and a farm's machine need not have it.
         from plugin.desk.access import Access
         from plugin.desk.desk import ShotDesk
-        from plugin.desk.server import DeskServer, listen
+        from plugin.desk.port import listen_again
+        from plugin.desk.server import DeskServer
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "websockets", "anyio"):
             raise
         raise InputError("the desk needs its server", remedy='pip install "paintover[desk]"') from error
     shot, out, config = _checked(options, progress)
-    bound = listen(options.port or 0)
+    bound = listen_again(options.port, work_from(options, shot))
     with contextlib.closing(bound):
         desk = ShotDesk(shot, options, config, out)
         # Its doubts go to stderr; stdout is for the address.

@@ -14,6 +14,13 @@ const VALUES_EVERY_MS = 80;
 const ATTEND_EVERY_MS = 700;
 const MATTE_COLOR = [235, 72, 46];
 
+// In place of a result.
+const NO_RESULT = {
+  unpainted: "the plate: nothing is painted yet",
+  starting: "the plate: the trainer is being loaded",
+  failed: "the plate: the trainer stopped",
+};
+
 const find = (id) => document.getElementById(id);
 const pictures = new Pictures();
 
@@ -40,6 +47,7 @@ const panel = new Panel({
   remove: (id) => connection.ask({ do: "remove", id }),
   restore: (id) => connection.ask({ do: "restore", id }),
   follow: () => connection.ask({ do: "follow" }),
+  report: () => connection.ask({ do: "report" }),
   commit: async (render) => { await paintings.settled(); connection.ask({ do: "commit", render }); },
   cancel: (task) => connection.ask({ do: "cancel", task }),
 });
@@ -50,7 +58,7 @@ find("open-live").addEventListener("click", () => live.show(find("live").hidden)
 // What comes from the desk
 
 function onOpen(open) {
-  find("connection").textContent = open ? "" : "the desk is closed; what you paint is kept here until it is back";
+  find("connection").textContent = open ? "" : "the desk is closed: open it again; what you paint meanwhile is kept in this tab";
   if (open) paintings.saveAll();
 }
 
@@ -66,7 +74,16 @@ function onMessage(message) {
 
 function onState(state) {
   const first = frame === null;
+  if (!first && desk.run !== state.run) {
+    // Opened again: its numbers mean other pictures now.
+    pictures.clear();
+    platesByFrame = new Map();
+    lastResult = null;
+    paintings.restart();
+    connection.ask({ do: "look_at", frame });
+  }
   desk = state;
+  find("report").disabled = !desk.report;
   find("name").textContent = desk.name;
   document.title = `${desk.name} · Paintover`;
   paintings.setSize(desk.width, desk.height);
@@ -86,7 +103,9 @@ function onState(state) {
 function onResult({ frame: number, ...facts }) {
   desk.results[number] = facts;
   timeline.draw();
-  if (number === frame) fetchFrame();
+  if (number !== frame) return;
+  fetchFrame();
+  if (point) showValues(point);
 }
 
 // The frame in view
@@ -109,12 +128,15 @@ function shown() {
   // Until the newer one is here the older one stays: nothing flickers.
   const kept = lastResult?.frame === frame ? lastResult.picture : null;
   const held = paintings.of(frame);
+  const ahead = paintings.isAhead(frame, desk.results[frame]);
+  if (!ahead && held?.has("painting")) held.painting.seen = null;
   const carried = toggles.carried && desk.results[frame] ? overlay(pictures.now(addressOf("carried")), frame) : null;
   return {
     width: desk.width, height: desk.height, base, toggles, plate, carried,
     result: result || kept,
     // Over a result only strokes that it does not have yet.
-    painting: base === "plate" || paintings.isAhead(frame, desk.results[frame]) ? shownLayer(held, "painting") : null,
+    taken: base !== "plate" && ahead && held?.has("painting") ? held.painting.seen : null,
+    painting: base === "plate" || ahead ? shownLayer(held, "painting") : null,
     matte: shownLayer(held, "matte"),
     showsMatte: tool === "matte" || tool === "unmatte",
     onion: toggles.onion ? onion() : null,
@@ -156,6 +178,8 @@ function go(number) {
 
 function refresh() {
   find("frame").textContent = frame;
+  if (playing) find("readout").textContent = "";
+  else if (point) showValues(point);
   panel.keyframes(desk.keyframes, desk.removed, frame);
   paintings.load(frame);
   if (toggles.onion) {
@@ -320,6 +344,7 @@ function markDrawn() {
   const address = addressOf("result");
   const result = desk.results[frame];
   const here = address && pictures.now(address);
+  find("badge").textContent = base === "plate" || here || lastResult?.frame === frame ? "" : NO_RESULT[desk.training.state] || "the plate: this frame is being rendered";
   Object.assign(find("viewer").dataset, { frame: frame ?? "", plate: pictures.now(addressOf("plate")) ? frame : "", stamp: here ? result.stamp : "", proxy: here ? result.proxy : "", revision: here ? result.revision : "" });
 }
 

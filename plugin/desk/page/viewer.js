@@ -7,12 +7,13 @@ const MATTE_SHARE = 0.5;
 const WIPE_GRIP = 8;
 
 export class Viewer {
-  // `source()` gives what to draw: { plate, result, carried, onion, painting, matte, base, toggles, width, height }.
+  // `source()` gives what to draw: { plate, result, carried, onion, taken, painting, matte, base, toggles, width, height }.
   constructor(element, source, hear) {
     this.canvas = element;
     this.context = element.getContext("2d");
     // One pixel that is read often, so that the whole canvas need not be.
     this.one = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    this.under = null;
     this.source = source;
     this.hear = hear;
     this.scale = 1;
@@ -96,6 +97,7 @@ export class Viewer {
     } else {
       draw(shown.base === "result" ? result : shown.plate);
     }
+    draw(this.plateWithin(shown));
     if (shown.toggles.onion) draw(shown.onion, ONION_SHARE);
     if (shown.toggles.painting) draw(shown.painting);
     if (shown.showsMatte) draw(shown.matte, MATTE_SHARE);
@@ -115,6 +117,18 @@ export class Viewer {
       context.globalCompositeOperation = "source-over";
     }
     this.hear.drawn();
+  }
+
+  // What was taken away from the painting is the plate, until there is a result without it.
+  plateWithin({ taken, plate, width, height }) {
+    if (!taken || !plate) return null;
+    if (this.under?.canvas.width !== width || this.under.canvas.height !== height) this.under = new OffscreenCanvas(width, height).getContext("2d");
+    const { under } = this;
+    under.globalCompositeOperation = "copy";
+    under.drawImage(taken, 0, 0);
+    under.globalCompositeOperation = "source-in";
+    under.drawImage(plate, 0, 0, width, height);
+    return under.canvas;
   }
 
   // The color on the screen, whatever it is made of.

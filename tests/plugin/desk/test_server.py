@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from engine.shot.matte_sequence import MatteSequence
 from engine.shot.shot import Shot
 from engine.training.job.session import result_path
 from plugin.desk.paintings import Paintings
+from plugin.desk.port import listen_again
 from plugin.desk.server import listen
 from tests.support.desks import HEIGHT, WIDTH, Served, hear, layer, plate, served, stand_in, wait_for
 from tests.support.matte_files import write_mattes
@@ -319,6 +321,32 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
 
 def lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def test_a_desk_is_found_again_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def listens(at: int) -> socket.socket:
+        asked.append(at)
+        return listen(0 if at == port else at)
+
+    with listen_again(None, tmp_path) as first:
+        port = first.getsockname()[1]
+        # Another desk of the same folder, meanwhile.
+        with listen_again(None, tmp_path) as second:
+            assert second.getsockname()[1] != port
+    (tmp_path / "desk" / "port").write_text(f"{port}\n", encoding="ascii")
+    with monkeypatch.context() as patch:
+        # Somebody else may have it by now.
+        patch.setattr("plugin.desk.port.listen", listens)
+        listen_again(None, tmp_path).close()
+    assert asked == [port]
+    for damaged in (b"", b"x" * 99, b"-5", b"80", b"99999999"):
+        (tmp_path / "desk" / "port").write_bytes(damaged)
+        with listen_again(None, tmp_path) as bound:
+            assert 1024 <= bound.getsockname()[1] <= 65535
+    with listen_again(0, tmp_path) as bound:
+        assert (tmp_path / "desk" / "port").read_text(encoding="ascii") == f"{bound.getsockname()[1]}\n"
 
 
 def test_nothing_listens_beyond_the_loopback() -> None:
