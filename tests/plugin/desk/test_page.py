@@ -241,11 +241,11 @@ def test_what_is_erased_over_a_result_is_the_plate_at_once(tab: Tab, here: Serve
     set_brush(tab, "#10c040", 12)
     before = tab.color(30, 30)
     tab.press("2")
-    assert tab.page.locator("#badge").inner_text() == "the plate: nothing is painted yet"
+    tab.page.locator("#badge", has_text="the plate: nothing is painted yet").wait_for(timeout=WAIT_MS)
     tab.stroke(20, 30, 60, 30)
     tab.page.locator('#viewer:not([data-stamp=""])').wait_for(state="attached", timeout=WAIT_MS)
     wait_for(lambda: not tab.shows(30, 30, [16, 192, 64]), "the result in the painting's place")
-    assert tab.page.locator("#badge").inner_text() == ""
+    wait_for(lambda: tab.page.locator("#badge").inner_text() == "", "the end of the badge")
     result = tab.color(30, 30)
     assert np.abs(np.subtract(result, before)).max() > 16, "the stand-in's gray is not the plate"
     tab.press("e")
@@ -317,7 +317,7 @@ def test_what_is_painted_while_the_desk_is_closed_is_saved_when_it_is_back(
             assert images.read(painting_of(second, 0)).alpha[20, 40] == 1, "what was there before"
             # The numbers of results begin anew: what is shown is of the desk that is open.
             tab.page.locator('#viewer[data-frame="1"]:not([data-stamp=""])').wait_for(state="attached", timeout=WAIT_MS)
-            assert tab.page.locator("#connection").inner_text() == ""
+            wait_for(lambda: tab.page.locator("#connection").inner_text() == "", "the end of the line")
     except InputError as error:
         if "cannot be used" not in str(error):
             raise
