@@ -132,6 +132,7 @@ _ALL = (
             *_PAINTINGS,
             table.UNPAINTED,
             *(*_MATTES, table.NO_REPAINT),
+            _denoise("train on and render a plate with its grain averaged away, which is made for what is looked at"),
             *(own.PORT.but(default="the one of last time in this work folder, else any free one"), own.NO_BROWSER),
             own.IDLE.but(group="the page", help="end after so long without an open page", default="stay open"),
             *(table.WORK, table.LOOK, table.OUT.but(default="frames in the work folder")),

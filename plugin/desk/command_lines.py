@@ -26,9 +26,14 @@ class DeskVerbs:
     look: Path
     out: SequencePath
 
-    def prepare(self, keys: Sequence[int]) -> list[str]:
-        """Follow these keyframes through the shot."""
-        followed = {"keyframe_numbers": list(keys), "no_repaint": not self.shot.repaint}
+    def prepare(self, keys: Sequence[int], *, all_frames: bool = False) -> list[str]:
+        """Follow these keyframes through the shot.
+
+        Args:
+            all_frames: also make what rendering needs of every frame: its denoised one, where the shot asks for that.
+        """
+        denoise = self.shot.denoise if all_frames else None
+        followed = {"denoise": denoise, "keyframe_numbers": list(keys), "no_repaint": not self.shot.repaint}
         return command_line("prepare", {**self._plate(), **followed, "threads": self.options.threads})
 
     def render(self) -> list[str]:

@@ -99,10 +99,10 @@ class Commit:
         if not self._wait_for_tracks():
             return False
         keyframes = self._paintings.trained_from()
-        if self._tasks.facts.get(PREPARE, {}).get("state") != "done":
-            # Following was canceled, or failed: frames without their strokes would be a surprise.
-            words = self._verbs.prepare([keyframe.frame for keyframe in keyframes])
-            if not self._tasks.run(COMMIT, words, "following the keyframes", is_last=False):
+        if self._verbs.shot.denoise is not None or self._tasks.facts.get(PREPARE, {}).get("state") != "done":
+            # Or following was canceled, or failed: frames without their strokes would be a surprise.
+            words = self._verbs.prepare([keyframe.frame for keyframe in keyframes], all_frames=True)
+            if not self._tasks.run(COMMIT, words, "preparing the frames", is_last=False):
                 return False
             self._on_tracks()
         if not self._tasks.run(COMMIT, self._verbs.render(), "rendering all frames", is_last=False):

@@ -99,12 +99,11 @@ def _checked(options: Options, progress: Progress) -> tuple[Shot, SequencePath, 
     file = None if options.shot is None else Shot.load(options.shot)
     shot = shot_from(options, paintings=bool(painted_from(options, file)), frames_out=False)
     out = _out(options, file, shot)
-    for name, what in (("denoise", "denoised frames"), ("guides", "guide images")):
-        if getattr(shot, name) is not None:
-            progress.warn(f"the desk works without {what}; paintover run takes them")
+    if shot.guides is not None:
+        progress.warn("the desk works without guide images; paintover run takes them")
     if not shot.stmaps:
         progress.warn("the desk follows keyframes also where the shot asks for no STMaps")
-    shot = replace(shot, out=out, denoise=None, guides=None, stmaps=True)
+    shot = replace(shot, out=out, guides=None, stmaps=True)
     config = ColorConfig.active(options.ocio)
     check_asked_recipe(shot, options)
     check_spaces(config, [shot.plate.colorspace])

@@ -424,3 +424,21 @@ def test_results_are_the_plate_outside_the_mattes_of_every_frame(
     for line in lines(tmp_path / "verbs.log"):
         assert f"--matte {mattes.text} --matte-use both" in line
         assert ("--no-repaint" in line) == line.startswith("prepare")
+
+
+def test_denoised_frames_are_all_made_by_a_commit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, tmp_path)
+    shot = Shot(plate(tmp_path), work=tmp_path / "work", budget_s=10.0, denoise="aware")
+    with served(tmp_path, shot) as here:
+        number = keyframe(here, 1)
+        here.ask(f"/painting/{number}", "PUT", layer())
+        wait_for(lambda: here.desk.state()["training"].get("step"), "a step")
+        wait_for(lambda: here.desk.state()["tasks"].get("prepare", {}).get("state") == "done", "the tracks")
+        here.desk.commit(render=True)
+        wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"] == "committed", "the commit")
+    job = json.loads((tmp_path / "work" / "desk" / "job.json").read_text(encoding="utf-8"))
+    assert job["denoise"] == "aware"
+    first, *committed = lines(tmp_path / "verbs.log")
+    assert first.startswith("prepare ") and "--denoise" not in first
+    assert [line.split()[0] for line in committed] == ["prepare", "render", "report"]
+    assert "--denoise aware" in committed[0]
