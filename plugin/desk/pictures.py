@@ -153,7 +153,7 @@ class Pictures:
         Raises:
             ImageError: it cannot be read.
         """
-        return _jpeg(self.shown(self.linear(frame), exposure))
+        return _jpeg(self._plate_shown(frame, exposure))
 
     def result_picture(self, frame: int, exposure: float) -> bytes | None:
         """JPEG of the result; None where there is none."""
@@ -177,11 +177,19 @@ class Pictures:
         """Small JPEG of the plate; raises ImageError."""
         made = self._thumbnails.get(frame)
         if made is None:
-            linear = self.linear(frame)
             size = (THUMBNAIL_PX, max(1, round(self.height * THUMBNAIL_PX / self.width)))
-            small = np.asarray(cv2.resize(linear, size, interpolation=cv2.INTER_AREA), np.float32)
-            made = self._thumbnails[frame] = _jpeg(self.shown(small, 0.0), _THUMBNAIL_QUALITY)
+            small = cv2.resize(self._plate_shown(frame, 0.0), size, interpolation=cv2.INTER_AREA)
+            made = self._thumbnails[frame] = _jpeg(np.asarray(small, np.uint8), _THUMBNAIL_QUALITY)
         return made
+
+    def _plate_shown(self, frame: int, exposure: float) -> Codes:
+        """(h, w, 3); raises ImageError."""
+        if not exposure and not self.transform.view:
+            read = self._reader.read(frame)
+            if read.space == self.transform.colorspace:
+                # It is shown as its file has it: there and back again takes four times as long.
+                return _codes(self._of_size(read.image.header.to_display(read.image.rgb), frame))
+        return self.shown(self.linear(frame), exposure)
 
     def painting_picture(self, keyframe: Keyframe) -> bytes:
         """PNG of a painting with its coverage as alpha.

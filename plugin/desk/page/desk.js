@@ -121,7 +121,7 @@ function addressOf(kind, number = frame) {
 let lastResult = null;
 
 function shown() {
-  const plate = pictures.now(addressOf("plate")) || lastPlate(frame);
+  const plate = pictures.now(addressOf("plate")) || lastPlate(frame) || (exposure ? null : pictures.now(`/thumbnail/${frame}`));
   const address = addressOf("result");
   const result = address ? pictures.now(address) : null;
   if (result) lastResult = { frame, picture: result, stamp: desk.results[frame].stamp };
@@ -155,7 +155,29 @@ function lastPlate(number) {
   return platesByFrame.get(number) || null;
 }
 
-async function fetchFrame() {
+let fetching = null;
+let fetchAgain = false;
+
+// One picture at a time, and then those of the frame that is in view by then: whoever scrubs waits for one, not for all
+// that were passed by.
+function fetchFrame() {
+  fetchAgain = true;
+  fetching ??= fetchOn();
+  return fetching;
+}
+
+async function fetchOn() {
+  try {
+    while (fetchAgain) {
+      fetchAgain = false;
+      await fetchPictures();
+    }
+  } finally {
+    fetching = null;
+  }
+}
+
+async function fetchPictures() {
   const number = frame;
   const wanted = [addressOf("plate", number), addressOf("result", number)];
   if (toggles.carried) wanted.push(addressOf("carried", number));

@@ -63,7 +63,7 @@ export class Panel {
       const on = element("input", "", { type: "checkbox", checked: keyframe.on, title: "train from it" });
       on.addEventListener("change", () => this.act.turn(keyframe.id, on.checked));
       const painting = keyframe.own && keyframe.has_matte ? "" : keyframe.own ? "painted" : keyframe.name;
-      const what = ((keyframe.painted ? painting : "nothing painted") + (keyframe.has_matte ? " + matte" : "")).trim();
+      const what = ((keyframe.painted ? painting : "unpainted") + (keyframe.has_matte ? " + matte" : "")).trim();
       const open = element("button", "Open", { title: "open in my painting program; what it saves is taken" });
       open.addEventListener("click", () => this.act.open(keyframe.id));
       const remove = element("button", "×", { title: "remove the keyframe; its files stay" });
