@@ -121,7 +121,7 @@ function addressOf(kind, number = frame) {
 let lastResult = null;
 
 function shown() {
-  const plate = pictures.now(addressOf("plate")) || lastPlate(frame) || (exposure ? null : pictures.now(`/thumbnail/${frame}`));
+  const plate = pictures.now(addressOf("plate")) || lastPlate(frame) || (exposure ? null : pictures.now(`/thumbnail/${frame}`)) || [...platesByFrame.values()][0];
   const address = addressOf("result");
   const result = address ? pictures.now(address) : null;
   if (result) lastResult = { frame, picture: result, stamp: desk.results[frame].stamp };
@@ -150,7 +150,8 @@ function shownLayer(held, kind) {
 
 let platesByFrame = new Map();
 
-// At another exposure the plate of before stays until the new one is here.
+// At another exposure the plate of before stays until the new one is here; and so that nothing flashes, that of the frame
+// before does.
 function lastPlate(number) {
   return platesByFrame.get(number) || null;
 }
@@ -366,8 +367,10 @@ function markDrawn() {
   const address = addressOf("result");
   const result = desk.results[frame];
   const here = address && pictures.now(address);
-  find("badge").textContent = base === "plate" || here || lastResult?.frame === frame ? "" : NO_RESULT[desk.training.state] || "the plate: this frame is being rendered";
-  Object.assign(find("viewer").dataset, { frame: frame ?? "", plate: pictures.now(addressOf("plate")) ? frame : "", stamp: here ? result.stamp : "", proxy: here ? result.proxy : "", revision: here ? result.revision : "" });
+  const isHere = Boolean(pictures.now(addressOf("plate")));
+  const without = base === "plate" || here || lastResult?.frame === frame ? "" : NO_RESULT[desk.training.state] || "the plate: this frame is being rendered";
+  find("badge").textContent = isHere || frame === null ? without : `loading frame ${frame}`;
+  Object.assign(find("viewer").dataset, { frame: frame ?? "", plate: isHere ? frame : "", stamp: here ? result.stamp : "", proxy: here ? result.proxy : "", revision: here ? result.revision : "" });
 }
 
 // Playing
