@@ -130,6 +130,7 @@ function shown() {
   const held = paintings.of(frame);
   const ahead = paintings.isAhead(frame, desk.results[frame]);
   if (!ahead && held?.has("painting")) held.painting.seen = null;
+  if (held?.has("matte")) held.matte.seen = null;
   const carried = toggles.carried && desk.results[frame] ? overlay(pictures.now(addressOf("carried")), frame) : null;
   return {
     width: desk.width, height: desk.height, base, toggles, plate, carried,
