@@ -133,7 +133,7 @@ function shown() {
   if (held?.has("matte")) held.matte.seen = null;
   const carried = toggles.carried && desk.results[frame] ? overlay(pictures.now(addressOf("carried")), frame) : null;
   return {
-    width: desk.width, height: desk.height, base, toggles, plate, carried,
+    width: desk.width, height: desk.height, base, toggles, exposure, plate, carried,
     result: result || kept,
     // Over a result only strokes that it does not have yet.
     taken: base !== "plate" && ahead && held?.has("painting") ? held.painting.seen : null,

@@ -5,9 +5,10 @@ const MOST_ZOOM = 32;
 const ONION_SHARE = 0.4;
 const MATTE_SHARE = 0.5;
 const WIPE_GRIP = 8;
+const DISPLAY_GAMMA = 2.2;
 
 export class Viewer {
-  // `source()` gives what to draw: { plate, result, carried, onion, taken, painting, matte, base, toggles, width, height }.
+  // `source()` gives what to draw: { plate, result, carried, onion, taken, painting, matte, base, toggles, exposure, width, height }.
   constructor(element, source, hear) {
     this.canvas = element;
     this.context = element.getContext("2d");
@@ -98,8 +99,11 @@ export class Viewer {
       draw(shown.base === "result" ? result : shown.plate);
     }
     draw(this.plateWithin(shown));
+    // Layers have the view's codes, in which light is about a power: near enough to see what they are beside the plate.
+    context.filter = shown.exposure ? `brightness(${2 ** (shown.exposure / DISPLAY_GAMMA)})` : "none";
     if (shown.toggles.onion) draw(shown.onion, ONION_SHARE);
     if (shown.toggles.painting) draw(shown.painting);
+    context.filter = "none";
     if (shown.showsMatte) draw(shown.matte, MATTE_SHARE);
     if (shown.toggles.carried) draw(shown.carried);
     context.setTransform(1, 0, 0, 1, 0, 0);

@@ -264,6 +264,19 @@ def test_what_is_erased_over_a_result_is_the_plate_at_once(tab: Tab, here: Serve
     wait_for(lambda: images.read(painting_of(here, 0)).alpha[30, 40] == 0, "what was erased")
 
 
+def test_the_exposure_is_that_of_paint_as_well(tab: Tab) -> None:
+    set_brush(tab, "#10c040")
+    tab.stroke(20, 30, 60, 30)
+    assert tab.shows(40, 30, [16, 192, 64])
+    script = """(stops) => { const input = document.getElementById("exposure"); input.value = stops;
+        input.dispatchEvent(new Event("input")); }"""
+    tab.page.evaluate(script, -2)
+    # Two stops, by the power of a display.
+    wait_for(lambda: tab.shows(40, 30, [round(code * 2 ** (-2 / 2.2)) for code in (16, 192, 64)]), "darker paint")
+    tab.page.evaluate(script, 0)
+    wait_for(lambda: tab.shows(40, 30, [16, 192, 64]), "paint as it was")
+
+
 def test_values_are_those_of_the_frame_in_view(tab: Tab, here: Served) -> None:
     tab.page.mouse.move(*tab.at(30.5, 20.5))
     readout = tab.page.locator("#readout")
