@@ -20,7 +20,7 @@ from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.frames import FrameRange, SequencePath
 from engine.motion import layers
 from engine.motion.stmap import read_sidecars, sidecar_path, stmap_to_flow
-from engine.preparation import sidecars
+from engine.preparation import sidecar_chains
 from engine.preparation.sidecars import prepare_sidecars
 from engine.shot import plate as plates
 from engine.shot.shot import Plate
@@ -168,7 +168,7 @@ def test_where_a_chain_stands_is_saved_at_its_end_and_before_a_stop(
     assert len(advanced) == 7 - done and len(saved) == 3
     assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
     # Time passes: then it is saved on the way, too.
-    monkeypatch.setattr(sidecars, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(sidecar_chains, "_SAVE_EVERY_S", 0.0)
     prepare_sidecars(plate, [0], tmp_path / "slow", threads=1)
     assert len(saved) == 3 + 6
 
