@@ -132,7 +132,7 @@ def prepare_sidecars(
                         if what == "foreign":
                             foreign.append(path)
                         if progress is not None:
-                            progress(done, total, f"{path.parent.name}, frame {int(path.stem)}")
+                            progress(done, total, f"keyframe {int(path.parent.name[4:])}, frame {int(path.stem)}")
             finally:
                 # Whatever ends this loop, an error in ``progress`` included, ends the chains.
                 failed.set()

@@ -45,7 +45,7 @@ def test_sidecars_point_where_the_plate_was(tmp_path: Path) -> None:
     prepared = prepare_sidecars(plate, [1], tmp_path / "w", threads=2, progress=lambda *facts: said.append(facts))
     assert (prepared.made, prepared.kept, prepared.foreign) == (5, 0, ())
     assert [done for done, _, _ in said] == [1, 2, 3, 4, 5] and {total for _, total, _ in said} == {5}
-    assert sorted(text for _, _, text in said) == [f"key_0001, frame {frame}" for frame in range(5)]
+    assert sorted(text for _, _, text in said) == [f"keyframe 1, frame {frame}" for frame in range(5)]
     inner = (slice(12, -12), slice(16, -16))
     for frame in range(5):
         maps = read_sidecars([sidecar_path(tmp_path / "w", 1, frame)], HEIGHT, WIDTH, frame=frame)
