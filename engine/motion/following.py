@@ -107,7 +107,8 @@ def follow(
         previous: the neighbor's.
         steps: flow from the new frame to the neighbor and the other way, of each layer.
         frame, key: the new frame and the keyframe.
-        marks: (H, W), places of the keyframe that must not be shown a second time; None for none.
+        marks: (H, W), places of the keyframe that must not be shown a second time; None for none. Where all are, the
+            painting follows its plate, and what no match proves is better left to the translator.
         repaint: whether strokes ride on where the match is lost, and what nothing reaches gets places that look alike.
         pool: where a part may be computed meanwhile.
     """
@@ -118,7 +119,7 @@ def follow(
     own = joined(tracks, frame, key)
     back, forth = (frame.choose(tuple(step[way] for step in steps)) for way in (0, 1))
     ridden = ridden_within(ride(previous.ridden, (back, forth), own, frame.whole, key.whole), frame, key)
-    if not repaint:
+    if not repaint or (marks is not None and marks.all()):
         return replace(previous, tracks=tracks, ridden=ridden, track=own)
     track, rode = ridden.joined(own)
     repainted = repaint_frame(previous.repainted, (back, forth), track, frame.whole, key.whole, marks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,9 +48,10 @@ def test_a_saved_state_goes_on_to_the_same_bytes() -> None:
     assert confidence[:, 70:].min() > 0.5 and np.abs(flow[:, 70:]).max() < 0.5
 
 
-def test_nothing_rides_or_is_repainted_where_that_is_turned_off() -> None:
+@pytest.mark.parametrize("how", [{"repaint": False}, {"marks": np.ones((HEIGHT, WIDTH), bool)}])
+def test_nothing_rides_or_is_repainted_where_that_is_off_or_nothing_may_be_lent(how: dict[str, Any]) -> None:
     key = frame(0)
-    at = follow(begin_following(key), steps(1), frame(1), key, repaint=False)
+    at = follow(begin_following(key), steps(1), frame(1), key, **how)
     flow, confidence, elsewhere = at.places()
     assert not elsewhere.any()
     assert np.array_equal(flow, at.tracks[0].to_key) and np.array_equal(confidence, at.tracks[0].confidence)
