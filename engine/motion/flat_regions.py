@@ -46,6 +46,8 @@ _WORSE, _WORSE_BY = 1.7, 0.01
 """How much worse than under the flow that is there a region may match, as a factor and beyond it."""
 _SAMPLES_PX = 3
 """Between the pixels, along each axis, by which a region is judged."""
+_ROW = 30_000
+"""Places that are looked up together."""
 _LIGHT_ROUNDS, _GAIN = 4, 2.0
 """Of fitting a gain and bias of the light, and the largest gain either way, on the encoding."""
 _KEEPS_SHAPE = 1.0
@@ -231,7 +233,11 @@ def _difference(flow: Floats, x: Floats, y: Floats, here: Floats, there: Floats)
         return np.inf
     to_x, to_y = to_x[inside], to_y[inside]
     one = here[y[inside].astype(int), x[inside].astype(int)]
-    other = cv2.remap(there, to_x[None], to_y[None], cv2.INTER_LINEAR)[0]
+    # OpenCV takes no more places in a row.
+    parts = (slice(start, start + _ROW) for start in range(0, len(to_x), _ROW))
+    other = np.concatenate(
+        [cv2.remap(there, to_x[None, part], to_y[None, part], cv2.INTER_LINEAR)[0] for part in parts]
+    )
     total = 0.0
     for a, b in zip(one.T, other.T, strict=True):
         counts = np.ones_like(a)

@@ -22,6 +22,7 @@ from engine.base.arrays import Bytes, Floats, Mask
 from engine.motion.filling import filled
 from engine.motion.flow import estimate
 from engine.motion.repaint import Repainted
+from engine.motion.riding import Ridden
 from engine.motion.track import FrameFeatures, Track, advance, begin, features_of, frame_features
 
 __all__ = [
@@ -33,7 +34,8 @@ __all__ = [
     "joined",
     "layered_frame",
     "neighbor_steps",
-    "within",
+    "repainted_within",
+    "ridden_within",
 ]
 
 Steps = tuple[tuple[Floats, Floats], ...]
@@ -227,12 +229,25 @@ def joined(tracks: tuple[Track, ...], frame: LayeredFrame, key: LayeredFrame) ->
     return Track(to_key, key.choose(tuple(each.from_key for each in tracks)), confidence)
 
 
-def within(repainted: Repainted, frame: LayeredFrame, key: LayeredFrame) -> Repainted:
+def repainted_within(repainted: Repainted, frame: LayeredFrame, key: LayeredFrame) -> Repainted:
     """What was repainted, without what another layer lent."""
     if frame.matte is None or key.matte is None:
         return repainted
-    mine, behind = (source.holds(repainted.flow) for source in key.sources)
-    return replace(repainted, found=repainted.found & np.where(frame.inside, mine, behind))
+    return replace(repainted, found=repainted.found & _held(repainted.flow, frame, key))
+
+
+def ridden_within(ridden: Ridden, frame: LayeredFrame, key: LayeredFrame) -> Ridden:
+    """What rides, without what has come to another layer."""
+    if frame.matte is None or key.matte is None:
+        return ridden
+    held = _held(ridden.flow, frame, key)
+    return replace(ridden, kept=ridden.kept * held, confidence=ridden.confidence * held)
+
+
+def _held(flow: Floats, frame: LayeredFrame, key: LayeredFrame) -> Mask:
+    """(H, W): where a flow leads from a layer to the same."""
+    mine, behind = (source.holds(flow) for source in key.sources)
+    return np.asarray(np.where(frame.inside, mine, behind))
 
 
 def _layer(whole: FrameFeatures, known: Mask) -> FrameFeatures:

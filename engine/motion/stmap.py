@@ -83,7 +83,7 @@ def read_sidecars(
 
     u and v lie in the channels R and G, or u and v, in any case, as they are: not multiplied by A, which holds the
     confidence and is clipped to 0..1. A map without A, such as one made by hand in Nuke or Mocha, is sure wherever it
-    points into the picture. With ``tracked``, what a map of ours borrowed from another surface has no confidence.
+    points into the picture. With ``tracked``, what no match proves in a map of ours has no confidence.
 
     Raises:
         ImageError: a sidecar is damaged, of another size than the plate, or has no coordinates.
@@ -257,7 +257,7 @@ def write_sidecar(
         confidence: (H, W) in 0..1.
         size: rows and columns of the keyframe.
         digest: of what it was made from.
-        borrowed: (H, W), where the flow leads to another surface that looks alike; None for nowhere.
+        borrowed: (H, W), where no match proves the flow; None for nowhere.
 
     Raises:
         OutputError: it cannot be written.

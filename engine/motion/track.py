@@ -21,7 +21,7 @@ from engine.motion.flat_regions import settled
 from engine.motion.flow import compose, estimate, inside, luma8, pull
 from engine.motion.registration import ImageGradients, image_gradients, refined
 
-__all__ = ["FrameFeatures", "Track", "advance", "begin", "features_of", "flatness", "frame_features"]
+__all__ = ["FrameFeatures", "Track", "advance", "begin", "features_of", "flatness", "frame_features", "likeness"]
 
 _DETAIL = 1.5
 """Sigma, pixels, of the window in which a match is judged."""
@@ -180,22 +180,35 @@ def _scale(contrast: Floats) -> Floats:
 def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
     noise = max(frame.noise, key.noise)
     contrast = np.maximum(frame.contrast, pull(key.contrast, to_key))
-    # Grain is another one in every frame and says nothing against a track.
-    mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
     # Where there is nothing to see but grain, one place is as good as its neighbor.
     tolerance = 3.0 + 5.0 * _flat(contrast, noise)
     apart = to_key + pull(from_key, to_key)
     round_trip = np.hypot(apart[..., 0], apart[..., 1])
-    known = _known(to_key, frame, key)
-    here = _blur_of(frame.color, 4.0, known)
-    there = _blur_of(np.asarray(pull(key.color, to_key), np.float32), 4.0, known)
-    tone = _mean(np.abs(here - there * _light(here, there)[..., None]))
-    against = np.square(mismatch / _MISMATCH) + np.square(round_trip / tolerance) + np.square(tone / 0.2)
+    against = _unlikeness(to_key, mismatch, frame, key) + np.square(round_trip / tolerance)
     sure = np.asarray(np.exp(-against), np.float32)
     if frame.known is not None:
         # A layer's soft edge shows another one as well: it is as sure as what is beside it.
         sure = filled(sure[..., None], frame.known > 0)[..., 0]
     return np.clip(_blur(np.asarray(sure * inside(to_key), np.float32), 1.0), 0, 1)
+
+
+def likeness(to_key: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
+    """(H, W) in 0..1: how alike the plates are where a flow (H, W, 2) leads, whatever the way back says."""
+    against = _unlikeness(to_key, _mismatch(to_key, frame, key), frame, key)
+    return np.asarray(np.exp(-against) * inside(to_key), np.float32)
+
+
+def _unlikeness(to_key: Floats, mismatch: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
+    """(H, W), 0 and more: what detail and tone say against a flow."""
+    noise = max(frame.noise, key.noise)
+    contrast = np.maximum(frame.contrast, pull(key.contrast, to_key))
+    # Grain is another one in every frame and says nothing against a track.
+    mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
+    known = _known(to_key, frame, key)
+    here = _blur_of(frame.color, 4.0, known)
+    there = _blur_of(np.asarray(pull(key.color, to_key), np.float32), 4.0, known)
+    tone = _mean(np.abs(here - there * _light(here, there)[..., None]))
+    return np.asarray(np.square(mismatch / _MISMATCH) + np.square(tone / 0.2), np.float32)
 
 
 def flatness(frame: FrameFeatures) -> Floats:

@@ -14,7 +14,8 @@ from engine.preparation.guide_files import prepare_guides
 from engine.preparation.hash_records import record
 from engine.preparation.parallel import MadeFiles, Progress, Stop
 from engine.preparation.prepared_files import denoised_frames, guide_images
-from engine.preparation.sidecars import Vectors, prepare_sidecars
+from engine.preparation.sidecar_chains import Vectors
+from engine.preparation.sidecars import prepare_sidecars
 from engine.shot.matte_sequence import MatteSequence
 from engine.shot.shot import Keyframe, Plate
 
@@ -69,7 +70,7 @@ def prepare(
         work/guide/1042.exr             colored blobs that ride on surfaces
 
     An STMap is Nuke's: R = u, G = v in 0..1, origin lower left, pixel centers at (i + 0.5) / size; A is the confidence,
-    0..1; B is 1 where it leads to another surface that looks alike. Files of your own are left as they are.
+    0..1; B is 1 where no match proves it. Files of your own are left as they are.
     Each file gets a ``.sha256`` beside it, by which ``render(recorded=True)`` knows it again.
 
     Args:
@@ -83,7 +84,8 @@ def prepare(
         frames: which of the plate's get a denoised frame and a guide image; None for all. STMaps follow each other
             and are made for all.
         vectors: motion between neighbors, of a class whose ``repr`` tells other motion apart; None to estimate it.
-        repaint: whether what no track reaches gets coordinates of places of the keyframe that look alike.
+        repaint: whether strokes ride on where the match is lost, and what no track reaches gets coordinates of places
+            of the keyframe that look alike.
         matte: mattes, one for every frame: 1 for an object that STMaps follow apart from what lies behind it; None to
             follow all as one. A pattern or a movie is there to track by and no more.
         threads: frames side by side; None for the machine's cores. Never changes a byte.

@@ -247,7 +247,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "key": (*_PLATE, "--out"),
     "prepare": (*_PLATE, "--keyframe", "--work", *_MATTES),
     "train": (*_PLATE, "--keyframe", "--work", "--look", "--length", "--seed", "--device"),
-    "desk": (*_PLATE, "--keyframe", "--work", "--look", "--out", "--length", "--device"),
+    "desk": (*_PLATE, "--keyframe", "--work", "--look", "--out", "--length", "--device", *_MATTES),
     "render": (*_PLATE, *_RENDERED, *_MATTES, *_SWITCHES, "--device"),
     "verify": (*_PLATE, *_RENDERED, *_MATTES, *_SWITCHES),
 }

@@ -26,15 +26,20 @@ class DeskVerbs:
     look: Path
     out: SequencePath
 
-    def prepare(self, keys: Sequence[int]) -> list[str]:
-        """Follow these keyframes through the shot."""
-        return command_line(
-            "prepare", {**self._plate(), "keyframe_numbers": list(keys), "threads": self.options.threads}
-        )
+    def prepare(self, keys: Sequence[int], *, all_frames: bool = False) -> list[str]:
+        """Follow these keyframes through the shot.
+
+        Args:
+            all_frames: also make what rendering needs of every frame: its denoised one, where the shot asks for that.
+        """
+        denoise = self.shot.denoise if all_frames else None
+        followed = {"denoise": denoise, "keyframe_numbers": list(keys), "no_repaint": not self.shot.repaint}
+        return command_line("prepare", {**self._plate(), **followed, "threads": self.options.threads})
 
     def render(self) -> list[str]:
         """Render every frame through the look."""
-        machine = {"device": self.shot.device, "threads": self.options.threads}
+        shot = self.shot
+        machine = {"device": shot.device, "threads": self.options.threads, "tile": shot.tile, "workers": shot.workers}
         return command_line("render", {**self._plate(), **self._rendered(), **machine})
 
     def report(self, keyframes: Sequence[Keyframe]) -> list[str]:
@@ -42,13 +47,15 @@ class DeskVerbs:
         return command_line("report", {**self._plate(), **self._rendered(), "keyframes": list(keyframes)})
 
     def _plate(self) -> dict[str, Any]:
-        plate = self.shot.plate
+        plate, matte = self.shot.plate, self.shot.matte
         return {
             "plate": plate.path.text,
             "frames": str(plate.frames),
             "layer": plate.path.layer or None,
             "colorspace": plate.colorspace,
             "ocio": self.options.ocio,
+            "matte": None if matte is None else matte.path.text,
+            "matte_use": None if matte is None else matte.use,
             "work": str(self.work),
             "progress": "json",
         }

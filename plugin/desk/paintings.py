@@ -56,6 +56,7 @@ class _Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on: bool = True
     painted: bool = True
     whole: bool = False
+    removed: bool = False
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,10 +82,17 @@ class DeskKeyframe:
     """Whether there is any coverage in the painting."""
     whole: bool = False
     """Whether the painting covers all of its frame."""
+    removed: bool = False
+    """Whether it is only kept in case that it is wanted back."""
     revision: int = 0
     """Counts the changes of its files in this process."""
     by: str = ""
     """The page that made the last change."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the painting was painted on the page."""
+        return self.painting is not None and self.painting.parent.name == "paint"
 
     @property
     def keyframe(self) -> Keyframe | None:
@@ -104,6 +112,7 @@ class DeskKeyframe:
             "has_painting": self.painting is not None,
             "has_matte": self.matte is not None,
             "name": None if self.painting is None else self.painting.name,
+            "own": self.is_own,
             "revision": self.revision,
             "by": self.by,
         }
@@ -128,6 +137,7 @@ class Paintings:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
             clean_temporaries(self.folder / name)
         self._all: dict[int, DeskKeyframe] = {each.id: each for each in self._load()}
+        # One that was removed does not come back by its option.
         known = {each.frame for each in self._all.values()}
         for keyframe in given:
             if keyframe.frame not in known:
@@ -140,7 +150,18 @@ class Paintings:
     def all(self) -> list[DeskKeyframe]:
         """In the order of their frames."""
         with self._lock:
-            return sorted(self._all.values(), key=lambda each: each.frame)
+            return self._sorted(removed=False)
+
+    @property
+    def removed(self) -> list[DeskKeyframe]:
+        """Those that may be restored, in the order of their frames."""
+        with self._lock:
+            taken = {each.frame for each in self.all()}
+            return [each for each in self._sorted(removed=True) if each.frame not in taken]
+
+    def _sorted(self, *, removed: bool) -> list[DeskKeyframe]:
+        found = [each for each in self._all.values() if each.removed is removed]
+        return sorted(found, key=lambda each: each.frame)
 
     def find(self, number: int) -> DeskKeyframe:
         """The keyframe of an id.
@@ -149,9 +170,10 @@ class Paintings:
             InputError: there is none.
         """
         with self._lock:
-            if number not in self._all:
+            held = self._all.get(number)
+            if held is None or held.removed:
                 raise InputError(f"there is no keyframe {number} any more")
-            return self._all[number]
+            return held
 
     def trained_from(self) -> list[Keyframe]:
         """Those that are switched on and painted."""
@@ -171,7 +193,7 @@ class Paintings:
             InputError: the frame is not the plate's.
         """
         with self._lock:
-            for each in self._all.values():
+            for each in self.all():
                 if each.frame == frame:
                     return each
             if frame not in self._pictures.plate.frames:
@@ -182,10 +204,35 @@ class Paintings:
             return made
 
     def remove(self, number: int) -> None:
-        """Forget a keyframe; its files stay, in case it was a mistake."""
+        """Take a keyframe away; where something was painted :meth:`restore` brings it back.
+
+        Raises:
+            InputError: no such keyframe.
+            OutputError: it cannot be written.
+        """
         with self._lock:
-            self.find(number)
-            del self._all[number]
+            held = self.find(number)
+            for older in self._sorted(removed=True):
+                if older.frame == held.frame:
+                    del self._all[older.id]
+            if held.keyframe is None and held.matte is None:
+                del self._all[number]
+            else:
+                self._put(replace(held, removed=True))
+            self._save()
+
+    def restore(self, number: int) -> None:
+        """Bring back a keyframe that was removed.
+
+        Raises:
+            InputError: no such keyframe, or its frame has got another one.
+            OutputError: it cannot be written.
+        """
+        with self._lock:
+            held = next((each for each in self.removed if each.id == number), None)
+            if held is None:
+                raise InputError(f"keyframe {number} cannot be restored", remedy="remove the one that took its place")
+            self._put(replace(held, removed=False))
             self._save()
 
     def switch(self, number: int, *, on: bool) -> None:
@@ -329,7 +376,9 @@ class Paintings:
             if saved.frame in frames:
                 painted = saved.painted and painting is not None
                 whole = saved.whole and painted
-                held = DeskKeyframe(saved.id, saved.frame, painting, matte, saved.colorspace, saved.on, painted, whole)
+                held = DeskKeyframe(
+                    saved.id, saved.frame, painting, matte, saved.colorspace, saved.on, painted, whole, saved.removed
+                )  # fmt: skip
                 found.append(held)
         return found
 
@@ -346,9 +395,9 @@ class Paintings:
         saved = tuple(
             _Saved(
                 each.id, each.frame, named(each.painting), named(each.matte), each.colorspace,
-                each.on, each.painted, each.whole,
+                each.on, each.painted, each.whole, each.removed,
             )
-            for each in self.all()
+            for each in sorted(self._all.values(), key=lambda each: (each.frame, each.id))
         )  # fmt: skip
         text = json.dumps(msgspec.to_builtins(_Document(_FORMAT, saved)), indent=2) + "\n"
         with replacing(self.folder / _FILE) as temporary:

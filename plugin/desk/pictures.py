@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,10 @@ from engine.color.config import ColorConfig
 from engine.color.keys import KeyTransform, key_transform
 from engine.color.paintings import painting_color
 from engine.images.header import place
+from engine.rendering.outside import Outside
 from engine.shot.keyframes import Keyframe
+from engine.shot.matte_reader import MatteReader
+from engine.shot.matte_sequence import MatteSequence
 from engine.shot.paintings import painted_alpha, painted_coverage
 from engine.shot.plate import PlateFrame, PlateReader
 from engine.shot.shot import Plate
@@ -43,17 +47,30 @@ _MATTE_BGR = (46, 72, 235)
 Codes = npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True, eq=False)
+class _FrameMatte:
+    stamp: int
+    """Changes when its file is written."""
+    coverage: Floats
+    """(h, w) in 0..1 of the display window."""
+
+
 class Pictures:
     """Reads and shows the frames of one shot; safe to use from several threads."""
 
-    def __init__(self, plate: Plate, config: ColorConfig, work: Path) -> None:
+    def __init__(self, plate: Plate, config: ColorConfig, work: Path, matte: MatteSequence | None = None) -> None:
         """
+        Args:
+            matte: mattes of every frame; where they say what is stylized, results show the plate outside.
+
         Raises:
             ImageError: the plate's first frame is missing or damaged.
             ColorError: its colorspace is unknown.
         """
         self.plate, self.config, self._work = plate, config, work
         self._reader = PlateReader.of(plate, config)
+        stylized = None if matte is None else matte.stylized
+        self._mattes = None if stylized is None else MatteReader(stylized, plate.path)
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[object, ...], Floats] = OrderedDict()
         self._thumbnails: dict[int, bytes] = {}
@@ -99,21 +116,30 @@ class Pictures:
         return self._remembered(("plate", frame), make)
 
     def result(self, frame: int) -> Floats | None:
-        """What the trainer last rendered, (h, w, 4) with the carried share, or half of it; None where there is none."""
+        """What the trainer last rendered, (h, w, 4) with the carried share, or half of it; None where there is none.
+
+        Outside the frame's matte, where the shot has such, it is the plate, and nothing is carried.
+
+        Raises:
+            ImageError: the matte is missing or damaged.
+        """
         path = result_path(self._work, frame)
         try:
             stamp = path.stat().st_mtime_ns
         except OSError:
             return None
+        matte = self._matte(frame)
 
         def make() -> Floats:
             pixels = np.load(path, allow_pickle=False)
             if pixels.ndim != 3 or pixels.shape[2] != 4 or pixels.dtype != np.float16:
                 raise ValueError("not a result")
-            return self._placed(pixels.astype(np.float32), frame)
+            placed = self._placed(pixels.astype(np.float32), frame)
+            return placed if matte is None else self._within(placed, frame, matte.coverage)
 
         try:
-            return self._remembered(("result", frame, stamp), make, replaces=("result", frame))
+            key = ("result", frame, stamp, None if matte is None else matte.stamp)
+            return self._remembered(key, make, replaces=("result", frame))
         except (OSError, ValueError, EOFError):
             # Replaced at this moment, or damaged: it is rendered again anyway.
             return None
@@ -127,7 +153,7 @@ class Pictures:
         Raises:
             ImageError: it cannot be read.
         """
-        return _jpeg(self.shown(self.linear(frame), exposure))
+        return _jpeg(self._plate_shown(frame, exposure))
 
     def result_picture(self, frame: int, exposure: float) -> bytes | None:
         """JPEG of the result; None where there is none."""
@@ -135,19 +161,35 @@ class Pictures:
         return None if pixels is None else _jpeg(self.shown(np.ascontiguousarray(pixels[..., :3]), exposure))
 
     def carried_picture(self, frame: int) -> bytes | None:
-        """JPEG, gray, of how far each pixel of the result rides on a painting; None where there is no result."""
-        pixels = self.result(frame)
-        return None if pixels is None else _jpeg(_codes(pixels[..., 3]))
+        """JPEG, gray, of how far each pixel of the result rides on a painting; None where there is no result.
+
+        Outside the frame's matte, where there is nothing to ride on, it is white.
+        """
+        pixels, matte = self.result(frame), self._matte(frame)
+        if pixels is None:
+            return None
+        carried = pixels[..., 3]
+        if matte is not None:
+            carried = carried + 1 - cv2.resize(matte.coverage, carried.shape[::-1], interpolation=cv2.INTER_AREA)
+        return _jpeg(_codes(carried))
 
     def thumbnail(self, frame: int) -> bytes:
         """Small JPEG of the plate; raises ImageError."""
         made = self._thumbnails.get(frame)
         if made is None:
-            linear = self.linear(frame)
             size = (THUMBNAIL_PX, max(1, round(self.height * THUMBNAIL_PX / self.width)))
-            small = np.asarray(cv2.resize(linear, size, interpolation=cv2.INTER_AREA), np.float32)
-            made = self._thumbnails[frame] = _jpeg(self.shown(small, 0.0), _THUMBNAIL_QUALITY)
+            small = cv2.resize(self._plate_shown(frame, 0.0), size, interpolation=cv2.INTER_AREA)
+            made = self._thumbnails[frame] = _jpeg(np.asarray(small, np.uint8), _THUMBNAIL_QUALITY)
         return made
+
+    def _plate_shown(self, frame: int, exposure: float) -> Codes:
+        """(h, w, 3); raises ImageError."""
+        if not exposure and not self.transform.view:
+            read = self._reader.read(frame)
+            if read.space == self.transform.colorspace:
+                # It is shown as its file has it: there and back again takes four times as long.
+                return _codes(self._of_size(read.image.header.to_display(read.image.rgb), frame))
+        return self.shown(self.linear(frame), exposure)
 
     def painting_picture(self, keyframe: Keyframe) -> bytes:
         """PNG of a painting with its coverage as alpha.
@@ -210,6 +252,36 @@ class Pictures:
         else:
             made = self.config.from_working(scene, transform.colorspace)
         return _codes(made)
+
+    def _matte(self, frame: int) -> _FrameMatte | None:
+        """The matte of a frame as its file is now; None where everything is stylized."""
+        if self._mattes is None:
+            return None
+        path = self._mattes.path.path(frame)
+        try:
+            stamp = path.stat().st_mtime_ns
+        except OSError:
+            stamp = 0
+        mattes = self._mattes
+
+        def make() -> Floats:
+            read = self._reader.read(frame)
+            fitted = mattes.fitted(frame, read.image.header, read.window)
+            return self._of_size(place(fitted, read.window, read.image.header.display), frame)
+
+        key = ("matte", frame)
+        return _FrameMatte(stamp, self._remembered((*key, stamp), make, replaces=key))
+
+    def _within(self, pixels: Floats, frame: int, coverage: Floats) -> Floats:
+        """A result, whole or half of it, within its matte, as committed frames have it."""
+        plate, size = self.linear(frame), pixels.shape[1::-1]
+        if pixels.shape[:2] != coverage.shape:
+            plate, coverage = (
+                np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.float32)
+                for each in (plate, coverage)
+            )
+        Outside(coverage, plate).blend(pixels[..., :3], pixels[..., 3], plate)
+        return pixels
 
     def _placed(self, pixels: Floats, frame: int) -> Floats:
         """A result, of the plate's window or half of it, as the display window, in the same scale."""

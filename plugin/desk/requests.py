@@ -54,7 +54,21 @@ class _Cancel(_Request, frozen=True, tag="cancel"):
     task: Literal["commit", "prepare"]
 
 
-_AnyRequest: TypeAlias = _LookAt | _Attend | _Add | _Remove | _Switch | _Open | _Train | _Commit | _Cancel
+class _Follow(_Request, frozen=True, tag="follow"):
+    pass
+
+
+class _Restore(_Request, frozen=True, tag="restore"):
+    id: int
+
+
+class _Report(_Request, frozen=True, tag="report"):
+    pass
+
+
+_AnyRequest: TypeAlias = (
+    _LookAt | _Attend | _Add | _Remove | _Restore | _Switch | _Open | _Train | _Commit | _Cancel | _Follow | _Report
+)
 
 
 def handle(desk: ShotDesk, text: str) -> None:
@@ -73,6 +87,12 @@ def handle(desk: ShotDesk, text: str) -> None:
         desk.add(request.frame)
     elif isinstance(request, _Remove):
         desk.remove(request.id)
+    elif isinstance(request, _Restore):
+        desk.restore(request.id)
+    elif isinstance(request, _Follow):
+        desk.follow_again()
+    elif isinstance(request, _Report):
+        desk.open_report()
     elif isinstance(request, _Switch):
         desk.switch(request.id, on=request.on)
     elif isinstance(request, _Open):

@@ -282,7 +282,7 @@ class _Pages:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(waiting.put_nowait, message)
 
-        leave = self._desk.listen(tell)
+        leave = self._desk.listeners.add(tell)
         try:
             await socket.send_json(await _in_thread(self._desk.state))
             await self._talk(socket, waiting)

@@ -1,4 +1,4 @@
-"""Tasks of the desk: verbs as child processes, which a person may cancel."""
+"""Tasks of the desk: verbs as child processes, how far each is, and their end when a person cancels them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import psutil
 
-from engine.base.errors import Interrupted
+from engine.base.errors import Interrupted, PaintoverError
+from plugin.desk.listeners import Listeners
 from plugin.progress.child import Child, ChildFailed
 
-__all__ = ["PROGRAM", "VerbTask"]
+__all__ = ["PROGRAM", "Tasks", "VerbTask"]
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "plugin")
 """What a verb is started by."""
@@ -71,3 +72,115 @@ class VerbTask:
         if child is not None:
             child.terminate()
             child.end_within(within_s)
+
+
+class Tasks:
+    """The tasks of one desk by their names; safe to use from several threads."""
+
+    def __init__(self, listeners: Listeners) -> None:
+        self._listeners = listeners
+        self._lock = threading.Lock()
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._at_work: dict[str, VerbTask] = {}
+        self._canceled: set[str] = set()
+
+    @property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Of each its ``state`` (running, done, canceled, failed), ``text`` and ``fraction``, as JSON values."""
+        with self._lock:
+            return {name: dict(facts) for name, facts in self._facts.items()}
+
+    def is_running(self, name: str) -> bool:
+        """Whether a task is at work, with a verb or between two."""
+        with self._lock:
+            return self._facts.get(name, {}).get("state") == "running"
+
+    def begin(self, name: str, text: str) -> bool:
+        """Say that a task begins; False where it is at work already."""
+        with self._lock:
+            if self._facts.get(name, {}).get("state") == "running":
+                return False
+            self._canceled.discard(name)
+            self._facts[name] = {"state": "running", "text": text, "fraction": 0.0}
+        self.show(name, "running", text, 0.0)
+        return True
+
+    def show(self, name: str, state: str, text: str, fraction: float) -> None:
+        """Say how far a task is."""
+        facts = {"state": state, "text": text, "fraction": round(fraction, 3)}
+        with self._lock:
+            self._facts[name] = facts
+        self._listeners.tell({"type": "task", "name": name, **facts})
+
+    def run(
+        self,
+        name: str,
+        words: Sequence[str],
+        title: str,
+        *,
+        on_progress: Callable[[], None] = lambda: None,
+        is_last: bool = True,
+    ) -> bool:
+        """Run a verb as a task that began, or as a part of it; True where it came to its end.
+
+        Args:
+            on_progress: called whenever it says how far it is.
+            is_last: whether the task is done with it.
+        """
+
+        def on_event(event: Mapping[str, Any]) -> None:
+            if event.get("event") == "progress":
+                overall = event.get("overall")
+                fraction = float(overall) if isinstance(overall, (int, float)) else 0.0
+                self.show(name, "running", f"{title}: {event.get('text') or ''}".rstrip(": "), fraction)
+                on_progress()
+            elif event.get("event") == "warning":
+                self._listeners.say("warning", str(event.get("text", "")))
+
+        task = VerbTask(words, on_event)
+        with self._lock:
+            self._at_work[name] = task
+            canceled = name in self._canceled
+        self.show(name, "running", title, 0.0)
+        try:
+            if canceled:
+                raise Interrupted("canceled")
+            task.run()
+        except Interrupted:
+            self.show(name, "canceled", f"{title}: canceled", 0.0)
+            return False
+        except PaintoverError as error:
+            self._listeners.say("error", str(error))
+            self.show(name, "failed", f"{title}: failed", 0.0)
+            return False
+        finally:
+            with self._lock:
+                self._at_work.pop(name, None)
+        if is_last:
+            self.show(name, "done", f"{title}: done", 1.0)
+        return True
+
+    def at_work(self, name: str) -> VerbTask | None:
+        """The verb that works for a task now."""
+        with self._lock:
+            return self._at_work.get(name)
+
+    def is_canceled(self, name: str) -> bool:
+        """Whether a task was canceled since it began."""
+        with self._lock:
+            return name in self._canceled
+
+    def cancel(self, name: str, within_s: float = _LEAVE_S) -> None:
+        """End a task; what it has done stays."""
+        with self._lock:
+            task = self._at_work.get(name)
+            self._canceled.add(name)
+        if task is not None:
+            task.cancel(within_s)
+
+    def close(self) -> None:
+        """End all of them within seconds."""
+        with self._lock:
+            names = list(self._at_work)
+        for name in names:
+            self.cancel(name, within_s=1.0)

@@ -22,6 +22,7 @@ from plugin.arguments.preflight import (
     check_device,
     check_keyframes,
     check_look_output,
+    check_mattes,
     check_out,
     check_plate,
     check_spaces,
@@ -50,17 +51,18 @@ def run(options: Options, progress: Progress, stop: StopRequest) -> int:
         # Here, because --help should not wait for it, and a farm's machine need not have it.
         from plugin.desk.access import Access
         from plugin.desk.desk import ShotDesk
-        from plugin.desk.server import DeskServer, listen
+        from plugin.desk.port import listen_again
+        from plugin.desk.server import DeskServer
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn", "websockets", "anyio"):
             raise
         raise InputError("the desk needs its server", remedy='pip install "paintover[desk]"') from error
     shot, out, config = _checked(options, progress)
-    bound = listen(options.port or 0)
+    bound = listen_again(options.port, work_from(options, shot))
     with contextlib.closing(bound):
         desk = ShotDesk(shot, options, config, out)
         # Its doubts go to stderr; stdout is for the address.
-        say_color(NoProgress(), config, shot.plate, shot.keyframes)
+        say_color(NoProgress(), config, shot.plate, shot.keyframes, shot.matte)
         access = Access(bound.getsockname()[1])
         server = DeskServer(desk, bound, access)
         with stop.cooperative():
@@ -97,10 +99,11 @@ def _checked(options: Options, progress: Progress) -> tuple[Shot, SequencePath, 
     file = None if options.shot is None else Shot.load(options.shot)
     shot = shot_from(options, paintings=bool(painted_from(options, file)), frames_out=False)
     out = _out(options, file, shot)
-    for name, what in (("denoise", "denoised frames"), ("guides", "guide images"), ("matte", "mattes of every frame")):
-        if getattr(shot, name) is not None:
-            progress.warn(f"the desk works without {what}; paintover run takes them")
-    shot = replace(shot, out=out, denoise=None, guides=None, matte=None)
+    if shot.guides is not None:
+        progress.warn("the desk works without guide images; paintover run takes them")
+    if not shot.stmaps:
+        progress.warn("the desk follows keyframes also where the shot asks for no STMaps")
+    shot = replace(shot, out=out, guides=None, stmaps=True)
     config = ColorConfig.active(options.ocio)
     check_asked_recipe(shot, options)
     check_spaces(config, [shot.plate.colorspace])
@@ -109,9 +112,10 @@ def _checked(options: Options, progress: Progress) -> tuple[Shot, SequencePath, 
             check_painting_space(config, keyframe.colorspace)
     check_keyframes(shot.keyframes)
     check_plate(shot.plate)
+    check_mattes(shot.matte, shot.plate)
     check_look_output(look_from(options, shot))
     prepare_folder(work_from(options, shot))
-    check_out(out, shot.plate, shot.keyframes)
+    check_out(out, shot.plate, shot.keyframes, shot.matte)
     check_device(shot.device)
     require_training()
     return shot, out, config

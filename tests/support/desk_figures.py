@@ -4,8 +4,9 @@
 
     python -m tests.support.desk_figures --plate plate.%04d.jpg --keyframe 0=painted.jpg --work work --out figures.json
 
-It opens ``paintover desk`` on a shot, paints, scrubs and waits, and prints one row for each figure. Times end when the
-page has drawn what is waited for. Beside other work they say nothing: the load of the machine is in the file.
+It opens ``paintover desk`` on a shot, paints, scrubs and waits; opens it again without the frames that it rendered, and
+scrubs to some of them while it trains. It prints one row for each figure. Times end when the page has drawn what is
+waited for. Beside other work they say nothing: the load of the machine is in the file.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from engine.base.machine import cpu_count, cpu_name
 from plugin.progress.child import child_environment
@@ -49,21 +52,19 @@ def main() -> int:
     options = parser.parse_args()
     words = ["desk", "--plate", options.plate, "--keyframe", options.keyframe, "--work", options.work]
     command = [sys.executable, "-m", "plugin", *words, "--budget", options.budget, "--no-browser"]
-    desk = subprocess.Popen(command, env=child_environment(), stdout=subprocess.PIPE, text=True)
-    try:
-        address = (desk.stdout or sys.stdin).readline().strip()
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(**launch_options(chromium_path()))
-            page = browser.new_page(viewport={"width": 1366, "height": 768})
-            said: list[str] = []
-            page.on("console", lambda message: said.append(message.text))
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.goto(address)
-            figures = measure(page, options.screenshot)
-            browser.close()
-    finally:
-        desk.terminate()
-        desk.wait()
+    said: list[str] = []
+    figures: dict[str, list[float]] = {}
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(**launch_options(chromium_path()))
+        with opened(browser, command, said) as page:
+            measure(page, figures, options.screenshot)
+        results = Path(options.work) / "desk" / "results"
+        shutil.rmtree(results)
+        with opened(browser, command, said) as page:
+            measure_unrendered(page, figures, results)
+        browser.close()
+    for name, values in figures.items():
+        print(f"{name:45} {statistics.median(values):8.3f} s  {values}", file=sys.stderr)
     facts = {
         "cpu": cpu_name(),
         "cores": cpu_count(),
@@ -77,14 +78,52 @@ def main() -> int:
     return 0
 
 
-def measure(page: Page, screenshot: Path | None) -> dict[str, list[float]]:
+@contextmanager
+def opened(browser: Browser, command: list[str], said: list[str]) -> Iterator[Page]:
+    """A page of a desk that is closed with it; what its console says is added to ``said``."""
+    desk = subprocess.Popen(command, env=child_environment(), stdout=subprocess.PIPE, text=True)
+    try:
+        page = browser.new_page(viewport={"width": 1366, "height": 768})
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto((desk.stdout or sys.stdin).readline().strip())
+        yield page
+        page.close()
+    finally:
+        desk.terminate()
+        desk.wait()
+
+
+def measure_unrendered(page: Page, figures: dict[str, list[float]], results: Path) -> None:
+    """Scrub to frames that were never rendered, the farthest first, with a look that is trained and trains on."""
+    seen(page, '[data-plate]:not([data-plate=""])')
+    page.keyboard.press("2")
+    # At rest it would render all of them by itself, the nearest first.
+    page.locator("#pause:enabled", has_text="Go on").click(timeout=WAIT_MS)
+    page.locator("#training-state", has_text="Training.").wait_for(timeout=WAIT_MS)
+    seen(page, '[data-proxy="false"]')
+    for key in ("End", *["ArrowLeft"] * (REPEATS - 1)):
+        before = page.locator("#viewer").get_attribute("data-frame")
+        rendered = {int(path.stem) for path in results.glob("*.npy")}
+        began = time.perf_counter()
+        page.keyboard.press(key)
+        seen(page, f':not([data-frame="{before}"]):not([data-stamp=""])')
+        figures.setdefault("scrub to a frame that is not rendered, half size", []).append(
+            round(time.perf_counter() - began, 3)
+        )
+        if int(page.locator("#viewer").get_attribute("data-frame") or 0) in rendered:
+            raise RuntimeError("the frame was rendered already: give a longer shot")
+        seen(page, f':not([data-frame="{before}"])[data-proxy="false"]')
+        figures.setdefault("and whole, after that scrub", []).append(round(time.perf_counter() - began, 3))
+
+
+def measure(page: Page, figures: dict[str, list[float]], screenshot: Path | None) -> None:
     """Seconds by figure, each taken several times."""
     frames = json.loads(page.locator("#viewer[data-frame]").get_attribute("data-frame") or "0")
     seen(page, '[data-plate]:not([data-plate=""])')
     page.locator("#training-state", has_text="Trained").wait_for(timeout=WAIT_MS)
     # Every frame has been rendered at half size at rest, and the one in view whole.
     seen(page, '[data-proxy="false"]')
-    figures: dict[str, list[float]] = {}
 
     def take(name: str, act: Callable[[], None], until: Callable[[], None]) -> None:
         began = time.perf_counter()
@@ -113,9 +152,6 @@ def measure(page: Page, screenshot: Path | None) -> dict[str, list[float]]:
         page.mouse.move(700, 300)
         page.wait_for_timeout(1500)
         page.screenshot(path=screenshot)
-    for name, values in figures.items():
-        print(f"{name:45} {statistics.median(values):8.3f} s  {values}", file=sys.stderr)
-    return figures
 
 
 def seen(page: Page, data: str) -> None:

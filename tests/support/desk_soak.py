@@ -118,7 +118,7 @@ def lost_strokes(tab: Page, work: Path) -> list[str]:
     lost = []
     document = json.loads((work / "desk" / "desk.json").read_text(encoding="utf-8"))
     for keyframe in document["keyframes"]:
-        if not keyframe["painting"] or not keyframe["painted"]:
+        if not keyframe["painting"] or not keyframe["painted"] or keyframe["removed"]:
             continue
         script = "async (id) => [...new Uint8Array(await (await fetch(`/painting/${id}`)).arrayBuffer())]"
         served = cv2.imdecode(np.array(tab.evaluate(script, keyframe["id"]), np.uint8), cv2.IMREAD_UNCHANGED)

@@ -132,11 +132,11 @@ def hear(socket: ClientConnection, wanted: Callable[[dict[str, Any]], bool]) -> 
 
 
 @contextmanager
-def served(folder: Path, shot: Shot | None = None) -> Iterator[Served]:
+def served(folder: Path, shot: Shot | None = None, port: int = 0) -> Iterator[Served]:
     """A desk on a small plate in ``folder``, its work in ``folder/work``."""
     shot = shot or Shot(plate(folder), work=folder / "work", look=folder / "work" / "look.onnx", budget_s=10.0)
     options = Options()
-    bound = listen(0)
+    bound = listen(port)
     desk = ShotDesk(shot, options, ColorConfig.active(None), SequencePath.parse(folder / "out.%04d.png"))
     access = Access(bound.getsockname()[1])
     server = DeskServer(desk, bound, access)

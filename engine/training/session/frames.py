@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -55,7 +56,14 @@ class FrameInput:
 class SessionFrames:
     """Renders frames of a shot with a network that changes."""
 
-    def __init__(self, job: TrainingJob, config: ColorConfig, machine: Machine) -> None:
+    def __init__(
+        self, job: TrainingJob, config: ColorConfig, machine: Machine, is_denoised: Callable[[int], bool]
+    ) -> None:
+        """
+        Args:
+            is_denoised: whether a denoised frame is there to take in the plate's place.
+        """
+        self._is_denoised = is_denoised
         self._job, self._config, self._machine = job, config, machine
         self._kept: OrderedDict[tuple[object, ...], FrameInput] = OrderedDict()
         self._exemplars: dict[tuple[int, bool], tuple[LoadedKeyframe, Exemplar]] = {}
@@ -146,12 +154,14 @@ class SessionFrames:
         numbers = [keyframe.frame for keyframe in keyframes]
         sidecars = find_sidecars(self._job.work, numbers, frame)
         stamps = [(path.stat().st_mtime_ns, path.stat().st_size) if path else None for path in sidecars]
-        key = (frame, *numbers, *stamps)
+        is_denoised = self._is_denoised(frame)
+        key = (frame, is_denoised, *numbers, *stamps)
         held = self._kept.get(key)
         if held is not None:
             self._kept.move_to_end(key)
             return held
-        plate = shaper.encode(load_plate(self._job, frame, self._config)[0])
+        job = self._job if is_denoised else msgspec.structs.replace(self._job, denoise=None)
+        plate = shaper.encode(load_plate(job, frame, self._config)[0])
         height, width = plate.shape[:2]
         stmap = read_sidecars(sidecars, height, width, frame=frame)
         if frame in numbers and sidecars[numbers.index(frame)] is None:

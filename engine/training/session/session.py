@@ -41,6 +41,7 @@ from engine.training.job.session import (
 from engine.training.machine import Machine
 from engine.training.recipes import PaintoverRecipe
 from engine.training.session.commands import CommandQueue
+from engine.training.session.denoiser import Denoiser
 from engine.training.session.frames import GivenUp, SessionFrames
 from engine.training.session.sampler import FreshPatches, changed_cells
 from engine.training.session.schedule import Schedule
@@ -82,13 +83,15 @@ class TrainingSession:
         self.job, self.emit, self.commands = job, emit, commands
         self.config = ColorConfig.active(job.ocio)
         self.machine = Machine.choose(job.device, job.threads)
-        self.frames = SessionFrames(job, self.config, self.machine)
+        self.denoiser = Denoiser(job)
+        self.frames = SessionFrames(job, self.config, self.machine, self.denoiser.has)
         self.plate_frames = FrameRange.parse(job.frames)
         self.folder = job.work / SESSION_FOLDER
         self.schedule = Schedule(job)
         self.recipe: PaintoverRecipe | None = None
         self.revision = 0
         self._loaded: dict[int, tuple[tuple[object, ...], LoadedKeyframe, Pair]] = {}
+        self._asked: Paint | None = None
         self._rng = np.random.default_rng(job.seed)
         self._paused = False
         self._view: int | None = None
@@ -113,11 +116,13 @@ class TrainingSession:
             self._hear()
             if self._left:
                 break
+            self._take_denoised()
             now = time.perf_counter()
             if self._render_next(now):
                 continue
             if self._trains and not self._is_quiet(now):
                 self._step()
+        self.denoiser.close()
         self.checkpoint()
 
     @property
@@ -166,6 +171,7 @@ class TrainingSession:
             if command.frame != self._view:
                 self._view, self._next_view = command.frame, 0.0
                 self._quiet_until = time.perf_counter() + LOOK_QUIET_S
+                self._want_denoised()
         elif isinstance(command, Attend):
             self._quiet_until = time.perf_counter() + ATTEND_QUIET_S
         elif isinstance(command, Paint):
@@ -187,7 +193,7 @@ class TrainingSession:
 
     def _paint(self, asked: Paint) -> None:
         """Take the paintings as they are now; those that cannot be read are told and left out."""
-        self.job = msgspec.structs.replace(self.job, unpainted=asked.unpainted)
+        self.job, self._asked = msgspec.structs.replace(self.job, unpainted=asked.unpainted), asked
         known, self._loaded = self._loaded, {}
         fresh = {}
         for keyframe in asked.keyframes:
@@ -195,9 +201,12 @@ class TrainingSession:
             try:
                 if keyframe.frame not in self.plate_frames:
                     raise InputError(f"keyframe {keyframe.frame} is outside the frame range {self.plate_frames}")
-                stamp = (asked.unpainted, *_stamp(keyframe))
+                has_grain = not self.denoiser.has(keyframe.frame)
+                stamp = (asked.unpainted, has_grain, *_stamp(keyframe))
                 if before is None or before[0] != stamp:
-                    loaded = load_keyframe(self.job, keyframe, self.config)
+                    # Nobody waits for a denoised plate: it takes the place of the plate when it is there.
+                    job = msgspec.structs.replace(self.job, denoise=None) if has_grain else self.job
+                    loaded = load_keyframe(job, keyframe, self.config)
                     pair = loaded.pair(self.machine.device, PADDING)
                     fresh[keyframe.frame] = changed_cells(None if before is None else before[2], pair)
                     before = (stamp, loaded, pair)
@@ -207,6 +216,7 @@ class TrainingSession:
             self._loaded[keyframe.frame] = before
         self.revision = asked.revision
         self._next_view = 0.0
+        self._want_denoised()
         if not self._loaded:
             return
         if self.recipe is None:
@@ -223,6 +233,23 @@ class TrainingSession:
         # next step: first the frame in view is shown.
         self._repainted = True
         self.schedule.reopen()
+
+    def _want_denoised(self) -> None:
+        """The keyframes are trained from, and the frame in view is looked at."""
+        self.denoiser.want([*sorted(self._loaded), *([] if self._view is None else [self._view])])
+
+    def _take_denoised(self) -> None:
+        """Show and learn from what was denoised meanwhile."""
+        made = []
+        for frame, why in self.denoiser.news():
+            if why:
+                self.emit({"event": "warning", "text": f"shown with its grain: {why}", "frame": frame})
+                continue
+            made.append(frame)
+            self._shown.pop(frame, None)
+            self._failed.pop(frame, None)
+        if self._asked is not None and not self._loaded.keys().isdisjoint(made):
+            self._paint(self._asked)
 
     def _take_repainted(self) -> None:
         """Learn from the paintings as they are now."""
@@ -383,6 +410,9 @@ class TrainingSession:
     def _export(self, look: Path) -> None:
         if self.recipe is None or not self._loaded or not self.schedule.step:
             raise InputError("there is nothing to export yet", remedy="paint a frame and let it train")
+        # Its keyframes are in the look as rendering will see them.
+        self.denoiser.wait_for(sorted(self._loaded))
+        self._take_denoised()
         self.checkpoint()
         card = look_card(
             self.job, self.config, self.keyframes, self.schedule.step, self.schedule.trained_s, self._losses

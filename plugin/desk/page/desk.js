@@ -14,10 +14,17 @@ const VALUES_EVERY_MS = 80;
 const ATTEND_EVERY_MS = 700;
 const MATTE_COLOR = [235, 72, 46];
 
+// In place of a result.
+const NO_RESULT = {
+  unpainted: "the plate: nothing is painted yet",
+  starting: "the plate: the trainer is being loaded",
+  failed: "the plate: the trainer stopped",
+};
+
 const find = (id) => document.getElementById(id);
 const pictures = new Pictures();
 
-let desk = { frames: [], keyframes: [], results: {}, tasks: {}, carried: [], suggested: [], training: {}, messages: [], width: 0, height: 0 };
+let desk = { frames: [], keyframes: [], removed: [], results: {}, tasks: {}, carried: [], suggested: [], training: {}, messages: [], width: 0, height: 0 };
 let frame = null;
 let base = "plate";
 let toggles = { painting: true, onion: false, carried: false };
@@ -38,6 +45,9 @@ const panel = new Panel({
   turn: (id, on) => connection.ask({ do: "switch", id, on }),
   open: async (id) => { await paintings.settled(); connection.ask({ do: "open", id }); },
   remove: (id) => connection.ask({ do: "remove", id }),
+  restore: (id) => connection.ask({ do: "restore", id }),
+  follow: () => connection.ask({ do: "follow" }),
+  report: () => connection.ask({ do: "report" }),
   commit: async (render) => { await paintings.settled(); connection.ask({ do: "commit", render }); },
   cancel: (task) => connection.ask({ do: "cancel", task }),
 });
@@ -48,7 +58,7 @@ find("open-live").addEventListener("click", () => live.show(find("live").hidden)
 // What comes from the desk
 
 function onOpen(open) {
-  find("connection").textContent = open ? "" : "the desk is closed; what you paint is kept here until it is back";
+  find("connection").textContent = open ? "" : "the desk is closed: open it again; what you paint meanwhile is kept in this tab";
   if (open) paintings.saveAll();
 }
 
@@ -64,7 +74,16 @@ function onMessage(message) {
 
 function onState(state) {
   const first = frame === null;
+  if (!first && desk.run !== state.run) {
+    // Opened again: its numbers mean other pictures now.
+    pictures.clear();
+    platesByFrame = new Map();
+    lastResult = null;
+    paintings.restart();
+    connection.ask({ do: "look_at", frame });
+  }
   desk = state;
+  find("report").disabled = !desk.report;
   find("name").textContent = desk.name;
   document.title = `${desk.name} · Paintover`;
   paintings.setSize(desk.width, desk.height);
@@ -84,7 +103,9 @@ function onState(state) {
 function onResult({ frame: number, ...facts }) {
   desk.results[number] = facts;
   timeline.draw();
-  if (number === frame) fetchFrame();
+  if (number !== frame) return;
+  fetchFrame();
+  if (point) showValues(point);
 }
 
 // The frame in view
@@ -100,19 +121,23 @@ function addressOf(kind, number = frame) {
 let lastResult = null;
 
 function shown() {
-  const plate = pictures.now(addressOf("plate")) || lastPlate(frame);
+  const plate = pictures.now(addressOf("plate")) || lastPlate(frame) || (exposure ? null : pictures.now(`/thumbnail/${frame}`)) || [...platesByFrame.values()][0];
   const address = addressOf("result");
   const result = address ? pictures.now(address) : null;
   if (result) lastResult = { frame, picture: result, stamp: desk.results[frame].stamp };
   // Until the newer one is here the older one stays: nothing flickers.
   const kept = lastResult?.frame === frame ? lastResult.picture : null;
   const held = paintings.of(frame);
+  const ahead = paintings.isAhead(frame, desk.results[frame]);
+  if (!ahead && held?.has("painting")) held.painting.seen = null;
+  if (held?.has("matte")) held.matte.seen = null;
   const carried = toggles.carried && desk.results[frame] ? overlay(pictures.now(addressOf("carried")), frame) : null;
   return {
-    width: desk.width, height: desk.height, base, toggles, plate, carried,
+    width: desk.width, height: desk.height, base, toggles, exposure, plate, carried,
     result: result || kept,
     // Over a result only strokes that it does not have yet.
-    painting: base === "plate" || paintings.isAhead(frame, desk.results[frame]) ? shownLayer(held, "painting") : null,
+    taken: base !== "plate" && ahead && held?.has("painting") ? held.painting.seen : null,
+    painting: base === "plate" || ahead ? shownLayer(held, "painting") : null,
     matte: shownLayer(held, "matte"),
     showsMatte: tool === "matte" || tool === "unmatte",
     onion: toggles.onion ? onion() : null,
@@ -126,12 +151,35 @@ function shownLayer(held, kind) {
 
 let platesByFrame = new Map();
 
-// At another exposure the plate of before stays until the new one is here.
+// At another exposure the plate of before stays until the new one is here; and so that nothing flashes, that of the frame
+// before does.
 function lastPlate(number) {
   return platesByFrame.get(number) || null;
 }
 
-async function fetchFrame() {
+let fetching = null;
+let fetchAgain = false;
+
+// One picture at a time, and then those of the frame that is in view by then: whoever scrubs waits for one, not for all
+// that were passed by.
+function fetchFrame() {
+  fetchAgain = true;
+  fetching ??= fetchOn();
+  return fetching;
+}
+
+async function fetchOn() {
+  try {
+    while (fetchAgain) {
+      fetchAgain = false;
+      await fetchPictures();
+    }
+  } finally {
+    fetching = null;
+  }
+}
+
+async function fetchPictures() {
   const number = frame;
   const wanted = [addressOf("plate", number), addressOf("result", number)];
   if (toggles.carried) wanted.push(addressOf("carried", number));
@@ -154,7 +202,9 @@ function go(number) {
 
 function refresh() {
   find("frame").textContent = frame;
-  panel.keyframes(desk.keyframes, frame);
+  if (playing) find("readout").textContent = "";
+  else if (point) showValues(point);
+  panel.keyframes(desk.keyframes, desk.removed, frame);
   paintings.load(frame);
   if (toggles.onion) {
     const other = nearest();
@@ -318,7 +368,10 @@ function markDrawn() {
   const address = addressOf("result");
   const result = desk.results[frame];
   const here = address && pictures.now(address);
-  Object.assign(find("viewer").dataset, { frame: frame ?? "", plate: pictures.now(addressOf("plate")) ? frame : "", stamp: here ? result.stamp : "", proxy: here ? result.proxy : "", revision: here ? result.revision : "" });
+  const isHere = Boolean(pictures.now(addressOf("plate")));
+  const without = base === "plate" || here || lastResult?.frame === frame ? "" : NO_RESULT[desk.training.state] || "the plate: this frame is being rendered";
+  find("badge").textContent = isHere || frame === null ? without : `loading frame ${frame}`;
+  Object.assign(find("viewer").dataset, { frame: frame ?? "", plate: isHere ? frame : "", stamp: here ? result.stamp : "", proxy: here ? result.proxy : "", revision: here ? result.revision : "" });
 }
 
 // Playing

@@ -23,6 +23,8 @@ export class Layer {
     this.past = [];
     this.bytes = 0;
     this.brush = null;
+    // The layer as the last result has it, from when something is taken away until a newer result comes.
+    this.seen = null;
     // Counts changes; what is saved is behind until it is the same.
     this.changes = 0;
     this.saved = 0;
@@ -40,10 +42,18 @@ export class Layer {
     this.undone = [];
     this.bytes = 0;
     this.brush = null;
+    this.seen = null;
     this.changes = this.saved = 0;
   }
 
+  keepSeen() {
+    if (this.seen) return;
+    this.seen = canvas(this.width, this.height);
+    this.seen.getContext("2d").drawImage(this.done, 0, 0);
+  }
+
   begin(brush, x, y, pressure) {
+    if (brush.erases) this.keepSeen();
     this.brush = { ...brush, tip: tipOf(brush), at: null, left: 0, box: null };
     this.contexts[1].clearRect(0, 0, this.width, this.height);
     this.move(x, y, pressure);
@@ -130,6 +140,7 @@ export class Layer {
   step(from, to, which) {
     const step = from.pop();
     if (!step || this.brush) return false;
+    this.keepSeen();
     to.push(step);
     this.contexts[0].putImageData(step[which], step.box.left, step.box.top);
     this.merge(step.box);

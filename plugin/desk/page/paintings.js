@@ -77,6 +77,11 @@ export class Paintings {
     return Boolean(held) && (Boolean(held.has("painting") && held.painting.brush) || !held.isSaved("painting") || (result?.revision ?? 0) < held.results);
   }
 
+  // The desk was opened again: it counts from nothing, and knows what is on disk. What is not saved yet stays.
+  restart() {
+    for (const held of this.held.values()) Object.assign(held, { revision: -1, results: 0 });
+  }
+
   get isSaved() {
     return !this.saving.size && [...this.held.values()].every((held) => KINDS.every((kind) => held.isSaved(kind)));
   }
@@ -147,7 +152,9 @@ export class Paintings {
   begin(frame, kind) {
     let held = this.held.get(frame);
     if (!held) {
-      if (!this.width || !this.connection.ask({ do: "add", frame })) return null;
+      if (!this.width) return null;
+      // Where the desk is closed it is asked once it is back.
+      this.connection.ask({ do: "add", frame });
       held = this.fresh(null, 0, true);
       this.held.set(frame, held);
     }
@@ -155,7 +162,10 @@ export class Paintings {
   }
 
   saveAll() {
-    for (const frame of this.held.keys()) this.saveFrame(frame);
+    for (const [frame, held] of this.held) {
+      if (held.id === null) this.connection.ask({ do: "add", frame });
+      else this.saveFrame(frame);
+    }
   }
 
   saveFrame(frame) {

@@ -43,6 +43,13 @@ export class Pictures {
     return picture;
   }
 
+  // Addresses of another desk may mean other pictures.
+  clear() {
+    for (const picture of this.kept.values()) picture?.close();
+    this.kept.clear();
+    this.bytes = 0;
+  }
+
   keep(address, picture) {
     this.kept.set(address, picture);
     this.bytes += size(picture);

@@ -5,14 +5,16 @@ const MOST_ZOOM = 32;
 const ONION_SHARE = 0.4;
 const MATTE_SHARE = 0.5;
 const WIPE_GRIP = 8;
+const DISPLAY_GAMMA = 2.2;
 
 export class Viewer {
-  // `source()` gives what to draw: { plate, result, carried, onion, painting, matte, base, toggles, width, height }.
+  // `source()` gives what to draw: { plate, result, carried, onion, taken, painting, matte, base, toggles, exposure, width, height }.
   constructor(element, source, hear) {
     this.canvas = element;
     this.context = element.getContext("2d");
     // One pixel that is read often, so that the whole canvas need not be.
     this.one = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    this.under = null;
     this.source = source;
     this.hear = hear;
     this.scale = 1;
@@ -96,8 +98,12 @@ export class Viewer {
     } else {
       draw(shown.base === "result" ? result : shown.plate);
     }
+    draw(this.plateWithin(shown));
+    // Layers have the view's codes, in which light is about a power: near enough to see what they are beside the plate.
+    context.filter = shown.exposure ? `brightness(${2 ** (shown.exposure / DISPLAY_GAMMA)})` : "none";
     if (shown.toggles.onion) draw(shown.onion, ONION_SHARE);
     if (shown.toggles.painting) draw(shown.painting);
+    context.filter = "none";
     if (shown.showsMatte) draw(shown.matte, MATTE_SHARE);
     if (shown.toggles.carried) draw(shown.carried);
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -115,6 +121,18 @@ export class Viewer {
       context.globalCompositeOperation = "source-over";
     }
     this.hear.drawn();
+  }
+
+  // What was taken away from the painting is the plate, until there is a result without it.
+  plateWithin({ taken, plate, width, height }) {
+    if (!taken || !plate) return null;
+    if (this.under?.canvas.width !== width || this.under.canvas.height !== height) this.under = new OffscreenCanvas(width, height).getContext("2d");
+    const { under } = this;
+    under.globalCompositeOperation = "copy";
+    under.drawImage(taken, 0, 0);
+    under.globalCompositeOperation = "source-in";
+    under.drawImage(plate, 0, 0, width, height);
+    return under.canvas;
   }
 
   // The color on the screen, whatever it is made of.

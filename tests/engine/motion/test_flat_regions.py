@@ -110,3 +110,21 @@ def test_a_motion_that_matches_worse_than_what_is_there_is_not_taken() -> None:
     trusted = 1 - cv2.dilate(inside.astype(np.float32), np.ones((25, 25), np.uint8))
     kept = settled(flow, inside.astype(np.float32), trusted, picture(6, -9), picture(0, 0))
     assert np.array_equal(kept[70:130, 100:200], flow[70:130, 100:200])
+
+
+def test_a_large_sky_moves_as_the_ground_as_well() -> None:
+    # More places than OpenCV takes in a row, as in any sky of a frame of 1920x1080.
+    height, width, shift = 640, 800, 4
+    rng = np.random.default_rng(3)
+    ground = cv2.GaussianBlur(rng.standard_normal((height, width + shift, 3)).astype(np.float32), (0, 0), 1.5)
+    picture = 0.4 + 0.15 * ground / ground.std()
+    picture[:450] = 0.7
+    picture += rng.normal(0, 0.003, picture.shape).astype(np.float32)
+    here, there = picture[:, :width], picture[:, shift:]
+    flow = np.zeros((height, width, 2), np.float32)
+    flow[450:] = (-shift, 0)
+    share = np.zeros((height, width), np.float32)
+    share[:440] = 1.0
+    found = settled(flow, share, np.ones((height, width), np.float32), here.copy(), there.copy())
+    assert np.abs(found[:430, 20:-20] - (-shift, 0)).max() < 0.1
+    assert np.array_equal(found[460:], flow[460:])

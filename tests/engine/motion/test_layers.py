@@ -19,7 +19,7 @@ from engine.motion.layers import (
     joined,
     layered_frame,
     neighbor_steps,
-    within,
+    repainted_within,
 )
 from engine.motion.repaint import Repainted
 from engine.motion.track import Track, advance, begin, frame_features
@@ -136,9 +136,9 @@ def test_what_is_lent_across_the_outline_is_dropped() -> None:
     still = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     everywhere = np.ones((HEIGHT, WIDTH), bool)
     lent = Repainted(still, everywhere, everywhere.astype(np.float32))
-    assert within(lent, key, key).found.all()
+    assert repainted_within(lent, key, key).found.all()
     frame = seen(3, True)
-    assert np.array_equal(within(lent, frame, key).found, frame.inside == key.inside)
+    assert np.array_equal(repainted_within(lent, frame, key).found, frame.inside == key.inside)
 
 
 def test_a_soft_edge_that_is_laid_over_takes_the_objects_strokes() -> None:

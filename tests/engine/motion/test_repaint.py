@@ -224,7 +224,9 @@ def test_nothing_is_repainted_where_that_is_off(tmp_path: Path) -> None:
     bare = np.asarray(oiio.ImageBuf(str(path)).get_pixels(oiio.FLOAT))
     assert painted[..., 2].any() and not bare[..., 2].any()
     tracked = painted[..., 2] == 0
-    assert np.array_equal(bare[tracked], painted[tracked])
+    assert np.array_equal(bare[tracked, :2], painted[tracked, :2])
+    # Sure by itself, and surer where the way it came by says the same.
+    assert (painted[tracked, 3] >= bare[tracked, 3]).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 17), (17, 3), (40, 900)])

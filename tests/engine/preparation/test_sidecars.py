@@ -20,7 +20,7 @@ from engine.base.errors import ImageError, InputError, Interrupted
 from engine.base.frames import FrameRange, SequencePath
 from engine.motion import layers
 from engine.motion.stmap import read_sidecars, sidecar_path, stmap_to_flow
-from engine.preparation import sidecars
+from engine.preparation import sidecar_chains
 from engine.preparation.sidecars import prepare_sidecars
 from engine.shot import plate as plates
 from engine.shot.shot import Plate
@@ -45,7 +45,7 @@ def test_sidecars_point_where_the_plate_was(tmp_path: Path) -> None:
     prepared = prepare_sidecars(plate, [1], tmp_path / "w", threads=2, progress=lambda *facts: said.append(facts))
     assert (prepared.made, prepared.kept, prepared.foreign) == (5, 0, ())
     assert [done for done, _, _ in said] == [1, 2, 3, 4, 5] and {total for _, total, _ in said} == {5}
-    assert sorted(text for _, _, text in said) == [f"key_0001, frame {frame}" for frame in range(5)]
+    assert sorted(text for _, _, text in said) == [f"keyframe 1, frame {frame}" for frame in range(5)]
     inner = (slice(12, -12), slice(16, -16))
     for frame in range(5):
         maps = read_sidecars([sidecar_path(tmp_path / "w", 1, frame)], HEIGHT, WIDTH, frame=frame)
@@ -168,7 +168,7 @@ def test_where_a_chain_stands_is_saved_at_its_end_and_before_a_stop(
     assert len(advanced) == 7 - done and len(saved) == 3
     assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
     # Time passes: then it is saved on the way, too.
-    monkeypatch.setattr(sidecars, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(sidecar_chains, "_SAVE_EVERY_S", 0.0)
     prepare_sidecars(plate, [0], tmp_path / "slow", threads=1)
     assert len(saved) == 3 + 6
 

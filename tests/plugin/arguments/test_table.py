@@ -31,7 +31,8 @@ _SHOT = (
 
 FLAGS = {
     "run": f"{_SHOT} --workers --engine",
-    "desk": "--plate --frames --frame --layer --keyframe --fit-paintings --unpainted --port --no-browser --idle --work "
+    "desk": f"--plate --frames --frame --layer --keyframe --fit-paintings --unpainted {_MATTES} --no-repaint "
+    "--denoise --port --no-browser --idle --work "
     "--look --out --budget --steps --seed --settings --crisp --features --colorspace --paint-colorspace --ocio "
     f"--device --threads --max-image-gib {_REPORTING}",
     "live": "--source --loop --rate --size --look --keyframe-at --keyframe --out --port --no-browser --duration "

@@ -15,6 +15,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytest.importorskip("starlette")
 
 from engine import images
+from engine.base.errors import InputError
 from tests.support.chromium import chromium_path, launch_options
 from tests.support.desks import HEIGHT, WIDTH, Served, layer, served, stand_in, wait_for
 
@@ -234,3 +235,105 @@ def test_the_buttons_of_a_keyframe(tab: Tab, here: Served) -> None:
     tab.page.locator("#keyframes li.off").wait_for(timeout=WAIT_MS)
     row.locator("button", has_text="\u00d7").click()
     wait_for(lambda: not here.desk.paintings.all(), "the end of the keyframe")
+
+
+def test_what_is_erased_over_a_result_is_the_plate_at_once(tab: Tab, here: Served) -> None:
+    set_brush(tab, "#10c040", 12)
+    before = tab.color(30, 30)
+    tab.press("2")
+    tab.page.locator("#badge", has_text="the plate: nothing is painted yet").wait_for(timeout=WAIT_MS)
+    tab.stroke(20, 30, 60, 30)
+    tab.page.locator('#viewer:not([data-stamp=""])').wait_for(state="attached", timeout=WAIT_MS)
+    wait_for(lambda: not tab.shows(30, 30, [16, 192, 64]), "the result in the painting's place")
+    wait_for(lambda: tab.page.locator("#badge").inner_text() == "", "the end of the badge")
+    result = tab.color(30, 30)
+    assert np.abs(np.subtract(result, before)).max() > 16, "the stand-in's gray is not the plate"
+    tab.press("e")
+    tab.page.mouse.move(*tab.at(20, 30))
+    tab.page.mouse.down()
+    tab.page.mouse.move(*tab.at(60, 30), steps=6)
+    left, top = tab.at(30, 30)
+
+    def erased() -> bool:
+        png = tab.page.screenshot(clip={"x": left, "y": top, "width": 2, "height": 2})
+        found = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[0, 0, ::-1]
+        return bool(np.abs(np.subtract(found, before, dtype=int)).max() <= 8)
+
+    wait_for(erased, "the plate, while the eraser is still down")
+    tab.page.mouse.up()
+    wait_for(lambda: images.read(painting_of(here, 0)).alpha[30, 40] == 0, "what was erased")
+
+
+def test_the_exposure_is_that_of_paint_as_well(tab: Tab) -> None:
+    set_brush(tab, "#10c040")
+    tab.stroke(20, 30, 60, 30)
+    assert tab.shows(40, 30, [16, 192, 64])
+    script = """(stops) => { const input = document.getElementById("exposure"); input.value = stops;
+        input.dispatchEvent(new Event("input")); }"""
+    tab.page.evaluate(script, -2)
+    # Two stops, by the power of a display.
+    wait_for(lambda: tab.shows(40, 30, [round(code * 2 ** (-2 / 2.2)) for code in (16, 192, 64)]), "darker paint")
+    tab.page.evaluate(script, 0)
+    wait_for(lambda: tab.shows(40, 30, [16, 192, 64]), "paint as it was")
+
+
+def test_values_are_those_of_the_frame_in_view(tab: Tab, here: Served) -> None:
+    tab.page.mouse.move(*tab.at(30.5, 20.5))
+    readout = tab.page.locator("#readout")
+    for frame in (0, 1):
+        plate = " ".join(f"{value:.4f}" for value in here.desk.pictures.values(frame, 30, 20)["plate"])
+        readout.get_by_text(f"30, 20  plate {plate}").wait_for(timeout=WAIT_MS)
+        tab.press("ArrowRight")
+
+
+def test_a_keyframe_that_was_removed_is_brought_back(tab: Tab, here: Served) -> None:
+    set_brush(tab, "#10c040")
+    tab.stroke(20, 30, 60, 30)
+    wait_for(lambda: painting_of(here, 0), "the painting")
+    tab.page.locator("#keyframes .what", has_text="painted").wait_for(timeout=WAIT_MS)
+    tab.page.locator("#keyframes li button", has_text="\u00d7").click()
+    wait_for(lambda: not here.desk.paintings.all(), "the end of the keyframe")
+    wait_for(lambda: not tab.shows(40, 30, [16, 192, 64]), "the plate without it")
+    tab.page.locator("#keyframes li.removed button", has_text="Bring back").click()
+    wait_for(lambda: tab.shows(40, 30, [16, 192, 64]), "the stroke")
+
+
+def test_what_is_painted_while_the_desk_is_closed_is_saved_when_it_is_back(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, tmp_path)
+    with served(tmp_path) as first:
+        port = first.port
+        tab = Tab(browser, first.access.address)
+        tab.see(plate=0)
+        set_brush(tab, "#10c040")
+        tab.stroke(20, 20, 60, 20)
+        wait_for(lambda: painting_of(first, 0), "the painting")
+        tab.press("ArrowRight")
+        tab.see(plate=1)
+        tab.press("ArrowLeft", "2")
+        tab.page.locator('#viewer[data-frame="0"]:not([data-stamp=""])').wait_for(state="attached", timeout=WAIT_MS)
+    tab.page.locator("#connection", has_text="the desk is closed: open it again").wait_for(timeout=WAIT_MS)
+    tab.stroke(20, 40, 60, 40)
+    # Of a frame that is no keyframe as well.
+    tab.press("ArrowRight")
+    tab.stroke(20, 40, 60, 40)
+    assert tab.shows(40, 40, [16, 192, 64])
+    try:
+        again = served(tmp_path, port=port)
+        with again as second:
+            # As whoever opens the new address in this browser.
+            tab.page.request.get(second.access.address)
+            wait_for(lambda: len(second.desk.paintings.trained_from()) == 2, "both keyframes")
+            for frame in (0, 1):
+                wait_for(lambda at=frame: images.read(painting_of(second, at)).alpha[40, 40] == 1, "the stroke")
+            assert images.read(painting_of(second, 0)).alpha[20, 40] == 1, "what was there before"
+            # The numbers of results begin anew: what is shown is of the desk that is open.
+            tab.page.locator('#viewer[data-frame="1"]:not([data-stamp=""])').wait_for(state="attached", timeout=WAIT_MS)
+            wait_for(lambda: tab.page.locator("#connection").inner_text() == "", "the end of the line")
+    except InputError as error:
+        if "cannot be used" not in str(error):
+            raise
+        pytest.skip("somebody else took the port meanwhile")
+    finally:
+        tab.page.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +20,14 @@ from websockets.exceptions import InvalidStatus
 
 from engine import images
 from engine.base.errors import InputError
+from engine.shot.matte_sequence import MatteSequence
+from engine.shot.shot import Shot
+from engine.training.job.session import result_path
+from plugin.desk.paintings import Paintings
+from plugin.desk.port import listen_again
 from plugin.desk.server import listen
-from tests.support.desks import HEIGHT, WIDTH, Served, hear, layer, served, stand_in, wait_for
+from tests.support.desks import HEIGHT, WIDTH, Served, hear, layer, plate, served, stand_in, wait_for
+from tests.support.matte_files import write_mattes
 
 pytestmark = pytest.mark.slow
 
@@ -279,6 +286,30 @@ def test_a_commit_may_be_canceled(here: Served, monkeypatch: pytest.MonkeyPatch)
         wait_for(lambda: here.desk.state()["tasks"]["commit"]["state"] == "canceled", "the end of it")
 
 
+def test_a_commit_that_waits_for_tracks_may_be_canceled(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_VERB_S", "600")
+    number = keyframe(here, 1)
+    here.ask(f"/painting/{number}", "PUT", layer())
+    wait_for(lambda: here.desk.state()["training"].get("step"), "a step")
+    here.desk.commit(render=True)
+    wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"].startswith("first following 1 keyframe"), "waiting")
+    assert here.desk.alone_s == 0.0
+    here.desk.cancel("commit")
+    wait_for(lambda: here.desk.state()["tasks"]["commit"]["state"] == "canceled", "the end of it")
+    assert here.desk.state()["tasks"]["prepare"]["state"] == "running", "only the commit"
+    # Whoever cancels the tracks as well gets them again, by asking or by a commit.
+    here.desk.cancel("prepare")
+    wait_for(lambda: here.desk.state()["tasks"]["prepare"]["state"] == "canceled", "the end of the tracks")
+    monkeypatch.setenv("FAKE_VERB_S", "0")
+    here.desk.commit(render=True)
+    wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"] == "committed", "the commit")
+    with here.socket() as tab:
+        tab.send('{"do": "follow"}')
+        wait_for(lambda: here.desk.state()["tasks"]["prepare"]["state"] == "done", "the tracks")
+    verbs = [line.split()[0] for line in lines(here.folder / "verbs.log")]
+    assert verbs == ["prepare", "prepare", "render", "report", "prepare"]
+
+
 def test_a_port_that_is_taken_is_one_clear_line() -> None:
     with listen(0) as bound:
         port = bound.getsockname()[1]
@@ -290,6 +321,32 @@ def test_a_port_that_is_taken_is_one_clear_line() -> None:
 
 def lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def test_a_desk_is_found_again_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def listens(at: int) -> socket.socket:
+        asked.append(at)
+        return listen(0 if at == port else at)
+
+    with listen_again(None, tmp_path) as first:
+        port = first.getsockname()[1]
+        # Another desk of the same folder, meanwhile.
+        with listen_again(None, tmp_path) as second:
+            assert second.getsockname()[1] != port
+    (tmp_path / "desk" / "port").write_text(f"{port}\n", encoding="ascii")
+    with monkeypatch.context() as patch:
+        # Somebody else may have it by now.
+        patch.setattr("plugin.desk.port.listen", listens)
+        listen_again(None, tmp_path).close()
+    assert asked == [port]
+    for damaged in (b"", b"x" * 99, b"-5", b"80", b"99999999"):
+        (tmp_path / "desk" / "port").write_bytes(damaged)
+        with listen_again(None, tmp_path) as bound:
+            assert 1024 <= bound.getsockname()[1] <= 65535
+    with listen_again(0, tmp_path) as bound:
+        assert (tmp_path / "desk" / "port").read_text(encoding="ascii") == f"{bound.getsockname()[1]}\n"
 
 
 def test_nothing_listens_beyond_the_loopback() -> None:
@@ -307,3 +364,81 @@ def test_keyframes_are_followed_together_and_a_new_one_joins(here: Served, monke
     wait_for(lambda: here.desk.state()["tasks"]["prepare"]["state"] == "done", "their end")
     first, both = lines(here.folder / "verbs.log")
     assert first.count("--keyframe") == 1 and both.count("--keyframe") == 2
+
+
+def test_a_keyframe_that_was_removed_comes_back_as_it_was(here: Served) -> None:
+    number = keyframe(here, 1)
+    here.ask(f"/painting/{number}", "PUT", layer())
+    painting = here.desk.paintings.find(number).painting
+    here.desk.remove(number)
+    state = here.desk.state()
+    assert (state["keyframes"], state["removed"]) == ([], [{"id": number, "frame": 1}])
+    assert here.ask(f"/painting/{number}")[0] == 400
+    # Also for whoever opens the desk again.
+    again = Paintings(here.folder / "work", here.desk.pictures)
+    assert ([each.id for each in again.all()], [each.id for each in again.removed]) == ([], [number])
+    with here.socket() as tab:
+        tab.send(json.dumps({"do": "restore", "id": number}))
+        wait_for(here.desk.paintings.all, "the keyframe")
+        held = here.desk.paintings.find(number)
+        assert (held.frame, held.painting, held.painted) == (1, painting, True)
+        # Nothing is brought back over what was painted since.
+        here.desk.remove(number)
+        other = keyframe(here, 1)
+        assert other != number and here.desk.state()["removed"] == []
+        tab.send(json.dumps({"do": "restore", "id": number}))
+        said = hear(tab, lambda found: found["type"] == "message" and found["level"] == "error")
+        assert said["text"] == f"keyframe {number} cannot be restored; remove the one that took its place"
+
+
+def test_results_are_the_plate_outside_the_mattes_of_every_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, tmp_path)
+    covered = np.zeros((HEIGHT, WIDTH), np.float32)
+    covered[:, :40], covered[:, 40:48] = 1.0, 0.5
+    mattes = write_mattes(tmp_path, dict.fromkeys(range(4), covered))
+    shot = Shot(plate(tmp_path), work=tmp_path / "work", budget_s=10.0, matte=MatteSequence(mattes), repaint=False)
+    with served(tmp_path, shot) as here:
+        number = keyframe(here, 1)
+        here.ask(f"/painting/{number}", "PUT", layer())
+        here.desk.look_at(2)
+        wait_for(lambda: here.desk.pictures.result(2) is not None, "a result")
+        own = here.desk.pictures.linear(2)
+        result = here.desk.pictures.result(2)
+        gray = float(np.load(result_path(here.desk.work, 2))[0, 0, 0])
+        assert np.allclose(result[:, :40], gray) and np.array_equal(result[:, 48:, :3], own[:, 48:])
+        assert np.allclose(result[:, 40:48, :3], 0.5 * gray + 0.5 * own[:, 40:48])
+        assert result[0, 44, 3] == pytest.approx(0.5 * gray) and not result[:, 48:, 3].any()
+        # At half size as well, and with the mattes as they are now.
+        result_path(here.desk.work, 3).parent.mkdir(parents=True, exist_ok=True)
+        np.save(result_path(here.desk.work, 3), np.full((HEIGHT // 2, WIDTH // 2, 4), 0.25, np.float16))
+        assert here.desk.pictures.result(3)[0, [0, -1], 3].tolist() == [0.25, 0.0]
+        write_mattes(tmp_path, {3: 1 - np.ceil(covered)})
+        wait_for(lambda: here.desk.pictures.result(3)[0, [0, -1], 3].tolist() == [0.0, 0.25], "the other matte")
+        small = cv2.resize(here.desk.pictures.linear(3), (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(here.desk.pictures.result(3)[:, :20, :3], small[:, :20])
+        wait_for(lambda: here.desk.state()["tasks"].get("prepare", {}).get("state") == "done", "the tracks")
+        here.desk.commit(render=True)
+        wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"] == "committed", "the commit")
+    for line in lines(tmp_path / "verbs.log"):
+        assert f"--matte {mattes.text} --matte-use both" in line
+        assert ("--no-repaint" in line) == line.startswith("prepare")
+
+
+def test_denoised_frames_are_all_made_by_a_commit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, tmp_path)
+    shot = Shot(plate(tmp_path), work=tmp_path / "work", budget_s=10.0, denoise="aware")
+    with served(tmp_path, shot) as here:
+        number = keyframe(here, 1)
+        here.ask(f"/painting/{number}", "PUT", layer())
+        wait_for(lambda: here.desk.state()["training"].get("step"), "a step")
+        wait_for(lambda: here.desk.state()["tasks"].get("prepare", {}).get("state") == "done", "the tracks")
+        here.desk.commit(render=True)
+        wait_for(lambda: here.desk.state()["tasks"]["commit"]["text"] == "committed", "the commit")
+    job = json.loads((tmp_path / "work" / "desk" / "job.json").read_text(encoding="utf-8"))
+    assert job["denoise"] == "aware"
+    first, *committed = lines(tmp_path / "verbs.log")
+    assert first.startswith("prepare ") and "--denoise" not in first
+    assert [line.split()[0] for line in committed] == ["prepare", "render", "report"]
+    assert "--denoise aware" in committed[0]

@@ -33,23 +33,10 @@ from engine.training.job.session import (
 from engine.training.session.commands import CommandQueue
 from engine.training.session.session import TrainingSession
 from tests.support.procedural import TINY, ProceduralShot, painting_of, plate
+from tests.support.session_commands import GivenCommands
 
 pytestmark = pytest.mark.slow
 SIZE = (96, 128)
-
-
-class Silent(CommandQueue):
-    """Commands given by the test, one after the other."""
-
-    def __init__(self) -> None:
-        self.next: list[SessionCommand | InputError] = []
-
-    def take(self, wait_s: float) -> list[SessionCommand | InputError]:
-        found, self.next = self.next, []
-        return found
-
-    def has_any(self) -> bool:
-        return bool(self.next)
 
 
 class Driven:
@@ -57,7 +44,7 @@ class Driven:
 
     def __init__(self, job: TrainingJob) -> None:
         self.said: list[dict[str, Any]] = []
-        self.commands = Silent()
+        self.commands = GivenCommands()
         self.session = TrainingSession(job, self.said.append, self.commands, TINY)
         self.session._do(Paint(job.keyframes, job.unpainted))
 
@@ -195,7 +182,7 @@ def test_a_checkpoint_of_another_network_is_told_and_left(shot: ProceduralShot) 
     first.session.checkpoint()
     other = msgspec.structs.replace(shot.job(steps=4, resume=True))
     said: list[dict[str, Any]] = []
-    session = TrainingSession(other, said.append, Silent(), TINY.with_values({"blocks": 2}))
+    session = TrainingSession(other, said.append, GivenCommands(), TINY.with_values({"blocks": 2}))
     session._do(Paint(other.keyframes))
     assert session.schedule.step == 0
     assert any("checkpoint is not gone on with" in event.get("text", "") for event in said)
