@@ -97,7 +97,7 @@ def settled(
     if not motions:
         return flow
     soft_here, soft_there = _blur(here, _SMOOTH_PX), _blur(there, _SMOOTH_PX)
-    own = _unlike(flow, here, there)
+    own, smoothed = _unlike(flow, here, there), _blur(here, 1.0)
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     found = flow.copy()
     for number in large:
@@ -106,11 +106,21 @@ def settled(
         if best is None:
             continue
         motion = _said(best, x, y)
-        weight = np.maximum(
-            np.clip((share - _BARELY) / (_SURELY - _BARELY), 0, 1) * region, _around(region, motion, own, here, there)
-        )
+        weight = np.clip((share - _BARELY) / (_SURELY - _BARELY), 0, 1) * region
+        # Nothing of a region reaches farther: all else stays as it is.
+        part = _window(stats[number], height, width)
+        around = _around(region[part], motion[part], own[part], here[part], smoothed[part], there, part)
+        weight[part] = np.maximum(weight[part], around)
         found += weight[..., None].astype(np.float32) * (motion - found)
     return found
+
+
+def _window(stats: npt.NDArray[np.int32], height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns that a region's surroundings depend on."""
+    left, top = (int(stats[name]) for name in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP))
+    across, down = (int(stats[name]) for name in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
+    rows = slice(max(0, top - 2 * _AROUND_PX), min(height, top + down + 2 * _AROUND_PX))
+    return rows, slice(max(0, left - 2 * _AROUND_PX), min(width, left + across + 2 * _AROUND_PX))
 
 
 def _texture(color: Floats) -> Floats:
@@ -118,14 +128,40 @@ def _texture(color: Floats) -> Floats:
     return np.sqrt(_blur(np.square(color - _blur(color, _FINE_PX)).mean(axis=2), _FINE_PX))
 
 
-def _around(region: Mask, motion: Floats, own: Floats, here: Floats, there: Floats) -> Mask:
-    """(H, W): what lies at a region's edge, has its color, and matches as well when it moves with it."""
+def _around(
+    region: Mask, motion: Floats, own: Floats, here: Floats, smoothed: Floats, there: Floats, part: tuple[slice, slice]
+) -> Mask:
+    """(h, w): what lies at a region's edge, has its color, and matches as well when it moves with it.
+
+    Args:
+        region, motion, own, here, smoothed: of a part of the frame.
+        there: all of the other frame.
+        part: which part.
+    """
     solid = region.astype(np.float32)
     near = cv2.dilate(region.astype(np.uint8), np.ones((_AROUND_PX, _AROUND_PX), np.uint8)) > 0
-    weight = _blur(solid, _AROUND_PX / 3)
-    color = _blur(here * solid[..., None], _AROUND_PX / 3) / np.maximum(weight, 1e-3)[..., None]
-    like = np.abs(_blur(here, 1.0) - color).max(axis=2) < _LIKE
-    return near & (weight > 1e-3) & like & (_unlike(motion, here, there) < own + _LOYAL)
+    mean = _wide(np.dstack([here * solid[..., None], solid]))
+    weight = mean[..., 3]
+    color = mean[..., :3] / np.maximum(weight, 1e-3)[..., None]
+    like = np.abs(smoothed - color).max(axis=2) < _LIKE
+    matches = _blur(np.abs(here - _pulled(there, motion, part)).mean(axis=2), _JUDGED_PX) < own + _LOYAL
+    return np.asarray(near & (weight > 1e-3) & like & matches)
+
+
+def _wide(image: Floats) -> Floats:
+    """(h, w, C), blurred as widely as a region is widened; at a quarter, since it is smooth."""
+    height, width = image.shape[:2]
+    size = (max(1, width // 4), max(1, height // 4))
+    small = _blur(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32), _AROUND_PX / 12)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _pulled(there: Floats, motion: Floats, part: tuple[slice, slice]) -> Floats:
+    """(h, w, C): the other frame as a part of this one sees it under its motion (h, w, 2)."""
+    rows, columns = part
+    y, x = np.mgrid[rows, columns].astype(np.float32)
+    places = (x + motion[..., 0]).astype(np.float32), (y + motion[..., 1]).astype(np.float32)
+    return np.asarray(cv2.remap(there, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _unlike(flow: Floats, here: Floats, there: Floats) -> Floats:
