@@ -109,7 +109,9 @@ def settled(
         weight = np.clip((share - _BARELY) / (_SURELY - _BARELY), 0, 1) * region
         # Nothing of a region reaches farther: all else stays as it is.
         part = _window(stats[number], height, width)
-        around = _around(region[part], motion[part], own[part], here[part], smoothed[part], there, part)
+        # From the part's own corner.
+        moved = motion[part] + np.array([part[1].start, part[0].start], np.float32)
+        around = _around(region[part], moved, own[part], here[part], smoothed[part], there)
         weight[part] = np.maximum(weight[part], around)
         found += weight[..., None].astype(np.float32) * (motion - found)
     return found
@@ -128,15 +130,12 @@ def _texture(color: Floats) -> Floats:
     return np.sqrt(_blur(np.square(color - _blur(color, _FINE_PX)).mean(axis=2), _FINE_PX))
 
 
-def _around(
-    region: Mask, motion: Floats, own: Floats, here: Floats, smoothed: Floats, there: Floats, part: tuple[slice, slice]
-) -> Mask:
+def _around(region: Mask, motion: Floats, own: Floats, here: Floats, smoothed: Floats, there: Floats) -> Mask:
     """(h, w): what lies at a region's edge, has its color, and matches as well when it moves with it.
 
     Args:
-        region, motion, own, here, smoothed: of a part of the frame.
+        region, motion, own, here, smoothed: of a part of the frame; the motion leads from it to all of the other one.
         there: all of the other frame.
-        part: which part.
     """
     solid = region.astype(np.float32)
     near = cv2.dilate(region.astype(np.uint8), np.ones((_AROUND_PX, _AROUND_PX), np.uint8)) > 0
@@ -144,8 +143,7 @@ def _around(
     weight = mean[..., 3]
     color = mean[..., :3] / np.maximum(weight, 1e-3)[..., None]
     like = np.abs(smoothed - color).max(axis=2) < _LIKE
-    matches = _blur(np.abs(here - _pulled(there, motion, part)).mean(axis=2), _JUDGED_PX) < own + _LOYAL
-    return np.asarray(near & (weight > 1e-3) & like & matches)
+    return near & (weight > 1e-3) & like & (_unlike(motion, here, there) < own + _LOYAL)
 
 
 def _wide(image: Floats) -> Floats:
@@ -154,14 +152,6 @@ def _wide(image: Floats) -> Floats:
     size = (max(1, width // 4), max(1, height // 4))
     small = _blur(np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32), _AROUND_PX / 12)
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _pulled(there: Floats, motion: Floats, part: tuple[slice, slice]) -> Floats:
-    """(h, w, C): the other frame as a part of this one sees it under its motion (h, w, 2)."""
-    rows, columns = part
-    y, x = np.mgrid[rows, columns].astype(np.float32)
-    places = (x + motion[..., 0]).astype(np.float32), (y + motion[..., 1]).astype(np.float32)
-    return np.asarray(cv2.remap(there, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _unlike(flow: Floats, here: Floats, there: Floats) -> Floats:

@@ -150,7 +150,7 @@ def _better(first: Floats, second: Floats, here: FrameFeatures, there: FrameFeat
 def _mismatch(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
     """(H, W): difference of detail after following ``flow``, relative to the contrast that there is."""
     difference = _mean(cv2.absdiff(here.detail, pull(there.detail, flow)))
-    scale = _scale(np.maximum(here.contrast, pull(there.contrast, flow)))
+    scale = _scale(_contrast(flow, here, there))
     unlike = np.asarray(difference / scale, np.float32)
     known = _known(flow, here, there)
     if known is not None:
@@ -178,13 +178,12 @@ def _scale(contrast: Floats) -> Floats:
 
 
 def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
-    noise = max(frame.noise, key.noise)
-    contrast = np.maximum(frame.contrast, pull(key.contrast, to_key))
+    noise, contrast = max(frame.noise, key.noise), _contrast(to_key, frame, key)
     # Where there is nothing to see but grain, one place is as good as its neighbor.
     tolerance = 3.0 + 5.0 * _flat(contrast, noise)
     apart = to_key + pull(from_key, to_key)
     round_trip = np.hypot(apart[..., 0], apart[..., 1])
-    against = _unlikeness(to_key, mismatch, frame, key) + np.square(round_trip / tolerance)
+    against = _unlikeness(to_key, mismatch, contrast, frame, key) + np.square(round_trip / tolerance)
     sure = np.asarray(np.exp(-against), np.float32)
     if frame.known is not None:
         # A layer's soft edge shows another one as well: it is as sure as what is beside it.
@@ -194,14 +193,18 @@ def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: Frame
 
 def likeness(to_key: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
     """(H, W) in 0..1: how alike the plates are where a flow (H, W, 2) leads, whatever the way back says."""
-    against = _unlikeness(to_key, _mismatch(to_key, frame, key), frame, key)
+    against = _unlikeness(to_key, _mismatch(to_key, frame, key), _contrast(to_key, frame, key), frame, key)
     return np.asarray(np.exp(-against) * inside(to_key), np.float32)
 
 
-def _unlikeness(to_key: Floats, mismatch: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
+def _contrast(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
+    """(H, W): how much there is to see in either picture."""
+    return np.asarray(np.maximum(here.contrast, pull(there.contrast, flow)), np.float32)
+
+
+def _unlikeness(to_key: Floats, mismatch: Floats, contrast: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
     """(H, W), 0 and more: what detail and tone say against a flow."""
     noise = max(frame.noise, key.noise)
-    contrast = np.maximum(frame.contrast, pull(key.contrast, to_key))
     # Grain is another one in every frame and says nothing against a track.
     mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
     known = _known(to_key, frame, key)
