@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from engine.base.arrays import Bytes, Floats, Mask
 from engine.color import shaper
 from engine.motion.filling import filled
-from engine.motion.flat_regions import settled
+from engine.motion.flat_regions import SMOOTH_PX, FlatView, settled
 from engine.motion.flow import compose, estimate, inside, luma8, pull
 from engine.motion.registration import ImageGradients, image_gradients, refined
 
@@ -57,6 +58,11 @@ class FrameFeatures:
     """For registration."""
     known: Floats | None = None
     """(H, W): 1 where pixels are the picture's, 0 where it is a layer and they are made up; None for 1 everywhere."""
+
+    @cached_property
+    def flat_view(self) -> FlatView:
+        """For flat regions."""
+        return FlatView(self.color, flatness(self), None if self.known is None else np.asarray(self.known > 0))
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def _matched(chained: Floats, here: FrameFeatures, there: FrameFeatures, *, coar
     trusted = np.exp(-np.square(mismatch / _MISMATCH)).astype(np.float32)
     known = None if here.known is None else np.asarray(here.known > 0)
     flow = refined(flow, trusted, here.gradients, _other(there), coarse=coarse, known=known)
-    return settled(flow, flatness(here), trusted, here.color, there.color, known)
+    return settled(flow, trusted, here.flat_view, there.flat_view)
 
 
 def _other(there: FrameFeatures) -> ImageGradients:
@@ -208,8 +214,8 @@ def _unlikeness(to_key: Floats, mismatch: Floats, contrast: Floats, frame: Frame
     # Grain is another one in every frame and says nothing against a track.
     mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
     known = _known(to_key, frame, key)
-    here = _blur_of(frame.color, 4.0, known)
-    there = _blur_of(np.asarray(pull(key.color, to_key), np.float32), 4.0, known)
+    here = frame.flat_view.soft if known is None else _blur_of(frame.color, SMOOTH_PX, known)
+    there = _blur_of(np.asarray(pull(key.color, to_key), np.float32), SMOOTH_PX, known)
     tone = _mean(np.abs(here - there * _light(here, there)[..., None]))
     return np.asarray(np.square(mismatch / _MISMATCH) + np.square(tone / 0.2), np.float32)
 
