@@ -60,19 +60,22 @@ def chosen(here: Floats, there: Floats, grid: ModelGrid, *, near: bool) -> Float
     """
     height, width = here.shape[:2]
     offsets = _NEAR if near else _OFFSETS
-    margin = math.ceil(3 * _JUDGED_PX)
+    margin = 2 * math.ceil(1.5 * _JUDGED_PX)
     away = np.abs(offsets).sum(axis=1).astype(np.float32) * np.float32(_LOYAL)
     flow = np.empty((height, width, 2), np.float32)
-    one, other = (np.moveaxis(each, 2, 0).reshape(3, -1) for each in (here, there))
+    planes = np.ascontiguousarray(np.moveaxis(here, 2, 0))
     for top in range(0, height, _STRIP):
         first, last = max(0, top - margin), min(height, top + _STRIP + margin)
-        costs = np.empty((len(offsets), last - first, width), np.float32)
+        # Neighborhoods are judged by every other of their rows.
+        costs = np.empty((len(offsets), (last - first + 1) // 2, width), np.float32)
         for number, offset in enumerate(offsets):
             _difference(
-                one, other, width, grid.models, grid.light, grid.rows, grid.columns, grid.pitch,
+                planes, there.reshape(-1), grid.models, grid.light, grid.rows, grid.columns, grid.pitch,
                 offset, first, costs[number],
             )  # fmt: skip
-            costs[number] = cv2.GaussianBlur(costs[number], (0, 0), _JUDGED_PX, borderType=cv2.BORDER_REFLECT_101)
+            costs[number] = cv2.GaussianBlur(
+                costs[number], (0, 0), _JUDGED_PX, sigmaY=_JUDGED_PX / 2, borderType=cv2.BORDER_REFLECT_101
+            )
         bottom = min(height, top + _STRIP)
         _choose(
             costs,
@@ -92,85 +95,60 @@ def chosen(here: Floats, there: Floats, grid: ModelGrid, *, near: bool) -> Float
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _difference(
-    here: Floats, there: Floats, width: int, models: Floats, light: Floats, rows: int, columns: int, pitch: int,
+    here: Floats, there: Floats, models: Floats, light: Floats, rows: int, columns: int, pitch: int,
     offset: Ints, first: int, out: Floats,
 ) -> None:  # fmt: skip
-    """Mean difference of color under the model of the grid's point at an offset, for the rows from ``first`` on.
+    """Mean difference of color under the model of the grid's point at an offset, for every other row from ``first`` on.
 
     Args:
-        here, there: (3, H * W), of pictures so many pixels wide.
+        here: (3, H, W).
+        there: (H * W * 3,).
     """
-    height = here.shape[1] // width
+    _, height, width = here.shape
+    # Of a row's pixels: where they lie in the other frame, between which of its pixels, the light, and what is there.
+    to_x, to_y = np.empty(width, np.float32), np.empty(width, np.float32)
+    gain, bias = np.empty(width, np.float32), np.empty(width, np.float32)
+    places, inside = np.empty(width, np.int64), np.empty(width, np.bool_)
+    corners = np.empty((4, 3, width), np.float32)
+    right, bottom = np.float32(width - 1), np.float32(height - 1)
+    most_left, most_top = np.int32(width - 2), np.int32(height - 2)
+    most, third, nothing = np.float32(_MOST), np.float32(1 / 3), np.float32(0)
     for line in range(out.shape[0]):
-        y = first + line
+        y = first + 2 * line
         row = min(max(y // pitch + offset[0], 0), rows - 1)
         dy = np.float32(y - min(row * pitch + pitch // 2, height - 1))
         for block in range(columns):
             column = min(max(block + offset[1], 0), columns - 1)
+            center = min(column * pitch + pitch // 2, width - 1)
             k = row * columns + column
-            start, stop = block * pitch, min((block + 1) * pitch, width)
-            dx = np.float32(start - min(column * pitch + pitch // 2, width - 1))
-            along_x, along_y = models[k, 1], models[k, 4]
-            to_x = np.float32(start) + models[k, 0] + along_x * dx + models[k, 2] * dy
-            to_y = np.float32(y) + models[k, 3] + along_y * dx + models[k, 5] * dy
-            at = y * width + start
-            _differ(
-                here, there, width, at, to_x, to_y, along_x, along_y, light[k, 0], light[k, 1], out[line, start:stop]
-            )
-
-
-@njit(nogil=True, cache=True, fastmath=True)
-def _differ(
-    here: Floats, there: Floats, width: int, at: int, to_x: float, to_y: float, along_x: float, along_y: float,
-    gain: float, bias: float, out: Floats,
-) -> None:  # fmt: skip
-    """The same for a few pixels in a row, which begins at a pixel, and in the other frame at x and y."""
-    height, count = here.shape[1] // width, len(out)
-    most, third, one = np.float32(_MOST), np.float32(1 / 3), np.float32(1)
-    right, bottom = np.float32(width - 1), np.float32(height - 1)
-    end_x, end_y = to_x + (one + along_x) * np.float32(count - 1), to_y + along_y * np.float32(count - 1)
-    here_at = np.uintp(at)
-    if min(min(to_x, end_x), min(to_y, end_y)) >= 0 and max(to_x, end_x) < right and max(to_y, end_y) < bottom:
-        left, top = int(to_x), int(to_y)
-        if int(end_x) - left == count - 1 and int(end_y) == top:
-            # All between the same rows, and each one between the next columns: several at once.
-            a, b = to_x - np.float32(left), to_y - np.float32(top)
-            upper = np.uintp(top * width + left)
-            lower = upper + np.uintp(width)
-            for n in range(count):
-                i, j, k = upper + np.uintp(n), lower + np.uintp(n), here_at + np.uintp(n)
-                i_next, j_next = i + np.uintp(1), j + np.uintp(1)
-                across, down = a + along_x * np.float32(n), b + along_y * np.float32(n)
-                over, under = there[0, i], there[0, j]
-                over += across * (there[0, i_next] - over)
-                under += across * (there[0, j_next] - under)
-                total = abs(here[0, k] - bias - gain * (over + down * (under - over)))
-                over, under = there[1, i], there[1, j]
-                over += across * (there[1, i_next] - over)
-                under += across * (there[1, j_next] - under)
-                total += abs(here[1, k] - bias - gain * (over + down * (under - over)))
-                over, under = there[2, i], there[2, j]
-                over += across * (there[2, i_next] - over)
-                under += across * (there[2, j_next] - under)
-                total += abs(here[2, k] - bias - gain * (over + down * (under - over)))
-                out[n] = min(total * third, most)
-            return
-    for n in range(count):
-        x, y = to_x + (one + along_x) * np.float32(n), to_y + along_y * np.float32(n)
-        if x < 0 or y < 0 or x >= right or y >= bottom:
-            out[n] = most
-            continue
-        left, top = int(x), int(y)
-        across, down = x - np.float32(left), y - np.float32(top)
-        i, k = np.uintp(top * width + left), here_at + np.uintp(n)
-        j = i + np.uintp(width)
-        total = np.float32(0)
-        for c in range(3):
-            over, under = there[c, i], there[c, j]
-            over += across * (there[c, i + np.uintp(1)] - over)
-            under += across * (there[c, j + np.uintp(1)] - under)
-            total += abs(here[c, k] - bias - gain * (over + down * (under - over)))
-        out[n] = min(total * third, most)
+            along_x, along_y, factor, base = np.float32(1) + models[k, 1], models[k, 4], light[k, 0], light[k, 1]
+            from_x = np.float32(center) + models[k, 0] + models[k, 2] * dy
+            from_y = np.float32(y) + models[k, 3] + models[k, 5] * dy
+            for x in range(block * pitch, min((block + 1) * pitch, width)):
+                dx = np.float32(x - center)
+                to_x[x], to_y[x], gain[x], bias[x] = from_x + along_x * dx, from_y + along_y * dx, factor, base
+        # In three passes, of which only the one that looks up is one pixel at a time.
+        for x in range(width):
+            inside[x] = (to_x[x] >= 0) & (to_y[x] >= 0) & (to_x[x] < right) & (to_y[x] < bottom)
+            there_x, there_y = min(max(to_x[x], nothing), right), min(max(to_y[x], nothing), bottom)
+            left, top = min(np.int32(there_x), most_left), min(np.int32(there_y), most_top)
+            places[x] = 3 * (top * width + left)
+            to_x[x], to_y[x] = there_x - np.float32(left), there_y - np.float32(top)
+        for x in range(width):
+            at = np.uintp(places[x])
+            under = at + np.uintp(3 * width)
+            for c in range(3):
+                i, j = at + np.uintp(c), under + np.uintp(c)
+                corners[0, c, x], corners[1, c, x] = there[i], there[i + np.uintp(3)]
+                corners[2, c, x], corners[3, c, x] = there[j], there[j + np.uintp(3)]
+        for x in range(width):
+            total = nothing
+            for c in range(3):
+                over, under_it = corners[0, c, x], corners[2, c, x]
+                over += to_x[x] * (corners[1, c, x] - over)
+                under_it += to_x[x] * (corners[3, c, x] - under_it)
+                total += abs(here[c, y, x] - bias[x] - gain[x] * (over + to_y[x] * (under_it - over)))
+            out[line, x] = min(total * third, most) if inside[x] else most
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -181,7 +159,8 @@ def _choose(
     """Write rows of a flow from ``first`` on: the best model's, averaged with those that say about the same.
 
     Args:
-        costs: (n, h, W), of the models at ``offsets``, so many rows before the first one ``skipped``.
+        costs: (n, h, W), of the models at ``offsets``, of every other row.
+        skipped: how many of all rows these begin before the first one.
         away: (n,), what being away costs.
     """
     count, _, width = costs.shape
@@ -194,9 +173,10 @@ def _choose(
     least, best_u, best_v = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     total, sum_u, sum_v = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     even, per_pitch = np.float32(1 / (3 * _EVEN)), np.float32(1 / (pitch * pitch))
-    one, nothing = np.float32(1), np.float32(0)
+    one, half, nothing = np.float32(1), np.float32(0.5), np.float32(0)
     for line in range(flow.shape[0]):
         y = first + line
+        above, below = (skipped + line) // 2, min((skipped + line + 1) // 2, costs.shape[1] - 1)
         least[:] = np.float32(1e9)
         for j in range(count):
             row = min(max(y // pitch + offsets[j, 0], 0), rows - 1)
@@ -213,7 +193,7 @@ def _choose(
             for x in range(width):
                 near = one + (close[j, x] * close[j, x] + dy * dy) * per_pitch
                 close[j, x] = one / (near * near)
-                cost = costs[j, skipped + line, x] + away[j]
+                cost = half * (costs[j, above, x] + costs[j, below, x]) + away[j]
                 better = cost < least[x]
                 least[x] = cost if better else least[x]
                 best_u[x] = u[j, x] if better else best_u[x]
@@ -223,7 +203,8 @@ def _choose(
         sum_v[:] = 0
         for j in range(count):
             for x in range(width):
-                like = max(one - (costs[j, skipped + line, x] + away[j] - least[x]) * even, nothing)
+                cost = half * (costs[j, above, x] + costs[j, below, x]) + away[j]
+                like = max(one - (cost - least[x]) * even, nothing)
                 apart_u, apart_v = u[j, x] - best_u[x], v[j, x] - best_v[x]
                 together = max(one - apart_u * apart_u - apart_v * apart_v, nothing)
                 weight = like * like * together * together * together * close[j, x]

@@ -303,7 +303,8 @@ def _register(
     side = 2 * reach // _STEP + 1
     matrix, right, moments = np.zeros((8, 8)), np.zeros(8), np.zeros((3, 15))
     # Of each pixel that counts: how much; place, in the window's deviation; brightness and its slopes.
-    window = np.zeros((6, side * side), np.float32)
+    window = np.zeros((7, side * side), np.float32)
+    corners, places = np.zeros((4, side * side), np.float32), np.zeros(side * side, np.int32)
     weighed, seen = np.zeros(side * side, np.float32), np.zeros(side * side, np.float32)
     weights, rests = np.zeros(side * side, np.float32), np.zeros(side * side, np.float32)
     by_light = np.float32(1 / (_ROBUST * _ROBUST))
@@ -314,7 +315,7 @@ def _register(
         gain, bias = float(light[k, 0]), float(light[k, 1])
         count = _counted(planes, color, y, x, wide, models[k], reach, sigma, window)
         for turn in range(iterations):
-            _seen(window, count, y, x, sigma, (u, ux, uy, v, vx, vy), there, weighed, seen)
+            _seen(window, count, y, x, sigma, (u, ux, uy, v, vx, vy), there, corners, places, weighed, seen)
             if first and turn == 0:
                 gain, bias = _first_light(weighed, window[3], seen, count)
             factor, base = np.float32(gain), np.float32(bias)
@@ -392,26 +393,38 @@ def _counted(
 @njit(nogil=True, cache=True, fastmath=True)
 def _seen(
     window: Floats, count: int, y: int, x: int, sigma: float, model: tuple[float, float, float, float, float, float],
-    there: Floats, weighed: Floats, seen: Floats,
+    there: Floats, corners: Floats, places: npt.NDArray[np.int32], weighed: Floats, seen: Floats,
 ) -> None:  # fmt: skip
-    """What the pixels of a window see in the other frame, and what they count: nothing where they leave it."""
+    """What the pixels of a window see in the other frame, and what they count: nothing where they leave it.
+
+    Args:
+        corners, places: (4, n) and (n,), to work in.
+    """
     height, width = there.shape
+    flat = there.reshape(-1)
     u, ux, uy = np.float32(x + model[0]), np.float32(sigma + model[1]), np.float32(model[2])
     v, vx, vy = np.float32(y + model[3]), np.float32(model[4]), np.float32(sigma + model[5])
+    right, bottom, nothing = np.float32(width - 1), np.float32(height - 1), np.float32(0)
+    most_left, most_top, line = np.int32(width - 2), np.int32(height - 2), np.int32(width)
+    # In three passes, of which only the one that looks up is one pixel at a time.
     for n in range(count):
         to_x = u + ux * window[1, n] + uy * window[2, n]
         to_y = v + vx * window[1, n] + vy * window[2, n]
-        if to_x < 0 or to_y < 0 or to_x >= width - 1 or to_y >= height - 1:
-            weighed[n], seen[n] = 0.0, 0.5
-            continue
-        left, top = int(to_x), int(to_y)
-        a, b = to_x - np.float32(left), to_y - np.float32(top)
-        i, j = np.uintp(top), np.uintp(left)
-        one, other = there[i, j], there[i + np.uintp(1), j]
-        one += a * (there[i, j + np.uintp(1)] - one)
-        other += a * (there[i + np.uintp(1), j + np.uintp(1)] - other)
-        seen[n] = one + b * (other - one)
-        weighed[n] = window[0, n]
+        inside = (to_x >= 0) & (to_y >= 0) & (to_x < right) & (to_y < bottom)
+        to_x, to_y = min(max(to_x, nothing), right), min(max(to_y, nothing), bottom)
+        left, top = min(np.int32(to_x), most_left), min(np.int32(to_y), most_top)
+        weighed[n] = window[0, n] if inside else nothing
+        places[n] = top * line + left
+        seen[n], window[6, n] = to_x - np.float32(left), to_y - np.float32(top)
+    for n in range(count):
+        at = np.uintp(places[n])
+        under = at + np.uintp(width)
+        corners[0, n], corners[1, n] = flat[at], flat[at + np.uintp(1)]
+        corners[2, n], corners[3, n] = flat[under], flat[under + np.uintp(1)]
+    for n in range(count):
+        one = corners[0, n] + seen[n] * (corners[1, n] - corners[0, n])
+        other = corners[2, n] + seen[n] * (corners[3, n] - corners[2, n])
+        seen[n] = one + window[6, n] * (other - one)
 
 
 @njit(nogil=True, cache=True, fastmath=True)
