@@ -20,7 +20,7 @@ from numba import njit
 from engine.base.arrays import Bytes, Floats, Mask
 from engine.motion.flow import pull
 
-__all__ = ["SMOOTH_PX", "FlatView", "settled"]
+__all__ = ["FlatView", "settled"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -45,7 +45,7 @@ _RING_PX = 13
 """Side of the square by which a region's edge is widened to see what moves there."""
 _TOGETHER_PX = 1.0
 """How far the edge may be from a motion that it moves with."""
-SMOOTH_PX = 4.0
+_SMOOTH_PX = 4.0
 """Deviation of the blur under which grain is gone and the faintest shapes stay."""
 _EDGE = 0.5
 """What a motion costs with which none of the edge moves, against the difference of the best one."""
@@ -90,7 +90,7 @@ class FlatView:
     @cached_property
     def soft(self) -> Floats:
         """(H, W, 3): the picture without its grain."""
-        return _blur(self.color, SMOOTH_PX)
+        return _blur(self.color, _SMOOTH_PX)
 
     @cached_property
     def smoothed(self) -> Floats:

@@ -81,11 +81,19 @@ def _grid(height: int, width: int) -> tuple[Floats, Floats]:
 
 
 def pull(
-    image: npt.NDArray[Any], flow: Floats, *, border: int = cv2.BORDER_REPLICATE, filter_: int = cv2.INTER_LINEAR
+    image: npt.NDArray[Any],
+    flow: Floats,
+    *,
+    border: int = cv2.BORDER_REPLICATE,
+    filter_: int = cv2.INTER_LINEAR,
+    step: int = 1,
 ) -> npt.NDArray[Any]:
-    """``image`` at p + flow(p), bilinear or as said: (H, W) or (H, W, C) of any size, seen from the flow's frame."""
-    x, y = _grid(*flow.shape[:2])
-    to_x, to_y = x + flow[..., 0], y + flow[..., 1]
+    """``image`` at p + flow(p), bilinear or as said: (H, W) or (H, W, C) of any size, seen from the flow's frame.
+
+    With a ``step`` only by the first of so many pixels of the flow along both axes.
+    """
+    x, y = (grid[::step, ::step] for grid in _grid(*flow.shape[:2]))
+    to_x, to_y = x + flow[::step, ::step, 0], y + flow[::step, ::step, 1]
     sampled: npt.NDArray[Any] = cv2.remap(image, to_x, to_y, filter_, borderMode=border)
     return sampled
 

@@ -19,7 +19,7 @@ from numba import njit
 from engine.base.arrays import Bytes, Floats, Mask
 from engine.color import shaper
 from engine.motion.filling import filled
-from engine.motion.flat_regions import SMOOTH_PX, FlatView, settled
+from engine.motion.flat_regions import FlatView, settled
 from engine.motion.flow import compose, estimate, inside, luma8, pull
 from engine.motion.registration import ImageGradients, image_gradients, refined
 
@@ -37,8 +37,8 @@ _MISMATCH = 1.2
 """At which a match is worth a third."""
 _SCALE, _SCALE_BY_CONTRAST = 0.02, 0.7
 """The difference of detail that counts 1, and what is added to it for the contrast that there is."""
-_TONE = 0.2
-"""Difference of smoothed colors at which a match is worth a third."""
+_TONE, _TONE_PX, _TONE_STEP = 0.2, 4.0, 2
+"""Difference of tone at which a match is worth a third; deviation of the blur that leaves it; between its pixels."""
 _UNSEEN = 0.6
 """The mismatch of what a layer does not show: better than a bad match, worse than a good one."""
 _LIGHT_PX = 81
@@ -68,6 +68,11 @@ class FrameFeatures:
     def detail_and_contrast(self) -> Floats:
         """(H, W, 4): side by side, to be looked up together."""
         return cv2.merge([self.detail, self.contrast])
+
+    @cached_property
+    def tone(self) -> Floats:
+        """(h, w, 3): the colors without detail, of every other pixel."""
+        return _tone(self.color[::_TONE_STEP, ::_TONE_STEP])
 
     @cached_property
     def flat_view(self) -> FlatView:
@@ -101,7 +106,7 @@ def features_of(color: Floats, known: Mask | None = None) -> FrameFeatures:
     seen = None if known is None else known.astype(np.float32)
     detail = color - _wide_blur_of(color, _SURROUND, seen)
     contrast = np.sqrt(_blur_of(_mean(np.square(detail)), 2 * _DETAIL, seen))
-    noise = min(float(np.percentile(contrast, _FLATTEST)), _NOISIEST)
+    noise = min(float(np.percentile(contrast[::2, ::2], _FLATTEST)), _NOISIEST)
     return FrameFeatures(luma8(color), color, detail, contrast, noise, image_gradients(color), seen)
 
 
@@ -234,37 +239,32 @@ def likeness(to_key: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats
 def _unlikeness(to_key: Floats, mismatch: Floats, contrast: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
     """(H, W), 0 and more: what detail and tone say against a flow."""
     known = _known(to_key, frame, key)
-    here = frame.flat_view.soft if known is None else _blur_of(frame.color, SMOOTH_PX, known)
-    there = _blur_of(np.asarray(pull(key.color, to_key), np.float32), SMOOTH_PX, known)
+    seen = np.asarray(pull(key.color, to_key, step=_TONE_STEP), np.float32)
+    if known is None:
+        here, there = frame.tone, _tone(seen)
+    else:
+        known = known[::_TONE_STEP, ::_TONE_STEP]
+        here, there = _tone(frame.color[::_TONE_STEP, ::_TONE_STEP], known), _tone(seen, known)
+    height, width = mismatch.shape
+    tone = cv2.resize(_apart(here, there, _surround(here), _surround(there)), (width, height))
     noise = np.float32(max(frame.noise, key.noise))
-    return _against(here, there, _surround(here), _surround(there), mismatch, contrast, noise)
+    # Grain is another one in every frame and says nothing against a track.
+    grain = noise / (np.float32(_SCALE) + np.float32(_SCALE_BY_CONTRAST) * contrast)
+    detail = np.maximum(np.square(mismatch) - np.square(grain), 0)
+    return np.asarray(detail * np.float32(1 / _MISMATCH**2) + np.square(tone * np.float32(1 / _TONE)), np.float32)
 
 
 @njit(nogil=True, cache=True)
-def _against(
-    here: Floats,
-    there: Floats,
-    around_here: Floats,
-    around_there: Floats,
-    mismatch: Floats,
-    contrast: Floats,
-    noise: float,
-) -> Floats:
-    """Pixel by pixel what :func:`_unlikeness` returns, of smoothed pictures (H, W, 3) and their surrounds (H, W)."""
-    found = np.empty_like(mismatch)
-    least, share, third = np.float32(_SCALE), np.float32(_SCALE_BY_CONTRAST), np.float32(1 / 3)
-    by_detail, by_tone = np.float32(1 / _MISMATCH**2), np.float32(1 / _TONE**2)
+def _apart(here: Floats, there: Floats, around_here: Floats, around_there: Floats) -> Floats:
+    """(H, W): how far tones (H, W, 3) are apart, but for a change of the light around, (H, W) each."""
+    found = np.empty_like(around_here)
     for y in range(found.shape[0]):
         for x in range(found.shape[1]):
-            # Grain is another one in every frame and says nothing against a track.
-            grain = noise / (least + share * contrast[y, x])
-            detail = max(mismatch[y, x] * mismatch[y, x] - grain * grain, np.float32(0))
-            # The factor on the encoding by which the light around a pixel changed; up to some three stops.
+            # The factor on the encoding by which the light changed; up to some three stops.
             light = (around_here[y, x] + np.float32(0.05)) / (around_there[y, x] + np.float32(0.05))
             light = min(max(light, np.float32(0.4)), np.float32(2.5))
-            tone = abs(here[y, x, 0] - there[y, x, 0] * light) + abs(here[y, x, 1] - there[y, x, 1] * light)
-            tone = (tone + abs(here[y, x, 2] - there[y, x, 2] * light)) * third
-            found[y, x] = detail * by_detail + tone * tone * by_tone
+            total = abs(here[y, x, 0] - there[y, x, 0] * light) + abs(here[y, x, 1] - there[y, x, 1] * light)
+            found[y, x] = (total + abs(here[y, x, 2] - there[y, x, 2] * light)) * np.float32(1 / 3)
     return found
 
 
@@ -277,9 +277,15 @@ def _flat(contrast: Floats, noise: float) -> Floats:
     return np.asarray(np.clip(2 - contrast / (1.25 * noise + 0.002), 0, 1), np.float32)
 
 
-def _surround(image: Floats) -> Floats:
-    """(H, W): how bright it is around a pixel."""
-    return np.asarray(cv2.blur(_mean(image), (_LIGHT_PX, _LIGHT_PX), borderType=cv2.BORDER_REFLECT_101), np.float32)
+def _tone(color: Floats, known: Floats | None = None) -> Floats:
+    """(h, w, 3): of some pixels' color, what is left without detail."""
+    return _blur_of(np.ascontiguousarray(color), _TONE_PX / _TONE_STEP, known)
+
+
+def _surround(tone: Floats) -> Floats:
+    """(h, w): how bright it is around a pixel."""
+    window = (_LIGHT_PX // _TONE_STEP | 1,) * 2
+    return np.asarray(cv2.blur(_mean(tone), window, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
 
 def _mean(color: Floats) -> Floats:
