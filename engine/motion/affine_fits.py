@@ -41,7 +41,10 @@ def lattice_planes(here: ImageGradients, flow: Floats, confidence: Floats, step:
     """(9, n): color, flow, luma, its slopes and confidence, row by row, of one in ``step`` pixels along both axes."""
     channels = (here.color[..., 0], here.color[..., 1], here.color[..., 2], flow[..., 0], flow[..., 1])
     planes = (*channels, here.luma, here.dx, here.dy, confidence)
-    return np.stack([plane[::step, ::step].ravel() for plane in planes])
+    found = np.empty((len(planes), *here.luma[::step, ::step].shape), np.float32)
+    for number, plane in enumerate(planes):
+        found[number] = plane[::step, ::step]
+    return found.reshape(len(planes), -1)
 
 
 @njit(nogil=True, cache=True, fastmath=True)

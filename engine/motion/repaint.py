@@ -195,7 +195,7 @@ class _Places:
 
     def _unblurred(self, view: FrameFeatures) -> Floats:
         """(h, w, 4): color and twice the contrast around."""
-        return self._small(np.dstack([view.color, 2 * view.contrast]).astype(np.float32))
+        return self._small(np.asarray(cv2.merge([view.color, 2 * view.contrast]), np.float32))
 
     def _parted(self, small: Floats, sigma: float) -> Floats:
         """The frame's features, smoothed: what is wanted for itself, without the color of what is in front of it."""
@@ -211,7 +211,8 @@ class _Places:
         """(h, w, 6): and the hue, which parts surfaces that are as bright."""
         red, green, blue = cv2.split(features[..., :3])
         bright = (red + green + blue) / 3 + np.float32(0.1)
-        return np.dstack([features, _HUE * (red - green) / bright, _HUE * (blue - green) / bright]).astype(np.float32)
+        hue = (_HUE * (red - green) / bright, _HUE * (blue - green) / bright)
+        return np.asarray(cv2.merge([features, *hue]), np.float32)
 
     def _weights(self) -> Floats:
         """(h, w): how much a pixel counts in a patch: in full where it is wanted, else as it looks like what is."""
