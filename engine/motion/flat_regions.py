@@ -93,11 +93,6 @@ class FlatView:
         return _blur(self.color, _SMOOTH_PX)
 
     @cached_property
-    def smoothed(self) -> Floats:
-        """(H, W, 3): the picture with a little less of it."""
-        return _blur(self.color, 1.0)
-
-    @cached_property
     def share(self) -> Floats:
         """(H, W): how much of a pixel's surroundings is flat."""
         return _blur(self.flat if self.known is None else self.flat * self.known, _FLAT_PX)
@@ -180,7 +175,7 @@ def _around(
     """
     near = cv2.dilate(region.astype(np.uint8), np.ones((_AROUND_PX, _AROUND_PX), np.uint8))
     mean = _wide(_weighed(here.color[part], region))
-    found = _like(near, mean, here.smoothed[part])
+    found = _like(near, mean, _blur(here.color[part], 1.0))
     rows, columns = (np.flatnonzero(found.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return found

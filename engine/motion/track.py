@@ -54,7 +54,7 @@ class FrameFeatures:
     color: Floats
     """(H, W, 3), working encoding, 0..1."""
     detail: Floats
-    """(H, W, 3): color less its surround."""
+    """(H, W, 4): color less its surround, and the contrast once more: they are looked up together."""
     contrast: Floats
     """(H, W): how much detail there is around each pixel."""
     noise: float
@@ -63,11 +63,6 @@ class FrameFeatures:
     """For registration."""
     known: Floats | None = None
     """(H, W): 1 where pixels are the picture's, 0 where it is a layer and they are made up; None for 1 everywhere."""
-
-    @cached_property
-    def detail_and_contrast(self) -> Floats:
-        """(H, W, 4): side by side, to be looked up together."""
-        return cv2.merge([self.detail, self.contrast])
 
     @cached_property
     def tone(self) -> Floats:
@@ -107,7 +102,8 @@ def features_of(color: Floats, known: Mask | None = None) -> FrameFeatures:
     detail = color - _wide_blur_of(color, _SURROUND, seen)
     contrast = np.sqrt(_blur_of(_mean(np.square(detail)), 2 * _DETAIL, seen))
     noise = min(float(np.percentile(contrast[::2, ::2], _FLATTEST)), _NOISIEST)
-    return FrameFeatures(luma8(color), color, detail, contrast, noise, image_gradients(color), seen)
+    both = np.asarray(cv2.merge([detail, contrast]), np.float32)
+    return FrameFeatures(luma8(color), color, both, contrast, noise, image_gradients(color), seen)
 
 
 def begin(key: FrameFeatures) -> Track:
@@ -180,8 +176,7 @@ def _blended(first: Floats, second: Floats, share: Floats) -> Floats:
 
 def _match(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> tuple[Floats, Floats]:
     """(H, W) each: difference of detail after following ``flow``, by the contrast there is; and that, of either."""
-    seen = np.asarray(pull(there.detail_and_contrast, flow), np.float32)
-    unlike, contrast = _unlike(here.detail, here.contrast, seen)
+    unlike, contrast = _unlike(here.detail, np.asarray(pull(there.detail, flow), np.float32))
     known = _known(flow, here, there)
     if known is not None:
         unlike = np.asarray(known * unlike + (1 - known) * np.float32(_UNSEEN), np.float32)
@@ -189,15 +184,16 @@ def _match(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> tuple[Flo
 
 
 @njit(nogil=True, cache=True)
-def _unlike(detail: Floats, contrast: Floats, seen: Floats) -> tuple[Floats, Floats]:
-    """Pixel by pixel what :func:`_match` returns, of detail (H, W, 3), contrast (H, W), and both (H, W, 4) as seen."""
-    unlike, most = np.empty_like(contrast), np.empty_like(contrast)
+def _unlike(detail: Floats, seen: Floats) -> tuple[Floats, Floats]:
+    """Pixel by pixel what :func:`_match` returns, of detail (H, W, 4) here and as it is seen there."""
+    height, width, _ = detail.shape
+    unlike, most = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
     third, least, share = np.float32(1 / 3), np.float32(_SCALE), np.float32(_SCALE_BY_CONTRAST)
-    for y in range(contrast.shape[0]):
-        for x in range(contrast.shape[1]):
+    for y in range(height):
+        for x in range(width):
             total = abs(detail[y, x, 0] - seen[y, x, 0]) + abs(detail[y, x, 1] - seen[y, x, 1])
             total += abs(detail[y, x, 2] - seen[y, x, 2])
-            most[y, x] = max(contrast[y, x], seen[y, x, 3])
+            most[y, x] = max(detail[y, x, 3], seen[y, x, 3])
             unlike[y, x] = total * third / (least + share * most[y, x])
     return unlike, most
 
