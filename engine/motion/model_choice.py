@@ -51,54 +51,44 @@ class ModelGrid:
     """(rows * columns, 2): gain and bias that lead from the other frame's light to this one's."""
 
 
-def chosen(here: Floats, there: Floats, grid: ModelGrid, *, near: bool) -> Floats:
+def chosen(here: Floats, there: Floats, grid: ModelGrid, *, coarse: bool) -> Floats:
     """(H, W, 2): the flow of the models that match best.
 
     Args:
         here, there: (H, W, 3), the two frames.
-        near: whether only the points right beside a pixel's own count.
+        coarse: only the points right beside a pixel's own count, and neighborhoods are judged by every other row.
     """
     height, width = here.shape[:2]
-    offsets = _NEAR if near else _OFFSETS
+    offsets, step = (_NEAR, 2) if coarse else (_OFFSETS, 1)
     margin = 2 * math.ceil(1.5 * _JUDGED_PX)
     away = np.abs(offsets).sum(axis=1).astype(np.float32) * np.float32(_LOYAL)
     flow = np.empty((height, width, 2), np.float32)
     planes = np.ascontiguousarray(np.moveaxis(here, 2, 0))
     for top in range(0, height, _STRIP):
         first, last = max(0, top - margin), min(height, top + _STRIP + margin)
-        # Neighborhoods are judged by every other of their rows.
-        costs = np.empty((len(offsets), (last - first + 1) // 2, width), np.float32)
+        costs = np.empty((len(offsets), -(-(last - first) // step), width), np.float32)
         for number, offset in enumerate(offsets):
             _difference(
                 planes, there.reshape(-1), grid.models, grid.light, grid.rows, grid.columns, grid.pitch,
-                offset, first, costs[number],
+                offset, first, step, costs[number],
             )  # fmt: skip
             costs[number] = cv2.GaussianBlur(
-                costs[number], (0, 0), _JUDGED_PX, sigmaY=_JUDGED_PX / 2, borderType=cv2.BORDER_REFLECT_101
+                costs[number], (0, 0), _JUDGED_PX, sigmaY=_JUDGED_PX / step, borderType=cv2.BORDER_REFLECT_101
             )
         bottom = min(height, top + _STRIP)
         _choose(
-            costs,
-            top - first,
-            grid.models,
-            grid.rows,
-            grid.columns,
-            grid.pitch,
-            offsets,
-            away,
-            height,
-            flow[top:bottom],
-            top,
-        )
+            costs, step, top - first, grid.models, grid.rows, grid.columns, grid.pitch,
+            offsets, away, height, flow[top:bottom], top,
+        )  # fmt: skip
     return flow
 
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _difference(
     here: Floats, there: Floats, models: Floats, light: Floats, rows: int, columns: int, pitch: int,
-    offset: Ints, first: int, out: Floats,
+    offset: Ints, first: int, step: int, out: Floats,
 ) -> None:  # fmt: skip
-    """Mean difference of color under the model of the grid's point at an offset, for every other row from ``first`` on.
+    """Mean difference of color under the model of the grid's point at an offset, for rows from ``first`` on in steps.
 
     Args:
         here: (3, H, W).
@@ -114,7 +104,7 @@ def _difference(
     most_left, most_top = np.int32(width - 2), np.int32(height - 2)
     most, third, nothing = np.float32(_MOST), np.float32(1 / 3), np.float32(0)
     for line in range(out.shape[0]):
-        y = first + 2 * line
+        y = first + step * line
         row = min(max(y // pitch + offset[0], 0), rows - 1)
         dy = np.float32(y - min(row * pitch + pitch // 2, height - 1))
         for block in range(columns):
@@ -153,13 +143,13 @@ def _difference(
 
 @njit(nogil=True, cache=True, fastmath=True)
 def _choose(
-    costs: Floats, skipped: int, models: Floats, rows: int, columns: int, pitch: int, offsets: Ints,
+    costs: Floats, step: int, skipped: int, models: Floats, rows: int, columns: int, pitch: int, offsets: Ints,
     away: Floats, height: int, flow: Floats, first: int,
 ) -> None:  # fmt: skip
     """Write rows of a flow from ``first`` on: the best model's, averaged with those that say about the same.
 
     Args:
-        costs: (n, h, W), of the models at ``offsets``, of every other row.
+        costs: (n, h, W), of the models at ``offsets``, of rows in steps.
         skipped: how many of all rows these begin before the first one.
         away: (n,), what being away costs.
     """
@@ -176,7 +166,7 @@ def _choose(
     one, half, nothing = np.float32(1), np.float32(0.5), np.float32(0)
     for line in range(flow.shape[0]):
         y = first + line
-        above, below = (skipped + line) // 2, min((skipped + line + 1) // 2, costs.shape[1] - 1)
+        above, below = (skipped + line) // step, min((skipped + line + step - 1) // step, costs.shape[1] - 1)
         least[:] = np.float32(1e9)
         for j in range(count):
             row = min(max(y // pitch + offsets[j, 0], 0), rows - 1)

@@ -100,12 +100,12 @@ def refined(
         first = number == 0
         _register(planes, here.color, there.luma, y, x, wide, fits, lights, reach, sigma, iterations, first)
     if known is None:
-        return chosen(here.color, there.color, ModelGrid(rows, columns, pitch, fits, lights), near=coarse)
+        return chosen(here.color, there.color, ModelGrid(rows, columns, pitch, fits, lights), coarse=coarse)
     # A model that leads out of the picture is never chosen where there is another.
     models, light = np.zeros((len(at), 6), np.float32), np.ones((len(at), 2), np.float32)
     models[:, 0] = _NOWHERE_PX
     models[at], light[at] = fits, lights
-    found = chosen(here.color, there.color, ModelGrid(rows, columns, pitch, models, light), near=coarse)
+    found = chosen(here.color, there.color, ModelGrid(rows, columns, pitch, models, light), coarse=coarse)
     return np.where(np.abs(found) < _NOWHERE_PX / 2, found, flow)
 
 

@@ -32,11 +32,11 @@ def grid(gain: float) -> ModelGrid:
     return ModelGrid(ROWS, COLUMNS, PITCH, models, light)
 
 
-@pytest.mark.parametrize("near", [True, False])
+@pytest.mark.parametrize("coarse", [True, False])
 @pytest.mark.parametrize("gain", [1.0, 1.3])
-def test_each_side_of_an_edge_moves_as_it_does(gain: float, near: bool) -> None:
+def test_each_side_of_an_edge_moves_as_it_does(gain: float, coarse: bool) -> None:
     here, there = pictures(gain)
-    flow = chosen(here, there, grid(gain), near=near)
+    flow = chosen(here, there, grid(gain), coarse=coarse)
     inner = slice(6, -6)
     assert np.allclose(flow[inner, 6 : EDGE - 2], LEFT, atol=1e-3)
     assert np.allclose(flow[inner, EDGE + 2 : -6], RIGHT, atol=1e-3)
@@ -44,5 +44,5 @@ def test_each_side_of_an_edge_moves_as_it_does(gain: float, near: bool) -> None:
 
 def test_light_that_is_not_counted_with_is_no_match() -> None:
     here, there = pictures(1.3)
-    flow = chosen(here, there, grid(0.4), near=True)
+    flow = chosen(here, there, grid(0.4), coarse=True)
     assert np.abs(flow[6:-6, 6 : EDGE - 2] - LEFT).max() > 1
