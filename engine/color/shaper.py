@@ -32,10 +32,15 @@ LIMIT = 65504.0
 def encode(linear: NDArray[np.float32]) -> NDArray[np.float32]:
     """Encode scene-linear values (any shape, float32, unbounded) to the working encoding (about -5.9 .. 5.9)."""
     x = np.minimum(np.abs(linear.astype(np.float32, copy=False)), np.float32(LIMIT))
-    low = GAIN * np.power(np.clip(x, CUT, 1.0), 1 / GAMMA) - OFFSET
-    high = 1.0 + SLOPE * np.log(np.maximum(x, 1.0))
-    y = np.where(x <= CUT, TOE * x, np.where(x <= 1.0, low, high))
-    return np.copysign(y, linear).astype(np.float32)
+    # In place, and the logarithm only where there is something for it: pictures are large, and most of them have none.
+    y = np.power(np.clip(x, CUT, 1.0), 1 / GAMMA)
+    y *= GAIN
+    y -= OFFSET
+    y = np.where(x <= CUT, TOE * x, y)
+    bright = ~(x <= 1.0)
+    if np.any(bright):
+        y = np.where(bright, 1.0 + SLOPE * np.log(np.maximum(x, 1.0)), y)
+    return np.copysign(y, linear).astype(np.float32, copy=False)
 
 
 def decode(encoded: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.base.arrays import Floats, Mask
-from engine.motion.flow import inside, pull
+from engine.motion.flow import either, inside, pull, squared_px
 from engine.motion.patch_search import CELL, KNOWN, NOTHING, WANTED, crumbs, search
 from engine.motion.track import FrameFeatures, Track
 
@@ -83,7 +83,7 @@ class Repainted:
         lost = np.clip((LOST - track.confidence) / _FADE, 0, 1)
         worth = track.confidence + lost * (self.confidence - track.confidence)
         taken = self.found & (worth > track.confidence)
-        flow = np.where(taken[..., None], self.flow, track.to_key)
+        flow = either(taken, self.flow, track.to_key)
         return flow, np.where(taken, worth, track.confidence).astype(np.float32), taken
 
 
@@ -152,7 +152,7 @@ def _ridden(previous: Repainted, step_back: Floats, step_forth: Floats) -> tuple
     """What the neighbor had, as this frame sees it; nearest, since between two pieces there is no place in between."""
     flow = pull(previous.flow, step_back, filter_=cv2.INTER_NEAREST)
     has = pull(previous.found.astype(np.uint8), step_back, border=cv2.BORDER_CONSTANT, filter_=cv2.INTER_NEAREST) > 0
-    away = np.square(step_back + pull(step_forth, step_back)).sum(axis=2)
+    away = squared_px(step_back + pull(step_forth, step_back))
     return np.asarray(step_back + flow, np.float32), np.asarray(has & (away < _ROUND_TRIP_PX**2))
 
 
@@ -195,7 +195,7 @@ class _Places:
 
     def _unblurred(self, view: FrameFeatures) -> Floats:
         """(h, w, 4): color and twice the contrast around."""
-        return self._small(np.dstack([view.color, 2 * view.contrast]).astype(np.float32))
+        return self._small(np.asarray(cv2.merge([view.color, 2 * view.contrast]), np.float32))
 
     def _parted(self, small: Floats, sigma: float) -> Floats:
         """The frame's features, smoothed: what is wanted for itself, without the color of what is in front of it."""
@@ -211,7 +211,8 @@ class _Places:
         """(h, w, 6): and the hue, which parts surfaces that are as bright."""
         red, green, blue = cv2.split(features[..., :3])
         bright = (red + green + blue) / 3 + np.float32(0.1)
-        return np.dstack([features, _HUE * (red - green) / bright, _HUE * (blue - green) / bright]).astype(np.float32)
+        hue = (_HUE * (red - green) / bright, _HUE * (blue - green) / bright)
+        return np.asarray(cv2.merge([features, *hue]), np.float32)
 
     def _weights(self) -> Floats:
         """(h, w): how much a pixel counts in a patch: in full where it is wanted, else as it looks like what is."""
@@ -270,7 +271,7 @@ class _Places:
         )  # fmt: skip
         offset = _spread(offset, has_small | wanted) / self.shrink
         pieces = cv2.resize(offset.astype(np.float32), whole, interpolation=cv2.INTER_NEAREST)
-        found = np.where(missing[..., None], pieces, flow).astype(np.float32)
+        found = either(missing, pieces, flow)
         return found, has | (missing & inside(found))
 
     def _home(self, grid: Floats) -> Floats:

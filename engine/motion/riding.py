@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from engine.base.arrays import Floats, Mask
-from engine.motion.flow import pull
+from engine.motion.flow import either, pull, squared_px
 from engine.motion.track import FrameFeatures, Track, likeness
 
 __all__ = ["RIDING", "Ridden", "nothing_ridden", "ride"]
@@ -59,8 +59,8 @@ class Ridden:
 
     def begun(self, track: Track) -> Track:
         """The track, led back to where its surface was, for the next frame to begin from."""
-        flow = np.where(self.kept[..., None] > _LEAST, self.flow, track.to_key)
-        return Track(np.asarray(flow, np.float32), track.from_key, track.confidence)
+        flow = either(self.kept > _LEAST, self.flow, track.to_key)
+        return Track(flow, track.from_key, track.confidence)
 
     def joined(self, track: Track) -> tuple[Track, Mask]:
         """The track, ridden on where it is doubted; and where that is, (H, W).
@@ -68,7 +68,7 @@ class Ridden:
         What is sure by itself becomes surer where the way it came by leads to the same place.
         """
         better = self.confidence > track.confidence
-        flow = np.where(better[..., None], self.flow, track.to_key)
+        flow = either(better, self.flow, track.to_key)
         confidence = np.where(better, self.confidence, track.confidence).astype(np.float32)
         return Track(flow, track.from_key, confidence), np.asarray(better & (track.confidence < _DOUBTED))
 
@@ -93,17 +93,17 @@ def ride(
     back, forth = steps
     nearest = back + pull(previous.flow, back, filter_=cv2.INTER_NEAREST)
     between = back + pull(previous.flow, back)
-    torn = np.square(between - nearest).sum(axis=2) > _TORN_PX**2
-    flow = np.where(torn[..., None], nearest, between)
+    torn = squared_px(between - nearest) > _TORN_PX**2
+    flow = either(torn, nearest, between)
     apart = back + pull(forth, back)
     # Where there is little to see, a step is known less well, and matters less.
     faint = np.clip((_SEEN - frame.contrast) / (_SEEN - _FAINT), 0, 1)
     apart_px = np.hypot(apart[..., 0], apart[..., 1]) / (1 + (_LENIENT - 1) * faint)
     safe = np.clip((_APART_PX - apart_px) / (_APART_PX - _AGREED_PX), 0, 1)
     kept = pull(previous.kept, back, border=cv2.BORDER_CONSTANT) * safe
-    near = np.square(flow - track.to_key).sum(axis=2) < _NEAR_PX**2
+    near = squared_px(flow - track.to_key) < _NEAR_PX**2
     found = track.confidence >= _DOUBTED
-    flow = np.where((near | found)[..., None], track.to_key, flow).astype(np.float32)
+    flow = either(near | found, track.to_key, flow)
     kept = np.asarray(np.where((found & ~near) | _claimed(flow, track), 0, kept), np.float32)
     # Where there is much to see, a match that fails says that it is another surface.
     smooth = np.clip((_RICH - frame.contrast) / (_RICH - _SEEN), 0, 1)
@@ -120,5 +120,5 @@ def _claimed(flow: Floats, track: Track) -> Mask:
     away = flow + pull(track.from_key, flow)
     missed = away + pull(track.to_key, away) - flow
     sure = pull(track.confidence, away, border=cv2.BORDER_CONSTANT) >= _DOUBTED
-    far = np.square(away).sum(axis=2) > _ELSEWHERE_PX**2
-    return np.asarray(far & sure & (np.square(missed).sum(axis=2) < _MISSED_PX**2))
+    far = squared_px(away) > _ELSEWHERE_PX**2
+    return np.asarray(far & sure & (squared_px(missed) < _MISSED_PX**2))

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
+from numba import njit
 
 from engine.base.arrays import Bytes, Floats, Mask
 from engine.color import shaper
 from engine.motion.filling import filled
-from engine.motion.flat_regions import settled
+from engine.motion.flat_regions import FlatView, settled
 from engine.motion.flow import compose, estimate, inside, luma8, pull
 from engine.motion.registration import ImageGradients, image_gradients, refined
 
@@ -33,6 +35,10 @@ _NOISIEST = 0.02
 """What is at most taken for grain: more is texture, in a picture without a flat part."""
 _MISMATCH = 1.2
 """At which a match is worth a third."""
+_SCALE, _SCALE_BY_CONTRAST = 0.02, 0.7
+"""The difference of detail that counts 1, and what is added to it for the contrast that there is."""
+_TONE, _TONE_PX, _TONE_STEP = 0.2, 4.0, 2
+"""Difference of tone at which a match is worth a third; deviation of the blur that leaves it; between its pixels."""
 _UNSEEN = 0.6
 """The mismatch of what a layer does not show: better than a bad match, worse than a good one."""
 _LIGHT_PX = 81
@@ -48,7 +54,7 @@ class FrameFeatures:
     color: Floats
     """(H, W, 3), working encoding, 0..1."""
     detail: Floats
-    """(H, W, 3): color less its surround."""
+    """(H, W, 4): color less its surround, and the contrast once more: they are looked up together."""
     contrast: Floats
     """(H, W): how much detail there is around each pixel."""
     noise: float
@@ -57,6 +63,16 @@ class FrameFeatures:
     """For registration."""
     known: Floats | None = None
     """(H, W): 1 where pixels are the picture's, 0 where it is a layer and they are made up; None for 1 everywhere."""
+
+    @cached_property
+    def tone(self) -> Floats:
+        """(h, w, 3): the colors without detail, of every other pixel."""
+        return _tone(self.color[::_TONE_STEP, ::_TONE_STEP])
+
+    @cached_property
+    def flat_view(self) -> FlatView:
+        """For flat regions."""
+        return FlatView(self.color, flatness(self), None if self.known is None else np.asarray(self.known > 0))
 
 
 @dataclass(frozen=True)
@@ -83,10 +99,11 @@ def features_of(color: Floats, known: Mask | None = None) -> FrameFeatures:
         known: (H, W), which pixels count; the rest is made up. None for all.
     """
     seen = None if known is None else known.astype(np.float32)
-    detail = color - _blur_of(color, _SURROUND, seen)
+    detail = color - _wide_blur_of(color, _SURROUND, seen)
     contrast = np.sqrt(_blur_of(_mean(np.square(detail)), 2 * _DETAIL, seen))
-    noise = min(float(np.percentile(contrast, _FLATTEST)), _NOISIEST)
-    return FrameFeatures(luma8(color), color, detail, contrast, noise, image_gradients(color), seen)
+    noise = min(float(np.percentile(contrast[::2, ::2], _FLATTEST)), _NOISIEST)
+    both = np.asarray(cv2.merge([detail, contrast]), np.float32)
+    return FrameFeatures(luma8(color), color, both, contrast, noise, image_gradients(color), seen)
 
 
 def begin(key: FrameFeatures) -> Track:
@@ -118,16 +135,16 @@ def advance(
     to_key = _matched(compose(step_back, previous.to_key), frame, key)
     from_key = _matched(chained_from, key, frame, coarse=True) if other is None else other.result()
     to_key, from_key = _continued(to_key, frame, key), _continued(from_key, key, frame)
-    return Track(to_key, from_key, _confidence(to_key, from_key, _mismatch(to_key, frame, key), frame, key))
+    return Track(to_key, from_key, _confidence(to_key, from_key, frame, key))
 
 
 def _matched(chained: Floats, here: FrameFeatures, there: FrameFeatures, *, coarse: bool = False) -> Floats:
     """The chained flow or the direct match that starts from it, whichever is better, registered."""
-    flow, mismatch = _better(chained, estimate(here.gray, there.gray, chained), here, there)
+    flow, mismatch = _better(chained, estimate(here.gray, there.gray, chained, fast=coarse), here, there)
     trusted = np.exp(-np.square(mismatch / _MISMATCH)).astype(np.float32)
     known = None if here.known is None else np.asarray(here.known > 0)
     flow = refined(flow, trusted, here.gradients, _other(there), coarse=coarse, known=known)
-    return settled(flow, flatness(here), trusted, here.color, there.color, known)
+    return settled(flow, trusted, here.flat_view, there.flat_view)
 
 
 def _other(there: FrameFeatures) -> ImageGradients:
@@ -140,22 +157,45 @@ def _other(there: FrameFeatures) -> ImageGradients:
 
 def _better(first: Floats, second: Floats, here: FrameFeatures, there: FrameFeatures) -> tuple[Floats, Floats]:
     """Of two flows the one that matches better, pixel by pixel, and its mismatch."""
-    one, two = _mismatch(first, here, there), _mismatch(second, here, there)
+    one, two = _match(first, here, there)[0], _match(second, here, there)[0]
     # A narrow blend: where both fit alike, switching from pixel to pixel would tear.
-    share = np.clip(_blur((one - two) * 20 + 0.5, 2.0), 0, 1)[..., None]
-    flow = np.asarray(first + share * (second - first), np.float32)
-    return flow, np.minimum(one, two)
+    return _blended(first, second, _blur((one - two) * 20 + 0.5, 2.0)), np.minimum(one, two)
 
 
-def _mismatch(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
-    """(H, W): difference of detail after following ``flow``, relative to the contrast that there is."""
-    difference = _mean(cv2.absdiff(here.detail, pull(there.detail, flow)))
-    scale = _scale(_contrast(flow, here, there))
-    unlike = np.asarray(difference / scale, np.float32)
+@njit(nogil=True, cache=True)
+def _blended(first: Floats, second: Floats, share: Floats) -> Floats:
+    """(H, W, 2): of two flows, the second one by its share."""
+    found = np.empty_like(first)
+    for y in range(share.shape[0]):
+        for x in range(share.shape[1]):
+            part = min(max(share[y, x], np.float32(0)), np.float32(1))
+            for axis in range(2):
+                found[y, x, axis] = first[y, x, axis] + part * (second[y, x, axis] - first[y, x, axis])
+    return found
+
+
+def _match(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> tuple[Floats, Floats]:
+    """(H, W) each: difference of detail after following ``flow``, by the contrast there is; and that, of either."""
+    unlike, contrast = _unlike(here.detail, np.asarray(pull(there.detail, flow), np.float32))
     known = _known(flow, here, there)
     if known is not None:
-        unlike = known * unlike + (1 - known) * np.float32(_UNSEEN)
-    return _blur_of(unlike, _DETAIL, here.known)
+        unlike = np.asarray(known * unlike + (1 - known) * np.float32(_UNSEEN), np.float32)
+    return _blur_of(unlike, _DETAIL, here.known), contrast
+
+
+@njit(nogil=True, cache=True)
+def _unlike(detail: Floats, seen: Floats) -> tuple[Floats, Floats]:
+    """Pixel by pixel what :func:`_match` returns, of detail (H, W, 4) here and as it is seen there."""
+    height, width, _ = detail.shape
+    unlike, most = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    third, least, share = np.float32(1 / 3), np.float32(_SCALE), np.float32(_SCALE_BY_CONTRAST)
+    for y in range(height):
+        for x in range(width):
+            total = abs(detail[y, x, 0] - seen[y, x, 0]) + abs(detail[y, x, 1] - seen[y, x, 1])
+            total += abs(detail[y, x, 2] - seen[y, x, 2])
+            most[y, x] = max(detail[y, x, 3], seen[y, x, 3])
+            unlike[y, x] = total * third / (least + share * most[y, x])
+    return unlike, most
 
 
 def _continued(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
@@ -172,18 +212,13 @@ def _known(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats | 
     return known if there.known is None else np.asarray(known * pull(there.known, flow), np.float32)
 
 
-def _scale(contrast: Floats) -> Floats:
-    """The difference that a mismatch is measured by, where there is so much contrast."""
-    return 0.02 + 0.7 * contrast
-
-
-def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
-    noise, contrast = max(frame.noise, key.noise), _contrast(to_key, frame, key)
+def _confidence(to_key: Floats, from_key: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
+    mismatch, contrast = _match(to_key, frame, key)
     # Where there is nothing to see but grain, one place is as good as its neighbor.
-    tolerance = 3.0 + 5.0 * _flat(contrast, noise)
+    tolerance = 3.0 + 5.0 * _flat(contrast, max(frame.noise, key.noise))
     apart = to_key + pull(from_key, to_key)
-    round_trip = np.hypot(apart[..., 0], apart[..., 1])
-    against = _unlikeness(to_key, mismatch, contrast, frame, key) + np.square(round_trip / tolerance)
+    away = np.square(apart[..., 0]) + np.square(apart[..., 1])
+    against = _unlikeness(to_key, mismatch, contrast, frame, key) + away / np.square(tolerance)
     sure = np.asarray(np.exp(-against), np.float32)
     if frame.known is not None:
         # A layer's soft edge shows another one as well: it is as sure as what is beside it.
@@ -193,25 +228,40 @@ def _confidence(to_key: Floats, from_key: Floats, mismatch: Floats, frame: Frame
 
 def likeness(to_key: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
     """(H, W) in 0..1: how alike the plates are where a flow (H, W, 2) leads, whatever the way back says."""
-    against = _unlikeness(to_key, _mismatch(to_key, frame, key), _contrast(to_key, frame, key), frame, key)
+    against = _unlikeness(to_key, *_match(to_key, frame, key), frame, key)
     return np.asarray(np.exp(-against) * inside(to_key), np.float32)
-
-
-def _contrast(flow: Floats, here: FrameFeatures, there: FrameFeatures) -> Floats:
-    """(H, W): how much there is to see in either picture."""
-    return np.asarray(np.maximum(here.contrast, pull(there.contrast, flow)), np.float32)
 
 
 def _unlikeness(to_key: Floats, mismatch: Floats, contrast: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:
     """(H, W), 0 and more: what detail and tone say against a flow."""
-    noise = max(frame.noise, key.noise)
-    # Grain is another one in every frame and says nothing against a track.
-    mismatch = np.sqrt(np.maximum(np.square(mismatch) - np.square(noise / _scale(contrast)), 0))
     known = _known(to_key, frame, key)
-    here = _blur_of(frame.color, 4.0, known)
-    there = _blur_of(np.asarray(pull(key.color, to_key), np.float32), 4.0, known)
-    tone = _mean(np.abs(here - there * _light(here, there)[..., None]))
-    return np.asarray(np.square(mismatch / _MISMATCH) + np.square(tone / 0.2), np.float32)
+    seen = np.asarray(pull(key.color, to_key, step=_TONE_STEP), np.float32)
+    if known is None:
+        here, there = frame.tone, _tone(seen)
+    else:
+        known = known[::_TONE_STEP, ::_TONE_STEP]
+        here, there = _tone(frame.color[::_TONE_STEP, ::_TONE_STEP], known), _tone(seen, known)
+    height, width = mismatch.shape
+    tone = cv2.resize(_apart(here, there, _surround(here), _surround(there)), (width, height))
+    noise = np.float32(max(frame.noise, key.noise))
+    # Grain is another one in every frame and says nothing against a track.
+    grain = noise / (np.float32(_SCALE) + np.float32(_SCALE_BY_CONTRAST) * contrast)
+    detail = np.maximum(np.square(mismatch) - np.square(grain), 0)
+    return np.asarray(detail * np.float32(1 / _MISMATCH**2) + np.square(tone * np.float32(1 / _TONE)), np.float32)
+
+
+@njit(nogil=True, cache=True)
+def _apart(here: Floats, there: Floats, around_here: Floats, around_there: Floats) -> Floats:
+    """(H, W): how far tones (H, W, 3) are apart, but for a change of the light around, (H, W) each."""
+    found = np.empty_like(around_here)
+    for y in range(found.shape[0]):
+        for x in range(found.shape[1]):
+            # The factor on the encoding by which the light changed; up to some three stops.
+            light = (around_here[y, x] + np.float32(0.05)) / (around_there[y, x] + np.float32(0.05))
+            light = min(max(light, np.float32(0.4)), np.float32(2.5))
+            total = abs(here[y, x, 0] - there[y, x, 0] * light) + abs(here[y, x, 1] - there[y, x, 1] * light)
+            found[y, x] = (total + abs(here[y, x, 2] - there[y, x, 2] * light)) * np.float32(1 / 3)
+    return found
 
 
 def flatness(frame: FrameFeatures) -> Floats:
@@ -223,11 +273,15 @@ def _flat(contrast: Floats, noise: float) -> Floats:
     return np.asarray(np.clip(2 - contrast / (1.25 * noise + 0.002), 0, 1), np.float32)
 
 
-def _light(here: Floats, there: Floats) -> Floats:
-    """(H, W): the factor on the encoding by which the light around a pixel changed; up to some three stops."""
-    window = (_LIGHT_PX, _LIGHT_PX)
-    one, two = (cv2.blur(_mean(image), window, borderType=cv2.BORDER_REFLECT_101) for image in (here, there))
-    return np.asarray(np.clip((one + 0.05) / (two + 0.05), 0.4, 2.5), np.float32)
+def _tone(color: Floats, known: Floats | None = None) -> Floats:
+    """(h, w, 3): of some pixels' color, what is left without detail."""
+    return _blur_of(np.ascontiguousarray(color), _TONE_PX / _TONE_STEP, known)
+
+
+def _surround(tone: Floats) -> Floats:
+    """(h, w): how bright it is around a pixel."""
+    window = (_LIGHT_PX // _TONE_STEP | 1,) * 2
+    return np.asarray(cv2.blur(_mean(tone), window, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
 
 def _mean(color: Floats) -> Floats:
@@ -246,3 +300,18 @@ def _blur_of(image: Floats, sigma: float, known: Floats | None) -> Floats:
     shaped = known if image.ndim == 2 else known[..., None]
     weight = np.maximum(_blur(known, sigma), 1e-3)
     return np.asarray(_blur(image * shaped, sigma) / (weight if image.ndim == 2 else weight[..., None]), np.float32)
+
+
+def _wide_blur_of(color: Floats, sigma: float, known: Floats | None) -> Floats:
+    """The same of a picture (H, W, 3), at half its size, since what is left is smooth."""
+    height, width = color.shape[:2]
+
+    def half(image: Floats) -> Floats:
+        small = cv2.resize(image, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+        return _blur(np.asarray(small, np.float32), sigma / 2)
+
+    if known is None:
+        near = half(color)
+    else:
+        near = half(color * known[..., None]) / np.maximum(half(known), np.float32(1e-3))[..., None]
+    return np.asarray(cv2.resize(near, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

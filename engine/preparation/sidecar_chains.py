@@ -38,7 +38,7 @@ from engine.shot.shot import Plate
 
 __all__ = ["Chain", "Mattes", "SidecarJob", "Vectors"]
 
-METHOD = "track-9"
+METHOD = "track-10"
 """Changes when the same plate would give another map."""
 _LAYERS = "layers-1"
 """Likewise, of tracks by mattes."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.base.arrays import Floats
-from engine.motion.flat_regions import settled
+from engine.motion.flat_regions import FlatView, settled
 from engine.motion.flow import estimate
 from engine.motion.track import advance, begin, features_of, flatness
 
@@ -71,10 +71,8 @@ def test_grain_does_not_move_a_sky() -> None:
     moved = scene(True, 2)
     wrong = truth() + np.random.default_rng(3).normal(0, 2, (HEIGHT, WIDTH, 2)).astype(np.float32)
     flow = np.where((flatness(features_of(moved)) > 0.5)[..., None], wrong, truth())
-    found = settled(
-        np.asarray(flow, np.float32), flatness(features_of(moved)), np.ones((HEIGHT, WIDTH), np.float32),
-        moved, scene(False, 1),
-    )  # fmt: skip
+    sure, flat = np.ones((HEIGHT, WIDTH), np.float32), flatness(features_of(moved))
+    found = settled(np.asarray(flow, np.float32), sure, FlatView(moved, flat), FlatView(scene(False, 1), flat))
     assert errors(np.asarray(flow))[10:70, 20:-20].mean() > 2
     assert errors(found)[10:70, 20:-20].max() < 0.2
 
@@ -82,13 +80,13 @@ def test_grain_does_not_move_a_sky() -> None:
 def test_what_is_textured_everywhere_is_left_alone() -> None:
     flow = np.random.default_rng(1).normal(0, 1, (HEIGHT, WIDTH, 2)).astype(np.float32)
     here, sure = scene(True, 2), np.ones((HEIGHT, WIDTH), np.float32)
-    assert settled(flow, np.zeros_like(sure), sure, here, here) is flow
+    assert settled(flow, sure, *(FlatView(here, np.zeros_like(sure)),) * 2) is flow
 
 
 def test_a_picture_without_any_texture_is_left_alone() -> None:
     flow = np.ones((HEIGHT, WIDTH, 2), np.float32)
     gray, sure = np.full((HEIGHT, WIDTH, 3), 0.5, np.float32), np.ones((HEIGHT, WIDTH), np.float32)
-    assert settled(flow, sure, sure, gray, gray) is flow
+    assert settled(flow, sure, *(FlatView(gray, sure),) * 2) is flow
 
 
 def test_a_motion_that_matches_worse_than_what_is_there_is_not_taken() -> None:
@@ -108,7 +106,8 @@ def test_a_motion_that_matches_worse_than_what_is_there_is_not_taken() -> None:
     flow = np.zeros((height, width, 2), np.float32)
     flow[..., 0] = np.where(inside, -9, 6)
     trusted = 1 - cv2.dilate(inside.astype(np.float32), np.ones((25, 25), np.uint8))
-    kept = settled(flow, inside.astype(np.float32), trusted, picture(6, -9), picture(0, 0))
+    flat = inside.astype(np.float32)
+    kept = settled(flow, trusted, FlatView(picture(6, -9), flat), FlatView(picture(0, 0), flat))
     assert np.array_equal(kept[70:130, 100:200], flow[70:130, 100:200])
 
 
@@ -125,6 +124,7 @@ def test_a_large_sky_moves_as_the_ground_as_well() -> None:
     flow[450:] = (-shift, 0)
     share = np.zeros((height, width), np.float32)
     share[:440] = 1.0
-    found = settled(flow, share, np.ones((height, width), np.float32), here.copy(), there.copy())
+    sure = np.ones((height, width), np.float32)
+    found = settled(flow, sure, FlatView(here.copy(), share), FlatView(there.copy(), share))
     assert np.abs(found[:430, 20:-20] - (-shift, 0)).max() < 0.1
     assert np.array_equal(found[460:], flow[460:])

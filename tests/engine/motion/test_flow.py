@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.base.arrays import Floats
-from engine.motion.flow import compose, estimate, inside, luma8, occluded, pull, reliability
+from engine.motion.flow import compose, either, estimate, inside, luma8, occluded, pull, reliability, squared_px
 from tests.support import SHARED
 
 SHOTS = SHARED / "shots"
@@ -42,6 +42,19 @@ def test_pull_then_pull_back_is_the_picture() -> None:
     picture = _texture()
     there, back = _flow(*picture.shape, 4, -2), _flow(*picture.shape, -4, 2)
     assert np.array_equal(pull(pull(picture, there), back)[5:-5, 5:-5], picture[5:-5, 5:-5])
+
+
+def test_pull_by_steps_is_every_so_many_pixels_of_it_all() -> None:
+    picture, flow = _texture(41, 53), np.random.default_rng(4).normal(0, 3, (41, 53, 2)).astype(np.float32)
+    assert np.array_equal(pull(picture, flow, step=2), pull(picture, flow)[::2, ::2])
+
+
+def test_either_flow_and_how_long_it_is() -> None:
+    one, other = (np.random.default_rng(seed).normal(0, 3, (9, 14, 2)).astype(np.float32) for seed in (1, 2))
+    mask = np.random.default_rng(3).random((9, 14)) > 0.5
+    found = either(mask, one, other[::-1])
+    assert found.dtype == np.float32 and np.array_equal(found, np.where(mask[..., None], one, other[::-1]))
+    assert np.array_equal(squared_px(one), np.square(one).sum(axis=2))
 
 
 def test_compose_adds_along_the_way() -> None:

@@ -132,8 +132,7 @@ def test_grain_over_a_flat_part_says_nothing_against_a_track(grain: float) -> No
 
     def confidence(wrong_px: float) -> np.ndarray:
         to_key = flow_of(shifted(6.0, wrong_px))
-        mismatch = track._mismatch(to_key, frame, key)
-        return track._confidence(to_key, -flow_of(shifted(6.0, 0)), mismatch, frame, key)
+        return track._confidence(to_key, -flow_of(shifted(6.0, 0)), frame, key)
 
     sky = np.s_[EDGE : HEIGHT // 2 - 24, EDGE : WIDTH - 12]
     ground = np.s_[HEIGHT // 2 + 12 : HEIGHT - 12, EDGE : WIDTH - 12]
