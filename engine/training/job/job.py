@@ -255,7 +255,7 @@ class Settings:
     discriminator_rate: float = 4e-4
     discriminator_width: int = 24
     orthogonal: float = 8.0
-    """Size of the steps of the plain translation's hidden layers, over those of Adam."""
+    """Size of the steps of the hidden layers (docs/decisions/031-orthogonal-steps.md)."""
     warmup_steps: int = 30
     l1: float = 4.0
     feature_matching: float = 16.0
