@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -43,6 +44,8 @@ class Machine:
         device = torch.device("cuda", int(index or 0))
         # What is fastest would be measured anew in every run, and sums come out in another order.
         torch.backends.cudnn.benchmark = False
+        # Products of matrices sum in one order only with a workspace of a known size; read when the first is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         return cls(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32)
 
     def autocast(self) -> AbstractContextManager[None]:

@@ -20,6 +20,7 @@ from engine.training.model.features import DeepFeatures
 from engine.training.model.losses import Discriminator, feature_matching, grid_pattern, masked_l1
 from engine.training.model.network import Architecture, Translator, fit_skip
 from engine.training.model.texler import GeneratorJ, TexlerDiscriminator, TexlerSampler, deep_feature_loss
+from engine.training.optimizer import OrthogonalAdam
 
 __all__ = ["PaintoverRecipe", "Recipe", "TexlerRecipe"]
 
@@ -48,7 +49,8 @@ class Recipe(Protocol):
 
 
 class PaintoverRecipe:
-    """Ours: closed-form start, masked L1, feature matching in a small discriminator, cosine rate, averaged weights."""
+    """Ours: closed-form start, masked L1, feature matching in a small discriminator, orthogonal steps, cosine rate,
+    averaged weights."""
 
     def __init__(
         self,
@@ -73,7 +75,13 @@ class PaintoverRecipe:
         context = min(settings.context, -(-net.reach // net.multiple) * net.multiple)
         self.sampler = PatchSampler(pairs, crop=settings.crop, halo=context, batch=settings.batch, rng=rng)
         fused = machine.device.type == "cuda"
-        self.generator_adam = torch.optim.Adam(self.net.parameters(), settings.learning_rate, fused=fused)
+        self.generator_adam = OrthogonalAdam(
+            self.net.parameters(),
+            self.net.hidden,
+            settings.learning_rate,
+            settings.orthogonal,
+            fused=fused,
+        )
         self.discriminator_adam = torch.optim.Adam(
             self.discriminator.parameters(), settings.discriminator_rate, (0.5, 0.999), fused=fused
         )

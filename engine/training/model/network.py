@@ -206,6 +206,12 @@ class Translator(nn.Module):
     def guide_channels(self) -> int:
         return self.architecture.guide_channels
 
+    @property
+    def hidden(self) -> list[Tensor]:
+        """Weights of the plain translation's convolutions between its first and its last."""
+        parts = (self.down, self.body, self.lateral, self.fuse, self.smooth)
+        return [each.weight for part in parts for each in part.modules() if isinstance(each, nn.Conv2d)]
+
     def forward(self, x: Tensor, carried: Tensor | None = None, guide: Tensor | None = None) -> Tensor:
         """Translate; H and W are multiples of 8.
 
