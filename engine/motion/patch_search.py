@@ -31,7 +31,7 @@ CELL = 4
 _SHARE = np.float32(1.0 / (CELL * CELL))
 _LARGEST, _SMALLEST = 32, 8
 """Sides of the blocks, pixels."""
-_ROUNDS = 3
+_ROUNDS = 6
 """For each size of the blocks."""
 _REACH = 8
 """How far around a block the two places are compared."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.base.arrays import Floats, Mask
+from engine.motion.coherence import going_along
 from engine.motion.flow import either, inside, pull, squared_px
 from engine.motion.patch_search import CELL, KNOWN, NOTHING, WANTED, crumbs, search
 from engine.motion.track import FrameFeatures, Track
@@ -23,12 +24,16 @@ __all__ = ["LOST", "SURE", "Repainted", "nothing_repainted", "repaint_elsewhere"
 
 LOST = 0.3
 """Confidence under which a track has lost its surface."""
-SURE = 0.7
+SURE = 0.8
 """Confidence of what is repainted, where the source's plate is the same; less where it differs."""
 _FADE = 0.1
 """Confidence over which it gives way to the track."""
 _FOREIGN = 0.7
 """Difference of the plates at which the confidence is a third."""
+_SEAM = 0.4
+"""What is left of it where two pieces meet: the translator joins them there."""
+_EDGE, _WITHIN = 0.5, 0.95
+"""Share of what is around that goes along up to which it is the end of a piece, and from which it is inside one."""
 _WRONG = 0.8
 """Difference from which a piece is given up and looked for anew."""
 _ROUND_TRIP_PX = 1.5
@@ -121,7 +126,8 @@ def repaint_frame(
     has &= places.difference(flow, has) < _WRONG
     flow, has = places.complete(flow, has)
     flow = _held_inside(flow)
-    return Repainted(flow, has, _confidence(places.difference(flow, has), has))
+    shown = either(has, flow, track.to_key)
+    return Repainted(flow, has, _confidence(places.difference(flow, has), has, shown))
 
 
 def repaint_elsewhere(view: FrameFeatures) -> Repainted:
@@ -132,11 +138,17 @@ def repaint_elsewhere(view: FrameFeatures) -> Repainted:
     nothing = nothing_repainted(height, width)
     flow, has = places.complete(nothing.flow, nothing.found, nearest=_ELSEWHERE * places.columns)
     flow = _held_inside(flow)
-    return Repainted(flow, has, _confidence(places.difference(flow, has), has))
+    return Repainted(flow, has, _confidence(places.difference(flow, has), has, flow))
 
 
-def _confidence(difference: Floats, has: Mask) -> Floats:
-    return np.where(has, SURE * np.exp(-np.square(difference / _FOREIGN)), 0).astype(np.float32)
+def _confidence(difference: Floats, has: Mask, shown: Floats) -> Floats:
+    """(H, W): of what is repainted; less at its seams, as the flow (H, W, 2) of all that is shown has them."""
+    height, width = has.shape
+    scale = max(1, round(width / _SIDE))
+    along = going_along(shown[::scale, ::scale] / np.float32(scale))
+    along = np.asarray(cv2.resize(along, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    joined = _SEAM + (1 - _SEAM) * np.clip((along - _EDGE) / (_WITHIN - _EDGE), 0, 1)
+    return np.where(has, SURE * np.exp(-np.square(difference / _FOREIGN)) * joined, 0).astype(np.float32)
 
 
 def _held_inside(flow: Floats) -> Floats:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from engine.base.arrays import Floats, Mask
+from engine.motion.coherence import coherence
 from engine.motion.flow import either, pull, squared_px
 from engine.motion.track import FrameFeatures, Track, likeness
 
@@ -69,7 +70,8 @@ class Ridden:
         """
         better = self.confidence > track.confidence
         flow = either(better, self.flow, track.to_key)
-        confidence = np.where(better, self.confidence, track.confidence).astype(np.float32)
+        ridden = self.confidence * coherence(flow)
+        confidence = np.where(better, ridden, track.confidence).astype(np.float32)
         return Track(flow, track.from_key, confidence), np.asarray(better & (track.confidence < _DOUBTED))
 
 

@@ -18,6 +18,7 @@ from numba import njit
 
 from engine.base.arrays import Bytes, Floats, Mask
 from engine.color import shaper
+from engine.motion.coherence import coherence
 from engine.motion.filling import filled
 from engine.motion.flat_regions import FlatView, settled
 from engine.motion.flow import compose, estimate, inside, luma8, pull
@@ -223,7 +224,8 @@ def _confidence(to_key: Floats, from_key: Floats, frame: FrameFeatures, key: Fra
     if frame.known is not None:
         # A layer's soft edge shows another one as well: it is as sure as what is beside it.
         sure = filled(sure[..., None], frame.known > 0)[..., 0]
-    return np.clip(_blur(np.asarray(sure * inside(to_key), np.float32), 1.0), 0, 1)
+    sure = np.clip(_blur(np.asarray(sure * inside(to_key), np.float32), 1.0), 0, 1)
+    return np.asarray(sure * coherence(to_key), np.float32)
 
 
 def likeness(to_key: Floats, frame: FrameFeatures, key: FrameFeatures) -> Floats:

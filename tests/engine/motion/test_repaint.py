@@ -93,6 +93,17 @@ def test_the_border_goes_on_without_a_strip() -> None:
     assert (steps < 1).mean() > 0.95
 
 
+def test_pieces_end_softly() -> None:
+    """Where what is lent meets what is carried it is doubted, so that the translator joins the two."""
+    repainted, tracks = followed(5)
+    _, confidence, borrowed = repainted[4].joined(tracks[4])
+    rows, columns = entered(4)
+    seam = WIDTH - 4 * PAN
+    assert borrowed[rows, seam:].all() and not borrowed[rows, : seam - 1].any()
+    end, within = (np.median(confidence[rows, at]) for at in (seam, columns.start + 12))
+    assert 0 < end < 0.6 * within and within > 0.7 * SURE
+
+
 def test_a_source_is_used_evenly() -> None:
     repainted, tracks = followed(5)
     flow, _, borrowed = repainted[4].joined(tracks[4])

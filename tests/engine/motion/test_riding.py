@@ -55,6 +55,14 @@ def test_strokes_ride_on_where_the_match_is_lost() -> None:
     assert joined.confidence[LOST].min() > 0.8 * RIDING and joined.confidence[LOST].max() <= RIDING
 
 
+def test_what_leads_anywhere_does_not_ride() -> None:
+    track = lost_track(3)
+    ridden = ridden_to(3, track, contrast=0.1)
+    ridden.flow[LOST] += np.random.default_rng(2).uniform(-20, 20, ridden.flow[LOST].shape)
+    joined, _ = ridden.joined(track)
+    assert joined.confidence[28:52, 44:76].max() == 0 and (joined.confidence[:16] == 1).all()
+
+
 def test_what_is_sure_stays_as_it_is() -> None:
     track = lost_track(2)
     joined, rode = ridden_to(2, track).joined(track)
