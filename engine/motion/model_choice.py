@@ -121,7 +121,9 @@ def _difference(
         for x in range(width):
             inside[x] = (to_x[x] >= 0) & (to_y[x] >= 0) & (to_x[x] < right) & (to_y[x] < bottom)
             there_x, there_y = min(max(to_x[x], nothing), right), min(max(to_y[x], nothing), bottom)
-            left, top = min(np.int32(there_x), most_left), min(np.int32(there_y), most_top)
+            # Of both sides: what is no number is no place either.
+            left = max(min(np.int32(there_x), most_left), np.int32(0))
+            top = max(min(np.int32(there_y), most_top), np.int32(0))
             places[x] = 3 * (top * width + left)
             to_x[x], to_y[x] = there_x - np.float32(left), there_y - np.float32(top)
         for x in range(width):

@@ -267,7 +267,9 @@ def _seen(
         to_y = v + vx * window[1, n] + vy * window[2, n]
         inside = (to_x >= 0) & (to_y >= 0) & (to_x < right) & (to_y < bottom)
         to_x, to_y = min(max(to_x, nothing), right), min(max(to_y, nothing), bottom)
-        left, top = min(np.int32(to_x), most_left), min(np.int32(to_y), most_top)
+        # Of both sides: what is no number is no place either.
+        left = max(min(np.int32(to_x), most_left), np.int32(0))
+        top = max(min(np.int32(to_y), most_top), np.int32(0))
         weighed[n] = window[0, n] if inside else nothing
         places[n] = top * line + left
         seen[n], window[6, n] = to_x - np.float32(left), to_y - np.float32(top)

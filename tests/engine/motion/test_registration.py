@@ -107,6 +107,17 @@ def test_the_same_bytes_twice_and_in_pictures_of_many_strips() -> None:
     assert first.dtype == np.float32 and first.tobytes() == refined(start, SURE, here, image_gradients(there)).tobytes()
 
 
+@pytest.mark.parametrize("far_px", [1e9, 1e30])
+def test_a_start_that_leads_nowhere_is_survived(far_px: float) -> None:
+    there, truth = texture(7), affine([[0.0, 0.0, 1.0], [0.0, 0.0, 0.5]])
+    here = image_gradients(np.clip(seen(there, truth), 0, 1))
+    start = truth.copy()
+    start[20:30, 20:30] = far_px
+    found = refined(start, SURE, here, image_gradients(there))
+    assert np.isfinite(found).all()
+    assert np.abs(found - truth)[40:-8, 40:-8].max() < 0.1
+
+
 def test_what_shows_nothing_stays_near_where_it_was() -> None:
     flat = image_gradients(np.full((HEIGHT, WIDTH, 3), 0.4, np.float32))
     start = affine([[0.0, 0.0, 3.0], [0.0, 0.0, -2.0]])
