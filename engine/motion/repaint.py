@@ -24,13 +24,13 @@ __all__ = ["LOST", "SURE", "Repainted", "nothing_repainted", "repaint_elsewhere"
 
 LOST = 0.3
 """Confidence under which a track has lost its surface."""
-SURE = 0.8
+SURE = 0.9
 """Confidence of what is repainted, where the source's plate is the same; less where it differs."""
 _FADE = 0.1
 """Confidence over which it gives way to the track."""
 _FOREIGN = 0.7
 """Difference of the plates at which the confidence is a third."""
-_SEAM = 0.4
+_SEAM = 0.36
 """What is left of it where two pieces meet: the translator joins them there."""
 _EDGE, _WITHIN = 0.5, 0.95
 """Share of what is around that goes along up to which it is the end of a piece, and from which it is inside one."""
