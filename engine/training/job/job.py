@@ -254,7 +254,7 @@ class Settings:
     learning_rate: float = 1e-3
     discriminator_rate: float = 4e-4
     discriminator_width: int = 24
-    orthogonal: float = 8.0
+    orthogonal: float = 4.0
     """Size of the steps of the hidden layers (docs/decisions/031-orthogonal-steps.md)."""
     warmup_steps: int = 30
     l1: float = 4.0
