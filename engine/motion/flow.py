@@ -144,8 +144,8 @@ def occluded(flow_ab: Floats, flow_ba: Floats, *, exact: bool = False) -> npt.ND
         exact: as of :func:`reliability`, and its source.
     """
     back = _pulled_exactly(flow_ba, flow_ab) if exact else pull(flow_ba, flow_ab)
-    round_trip = np.square(flow_ab + back).sum(axis=2)
-    lengths = np.square(flow_ab).sum(axis=2) + np.square(back).sum(axis=2)
+    round_trip = squared_px(flow_ab + back)
+    lengths = squared_px(flow_ab) + squared_px(back)
     return np.asarray(round_trip >= 0.01 * lengths + 0.5)
 
 
@@ -158,7 +158,7 @@ def reliability(flow_ab: Floats, flow_ba: Floats, *, exact: bool = False) -> Flo
 
     Source: Ruder, Dosovitskiy, Brox 2016, section 3.3, with the smoothing of their published maps.
     """
-    square = np.square(flow_ab).sum(axis=2)
+    square = squared_px(flow_ab)
     gradient = sum(
         np.square(cv2.filter2D(flow_ab[..., axis], -1, kernel, borderType=cv2.BORDER_REPLICATE))
         for axis in (0, 1)

@@ -21,7 +21,7 @@ from engine.color import shaper
 from engine.motion.coherence import coherence
 from engine.motion.filling import filled
 from engine.motion.flat_regions import FlatView, settled
-from engine.motion.flow import compose, estimate, inside, luma8, pull
+from engine.motion.flow import compose, estimate, inside, luma8, pull, squared_px
 from engine.motion.registration import ImageGradients, image_gradients, refined
 
 __all__ = ["FrameFeatures", "Track", "advance", "begin", "features_of", "flatness", "frame_features", "likeness"]
@@ -217,8 +217,7 @@ def _confidence(to_key: Floats, from_key: Floats, frame: FrameFeatures, key: Fra
     mismatch, contrast = _match(to_key, frame, key)
     # Where there is nothing to see but grain, one place is as good as its neighbor.
     tolerance = 3.0 + 5.0 * _flat(contrast, max(frame.noise, key.noise))
-    apart = to_key + pull(from_key, to_key)
-    away = np.square(apart[..., 0]) + np.square(apart[..., 1])
+    away = squared_px(to_key + pull(from_key, to_key))
     against = _unlikeness(to_key, mismatch, contrast, frame, key) + away / np.square(tolerance)
     sure = np.asarray(np.exp(-against), np.float32)
     if frame.known is not None:
